@@ -1,0 +1,234 @@
+"""The zoo: weights.toml, and the user's own rows, as frozen dataclasses.
+
+Nothing here imports torch: listing and looking up models is instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from platformdirs import user_config_path
+
+from semask_cli.errors import UnknownModelError, UsageError, ZooError
+from semask_cli.resources import project_file
+
+DATASETS = ("ade20k", "cityscapes", "coco-stuff10k")
+FAMILIES = ("fpn", "maskformer", "mask2former", "fapn", "msfapn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSpec:
+    """A Swin backbone with a semantic layer after each of its four stages.
+
+    `window` and `semantic_window` are in tokens; at `global_stages` the semantic attention spans all tokens.
+    """
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    window: int
+    semantic_classes: int
+    semantic_window: int
+    global_stages: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSpec:
+    """One published file of a row, with the mIoU (in percent) published for it.
+
+    It lies on Google Drive (`drive_id`) or beside the zoo file that names it (`path`). `sha256` is empty while unknown.
+    """
+
+    label: str
+    drive_id: str = ""
+    path: Path | None = None
+    sha256: str = ""
+    miou: float | None = None
+    miou_ms_flip: float | None = None
+
+    @property
+    def page(self) -> str:
+        """The address where a person can fetch the file with a browser; empty for a local file."""
+        return f"https://drive.google.com/file/d/{self.drive_id}/view" if self.drive_id else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A row of the zoo. Sizes in pixels, pairs as (height, width), mIoU in percent, `params_m` in millions.
+
+    `head` holds the numbers in which a head differs from the published one of its family (none in a published row).
+    `checkpoint` is the file that the row's name selects.
+    """
+
+    name: str
+    family: str
+    dataset: str
+    backbone: BackboneSpec
+    num_classes: int
+    short_side: int
+    long_side: int
+    ms_scales: tuple[float, ...]
+    crop: tuple[int, int]
+    stride: tuple[int, int]
+    licence: str
+    source: str
+    ms_long_side: int = 0
+    miou: float | None = None
+    miou_ms_flip: float | None = None
+    params_m: float | None = None
+    checkpoints: tuple[CheckpointSpec, ...] = ()
+    checkpoint: CheckpointSpec | None = None
+    head: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def published_miou(self) -> float | None:
+        """Single-scale mIoU published for the selected file, else for the row."""
+        return self.checkpoint.miou if self.checkpoint and self.checkpoint.miou is not None else self.miou
+
+    @property
+    def published_miou_ms_flip(self) -> float | None:
+        """Multi-scale and flip mIoU published for the selected file, else for the row."""
+        chosen = self.checkpoint
+        return chosen.miou_ms_flip if chosen and chosen.miou_ms_flip is not None else self.miou_ms_flip
+
+
+@dataclass(frozen=True, slots=True)
+class Zoo:
+    """All known rows by name, and the default row of each dataset."""
+
+    models: Mapping[str, ModelSpec]
+    defaults: Mapping[str, str]
+
+    def find(self, name: str | None = None, *, dataset: str | None = None) -> ModelSpec:
+        """The row called `name`, or `dataset`'s default row (ADE20K's with neither).
+
+        A bare name and a dataset select the row of that dataset: ("swin-t-fpn", "cityscapes") is swin-t-fpn-cityscapes.
+        "NAME@LABEL" selects one file of a row that has several.
+
+        Raises:
+            UnknownModelError: no such row or label; the message suggests the nearest.
+            UsageError: the row is of another dataset, or the dataset is unknown.
+        """
+        if dataset is not None:
+            dataset = dataset_name(dataset)
+        bare, _, label = (name or self.defaults[dataset or "ade20k"]).partition("@")
+        spec = self.models.get(f"{bare}-{dataset}") if dataset else None
+        spec = spec or self.models.get(bare)
+        if spec is None:
+            raise UnknownModelError(f"no model is called {bare!r}", _did_you_mean(bare, self.models))
+        if dataset is not None and spec.dataset != dataset:
+            others = ", ".join(sorted(n for n, s in self.models.items() if s.dataset == dataset))
+            raise UsageError(f"{bare} is a model of {spec.dataset}, not of {dataset}", f"Models of {dataset}: {others}")
+        return _select(spec, label) if label else spec
+
+
+def dataset_name(name: str) -> str:
+    """The canonical name of a dataset: "COCO_Stuff10k" is "coco-stuff10k".
+
+    Raises:
+        UsageError: an unknown dataset; the message lists the known ones.
+    """
+    plain = name.lower().replace("_", "-")
+    if plain not in DATASETS:
+        raise UsageError(f"no dataset is called {name!r}", f"Known datasets: {', '.join(DATASETS)}.")
+    return plain
+
+
+def load_zoo(extra: Path | None = None) -> Zoo:
+    """The published rows, then the user's own: `extra`, else $SEMASK_ZOO, else zoo.toml in the configuration folder.
+
+    Raises:
+        ZooError: a file is missing, is no TOML, or a row lacks a key or has an unknown one.
+    """
+    published = _read(project_file("weights.toml"))
+    own = extra or _configured_zoo()
+    if own is None:
+        return published
+    added = _read(own)
+    return Zoo({**published.models, **added.models}, {**published.defaults, **added.defaults})
+
+
+def user_zoo_path() -> Path:
+    """Where a user's own rows are looked for when nothing else is named."""
+    return user_config_path("semask") / "zoo.toml"
+
+
+def _configured_zoo() -> Path | None:
+    if named := os.environ.get("SEMASK_ZOO"):
+        return Path(named)
+    return path if (path := user_zoo_path()).exists() else None
+
+
+@cache
+def _read(path: Path) -> Zoo:
+    document = _toml(path)
+    # A user's rows may stand on the published backbones.
+    backbones = _toml(project_file("weights.toml"))["backbones"] | document.get("backbones", {})
+    shared = {key: document.get(key, "unknown") for key in ("licence", "source")}
+    models = {}
+    for name, table in document.get("models", {}).items():
+        try:
+            models[name] = _model(name, {**shared, **table}, backbones, folder=path.parent)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ZooError(f"row {name} of {path}: {reason}", "weights.toml explains every key.") from error
+    return Zoo(models, document.get("defaults", {}))
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ZooError(f"cannot read the zoo file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ZooError(f"the zoo file {path} is not valid TOML: {error}") from error
+
+
+def _model(name: str, table: dict[str, Any], backbones: dict[str, Any], *, folder: Path) -> ModelSpec:
+    table = dict(table)
+    backbone = _frozen(backbones[table.pop("backbone")])
+    for key in ("semantic_classes", "semantic_window", "global_stages"):
+        backbone[key] = _frozen(table.pop(key))
+    if table["family"] not in FAMILIES:
+        raise ValueError(f"family {table['family']!r} is none of {', '.join(FAMILIES)}")
+    table["dataset"] = dataset_name(table["dataset"])
+    files = tuple(_checkpoint(entry, folder) for entry in table.pop("checkpoints", ()))
+    head = MappingProxyType(table.pop("head", {}))
+    first = next((f for f in files if f.drive_id or f.path), None)
+    return ModelSpec(
+        name=name, backbone=BackboneSpec(**backbone), checkpoints=files, checkpoint=first, head=head, **_frozen(table)
+    )
+
+
+def _checkpoint(entry: dict[str, Any], folder: Path) -> CheckpointSpec:
+    path = folder / entry["path"] if "path" in entry else None
+    return CheckpointSpec(**{**entry, "path": path})
+
+
+def _select(spec: ModelSpec, label: str) -> ModelSpec:
+    for file in spec.checkpoints:
+        if file.label == label:
+            return dataclasses.replace(spec, checkpoint=file)
+    labels = ", ".join(f"{spec.name}@{file.label}" for file in spec.checkpoints) or "none"
+    raise UnknownModelError(f"{spec.name} has no file labelled {label!r}", f"Its files: {labels}.")
+
+
+def _frozen(value: Any) -> Any:
+    """TOML lists as tuples, one level inside a table."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _did_you_mean(name: str, known: Mapping[str, ModelSpec]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else "`semask models` lists them all."
