@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Prediction(Protocol):
-    """The class map of one network input of `size` (height, width), without padding."""
+    """The class map of one network input of `size` (height, width), padding not counted."""
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -33,5 +33,32 @@ class DenseLogits:
     size: tuple[int, int]
 
     def rows(self, y0: int, y1: int) -> Tensor:
-        """Logits, resized bilinearly (align_corners False) to the input's size."""
+        """Logits, resized bilinearly to the input's size."""
         return resize_rows(self.logits[None], self.size, y0, y1)
+
+
+def resize_rows(x: Tensor, size: tuple[int, int], y0: int, y1: int) -> Tensor:
+    """Rows y0 to y1 of `x` (1, C, h, w) resized bilinearly (align_corners False) to `size`: (1, C, y1 - y0, size[1]).
+
+    The same arithmetic as F.interpolate on the whole, at the price of the rows asked for.
+    """
+    height, width = size
+    if x.shape[2] != height:
+        above, below, fraction = source_rows(x.shape[2], height, y0, y1, x.device)
+        x = torch.lerp(x.index_select(2, above), x.index_select(2, below), fraction.to(x.dtype)[:, None])
+    else:
+        x = x[:, :, y0:y1]
+    if x.shape[3] != width:
+        x = F.interpolate(x, (y1 - y0, width), mode="bilinear", align_corners=False)
+    return x
+
+
+def source_rows(rows: int, size: int, y0: int, y1: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the rows y0 to y1 of a map of `size` rows come from, when it is resized from one of `rows` rows.
+
+    Returns the row above and the row below, int64 (y1 - y0,), and how far from the one to the other, float32.
+    """
+    centre = (torch.arange(y0, y1, device=device, dtype=torch.float32) + 0.5) * (rows / size) - 0.5
+    centre.clamp_(min=0)
+    above = centre.long().clamp_(max=rows - 1)
+    return above, (above + 1).clamp_(max=rows - 1), centre - above
