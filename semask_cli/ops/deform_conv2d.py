@@ -1,0 +1,88 @@
+"""Modulated deformable convolution, 3x3: every tap of every group looks where its own offset points.
+
+Follows «Deformable ConvNets v2» (Zhu et al., arXiv 1811.11168), in the layout of torchvision.ops.deform_conv2d
+(published code BSD-3-Clause), with the sigmoid of the mask inside the operator.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from semask_cli.ops.bilinear_bags import bilinear_bags
+
+PIXELS = 1024  # looked at together: their columns, 9 * C values each, stay in the cache
+
+library = torch.library.Library("semask", "FRAGMENT")
+library.define(
+    "deform_conv2d(Tensor x, Tensor offset_mask, Tensor weight, Tensor? bias, int groups) -> Tensor",
+    tags=torch.Tag.pt2_compliant_tag,
+)
+
+
+def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """3x3 convolution of stride 1 and padding 1 whose taps are displaced and weighted. No gradient.
+
+    Tap t = 3 * i + j of group g at pixel (y, x) reads (y - 1 + i + dy, x - 1 + j + dx) bilinearly, zero outside.
+
+    Args:
+        x: (B, C, h, w), float32, float64 or a half type. Group g owns C / groups channels.
+        offset_mask: (B, 27 * groups, h, w), any floating dtype: dy in channel 18 * g + 2 * t and dx in the next, in
+            pixels; the mask, before its sigmoid, in channel 18 * groups + 9 * g + t.
+        weight: (C_out, C, 3, 3) of x's dtype.
+        bias: (C_out,) of x's dtype.
+        groups: deformable groups; the convolution itself is not grouped.
+
+    Returns:
+        (B, C_out, h, w) of x's dtype, channels last in memory. Locations, weights and sums are float32 (float64 for
+        float64). A tap at a NaN location counts zero.
+    """
+    convolved: Tensor = torch.ops.semask.deform_conv2d(x, offset_mask, weight, bias, groups)
+    return convolved
+
+
+def _fake(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    batch, _, height, width = x.shape
+    return x.new_empty(batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
+
+
+torch.library.register_fake("semask::deform_conv2d", _fake, lib=library)
+
+
+@torch.library.impl(library, "deform_conv2d", "CompositeExplicitAutograd")
+def _by_embedding_bag(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    # (B, C, h, w) -> (B, rows of the zero-bordered maps, C / groups)
+    table = F.pad(x.permute(0, 2, 3, 1).to(dtype), (0, 0, 1, 1, 1, 1)).reshape(batch, -1, channels // groups)
+    # (C_out, groups, C / groups, 9) -> (groups * 9 * C / groups, C_out)
+    kernel = weight.to(dtype).view(-1, groups, channels // groups, 9).permute(1, 3, 2, 0).flatten(0, 2)
+    offset_mask = offset_mask.permute(0, 2, 3, 1).reshape(batch, height * width, -1)
+
+    tap = torch.arange(9, device=x.device).repeat(groups)
+    pixel = torch.arange(height * width, device=x.device)[:, None]
+    tap_y = (pixel // width + tap // 3 - 1).to(dtype)  # (h * w, groups * 9)
+    tap_x = (pixel % width + tap % 3 - 1).to(dtype)
+    group = torch.arange(groups, dtype=torch.int32, device=x.device).repeat_interleave(9)
+
+    out = table.new_empty(batch, height * width, weight.shape[0])
+    for image, maps in enumerate(table):
+        for start in range(0, height * width, PIXELS):
+            part = slice(start, start + PIXELS)
+            raw = offset_mask[image, part].to(dtype)
+            dy, dx = raw[:, : 18 * groups].unflatten(1, (-1, 2)).unbind(-1)
+            rows, shares = bilinear_bags(
+                tap_x[part] + dx,
+                tap_y[part] + dy,
+                raw[:, 18 * groups :].sigmoid(),
+                width=tap_x.new_tensor(width),
+                height=tap_y.new_tensor(height),
+                first=(width + 3) * groups + group,
+                step=groups,
+            )
+            columns = F.embedding_bag(rows.view(-1, 4), maps, mode="sum", per_sample_weights=shares.view(-1, 4))
+            torch.mm(columns.view(len(raw), -1), kernel, out=out[image, part])
+    if bias is not None:
+        out += bias.to(dtype)
+    return out.to(x.dtype).view(batch, height, width, -1).permute(0, 3, 1, 2)
