@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from filled import labels
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
@@ -22,20 +23,10 @@ LAYOUTS = {
 SIZES = ((48, 64), (37, 53), (64, 40), (50, 50), (41, 67), (56, 44))
 
 
-def labels(height: int, width: int, count: int, seed: int, *, ignore: int | None = IGNORE) -> NDArray[np.uint8]:
-    """Class indices (height, width) uint8 below `count` in blocks of 8, with some pixels set to `ignore`."""
-    rng = np.random.RandomState(seed)
-    coarse = rng.randint(0, count, (height // 8 + 1, width // 8 + 1))
-    blocks = np.kron(coarse, np.ones((8, 8), np.int64))[:height, :width]
-    if ignore is not None:
-        blocks[rng.random_sample(blocks.shape) < 0.07] = ignore
-    return blocks.astype(np.uint8)
-
-
 def prediction(truth: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.uint8]:
     """Class indices that agree with `truth` on about six pixels in ten."""
     rng = np.random.RandomState(seed)
-    other = labels(*truth.shape, count, seed + 1000, ignore=None)
+    other = labels(*truth.shape, count, seed=seed + 1000, ignore=None)
     return np.where((rng.random_sample(truth.shape) < 0.6) & (truth != IGNORE), truth, other).astype(np.uint8)
 
 
@@ -71,7 +62,7 @@ def write(root: Path, name: str, layout: str, *, count: int = 4) -> dict[str, ND
 def instances(truth: NDArray[np.uint8], seed: int) -> NDArray[np.int32]:
     """Cityscapes' instance ids (H, W): label id x 1000 + number for things, in two numbers each, else the label id."""
     ids = encode(truth, classes("cityscapes").codings["labelIds"]).astype(np.int32)
-    number = labels(*truth.shape, 2, seed + 77, ignore=None)
+    number = labels(*truth.shape, 2, seed=seed + 77, ignore=None)
     return np.where(ids >= 24, ids * 1000 + number, ids).astype(np.int32)
 
 

@@ -1,0 +1,86 @@
+"""Our Cityscapes scores against the benchmark's own program, on a generated folder."""
+
+import math
+
+import miniature
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask_cli.datasets import classes, find_dataset, read_labels, read_values
+from semask_cli.evaluation.cityscapes import cityscapes_scores, instances
+from semask_cli.evaluation.metrics import confusion, metrics
+
+LABEL_IDS = classes("cityscapes").codings["labelIds"]
+
+
+@pytest.fixture
+def official(monkeypatch):
+    """The benchmark's evaluation of [(prediction, labelIds)] files, as its result dictionary."""
+    if not hasattr(np, "in1d"):  # the program predates NumPy 2.4
+        monkeypatch.setattr(np, "in1d", np.isin, raising=False)
+    program = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    monkeypatch.setattr(program.args, "quiet", True)
+    monkeypatch.setattr(program.args, "JSONOutput", False)
+
+    def evaluate(pairs):
+        return program.evaluateImgLists([str(p) for p, _ in pairs], [str(t) for _, t in pairs], program.args)
+
+    return evaluate
+
+
+def planted(tmp_path, *, classes_labelled=19, classes_predicted=19):
+    """A Cityscapes folder and, beside it, predictions as labelIds PNGs: [(picture, prediction file)]."""
+    root = tmp_path / "cityscapes"
+    truth = miniature.write(root, "cityscapes", "labelIds", count=5)
+    dataset = find_dataset("cityscapes", root=root)
+    pairs = []
+    for seed, picture in enumerate(dataset.pictures):
+        labels = truth[picture.id]
+        labels[(labels >= classes_labelled) & (labels != 255)] = 0
+        miniature.save(picture.label, miniature.encode(labels, LABEL_IDS))
+        miniature.save(picture.instances, miniature.instances(labels, seed))
+        predicted = miniature.prediction(labels, classes_predicted, seed)
+        miniature.save(tmp_path / "pred" / f"{picture.name}.png", miniature.encode(predicted, LABEL_IDS))
+        pairs.append((picture, tmp_path / "pred" / f"{picture.name}.png"))
+    return pairs
+
+
+@pytest.mark.parametrize(("labelled", "predicted"), [(19, 19), (14, 19), (19, 12), (11, 11)])
+def test_every_score_equals_the_benchmarks(tmp_path, official, labelled, predicted):
+    pairs = planted(tmp_path, classes_labelled=labelled, classes_predicted=predicted)
+    theirs = official([(file, picture.label) for picture, file in pairs])
+    counts, found = np.zeros((19, 20), np.int64), []
+    for picture, file in pairs:
+        prediction = read_labels(file, LABEL_IDS)
+        counts += confusion(read_labels(picture.label, LABEL_IDS), prediction, 19)
+        found += instances(read_values(picture.instances), prediction)
+    scores = cityscapes_scores(counts, found)
+    ours = metrics(counts, "cityscapes")
+    names = classes("cityscapes").classes
+
+    assert_equal(dict(zip(names, ours.iou, strict=True)), theirs["classScores"])
+    assert_equal(scores.category_iou, theirs["categoryScores"])
+    if found:
+        assert_equal(scores.iiou, theirs["classInstScores"])
+        assert_equal(scores.category_iiou, theirs["categoryInstScores"])
+    else:
+        assert not scores.iiou
+    assert ours.miou / 100 == pytest.approx(theirs["averageScoreClasses"], abs=1e-12)
+
+
+def assert_equal(ours, theirs):
+    """Ours in percent, theirs in fractions of one; what we leave out they give as nan."""
+    for name, value in theirs.items():
+        mine = ours.get(name, math.nan) / 100
+        assert mine == pytest.approx(value, abs=1e-12, nan_ok=True), name
+
+
+def test_instances_need_no_order_to_give_the_same_score(tmp_path):
+    picture, file = planted(tmp_path)[0]
+    prediction = read_labels(file, LABEL_IDS)
+    counts = confusion(read_labels(picture.label, LABEL_IDS), prediction, 19)
+    found = instances(read_values(picture.instances), prediction)
+    assert len(found) > 3
+    assert cityscapes_scores(counts, found) == cityscapes_scores(counts, found[::-1])
+    assert np.asarray(Image.open(picture.instances)).max() > 24000
