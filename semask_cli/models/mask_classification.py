@@ -1,0 +1,70 @@
+"""Mask classification: what MaskFormer and Mask2Former have in common, from the padded picture to class scores.
+
+Follows «MaskFormer» (Cheng et al., arXiv 2107.06278; published code CC BY-NC 4.0) and «Mask2Former» (Cheng et al.,
+arXiv 2112.01527; published code MIT).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semask_cli.models.backbone import SeMaskSwin
+from semask_cli.models.network import Network
+from semask_cli.models.prediction import Prediction, resize_rows
+from semask_cli.zoo import BackboneSpec
+
+SIZE_DIVISOR = 32
+
+
+@dataclass(frozen=True, slots=True)
+class MaskClassification:
+    """Masks and their classes, for a network input of `size` (height, width) that was padded to `padded_size`.
+
+    `class_logits` (Q, classes + 1) hold "no object" last; `mask_logits` (Q, h, w) are at a quarter of the padded size.
+    """
+
+    class_logits: Tensor
+    mask_logits: Tensor
+    size: tuple[int, int]
+    padded_size: tuple[int, int]
+
+    def rows(self, y0: int, y1: int) -> Tensor:
+        """Class scores, at least 0 and not normalised: how much of each class all masks together put on a pixel.
+
+        As published, masks are resized before their sigmoid, and the padding counts in that resize.
+        """
+        masks = resize_rows(self.mask_logits[None], self.padded_size, y0, y1)[..., : self.size[1]].sigmoid()
+        classes = self.class_logits.softmax(-1)[:, :-1]
+        # (1, Q, rows, width) -> (1, rows, width, Q) @ (Q, classes): an argmax over classes reads it in one sweep
+        return (masks.permute(0, 2, 3, 1) @ classes).permute(0, 3, 1, 2)
+
+
+class MaskClassifier(Network):
+    """A backbone under `sem_seg_head`, a module that turns its four features into class and mask logits."""
+
+    softmax = False
+
+    def __init__(self, backbone: BackboneSpec) -> None:
+        super().__init__()
+        self.backbone = SeMaskSwin(backbone)
+        self.sem_seg_head: nn.Module
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised pixels (B, 3, H, W), multiples of 32 -> class logits (B, Q, classes + 1) and mask logits
+        (B, Q, H / 4, W / 4), channels last in memory.
+        """
+        features, _ = self.backbone(pixels)
+        return self.sem_seg_head(features)
+
+    def predict(self, pixels: Tensor) -> list[Prediction]:
+        height, width = pixels.shape[2:]
+        padded = F.pad(pixels, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
+        class_logits, mask_logits = self(padded)
+        sizes = (height, width), (padded.shape[2], padded.shape[3])
+        return [
+            MaskClassification(classes, masks, *sizes)
+            for classes, masks in zip(class_logits.float(), mask_logits.float(), strict=True)
+        ]

@@ -1,0 +1,115 @@
+"""MaskFormer under a SeMask backbone: the row swin-l-mf.
+
+Follows «MaskFormer» (Cheng et al., arXiv 2107.06278; published code CC BY-NC 4.0), whose transformer decoder is that of
+«DETR» (Carion et al., arXiv 2005.12872; published code Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semask_cli.models.mask_classification import MaskClassifier
+from semask_cli.models.pixel_decoders import FeaturePyramid
+from semask_cli.models.positions import sine_positions
+from semask_cli.models.transformer import MLP, Attention, cut_masks
+from semask_cli.zoo import ModelSpec
+
+
+class MaskFormer(MaskClassifier):
+    """SeMask Swin under a MaskFormer head."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec.backbone)
+        self.sem_seg_head = MaskFormerHead(self.backbone.channels, classes=spec.num_classes, **spec.head)
+
+
+class MaskFormerHead(nn.Module):
+    """Convolutions make the mask features; a transformer reads the backbone's last feature itself."""
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        *,
+        classes: int,
+        hidden: int = 256,
+        queries: int = 100,
+        heads: int = 8,
+        layers: int = 6,
+        feedforward: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.pixel_decoder = FeaturePyramid(channels, hidden=hidden, aligned=False)
+        self.predictor = QueryDecoder(
+            channels[-1],
+            classes=classes,
+            dim=hidden,
+            queries=queries,
+            heads=heads,
+            layers=layers,
+            feedforward=feedforward,
+        )
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        mask_features, _ = self.pixel_decoder(features)
+        return self.predictor(features[-1], mask_features)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention of the queries, cross-attention to the memory, feed-forward; a LayerNorm after each."""
+
+    def __init__(self, dim: int, *, heads: int, feedforward: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, heads=heads)
+        self.multihead_attn = Attention(dim, heads=heads)
+        self.linear1 = nn.Linear(dim, feedforward)
+        self.linear2 = nn.Linear(feedforward, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, query_position: Tensor, memory_keys: Tensor, memory: Tensor) -> Tensor:
+        query = x + query_position
+        x = self.norm1(x + self.self_attn(query, query, x))
+        x = self.norm2(x + self.multihead_attn(x + query_position, memory_keys, memory))
+        return self.norm3(x + self.linear2(F.relu(self.linear1(x))))
+
+
+class DecoderStack(nn.Module):
+    """The layers, one after the other, and a last LayerNorm."""
+
+    def __init__(self, dim: int, *, heads: int, layers: int, feedforward: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(dim, heads=heads, feedforward=feedforward) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, query_position: Tensor, memory_keys: Tensor, memory: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, query_position, memory_keys, memory)
+        return self.norm(x)
+
+
+class QueryDecoder(nn.Module):
+    """Learned queries look at a feature map and become masks and their classes."""
+
+    def __init__(
+        self, channels_in: int, *, classes: int, dim: int, queries: int, heads: int, layers: int, feedforward: int
+    ) -> None:
+        super().__init__()
+        decoder = DecoderStack(dim, heads=heads, layers=layers, feedforward=feedforward)
+        self.transformer = nn.ModuleDict({"decoder": decoder})
+        self.query_embed = nn.Embedding(queries, dim)
+        self.input_proj = nn.Conv2d(channels_in, dim, 1)
+        self.class_embed = nn.Linear(dim, classes + 1)
+        self.mask_embed = MLP(dim, layers=3)
+
+    def forward(self, features: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, h, w) and (B, dim, H, W) -> class logits (B, Q, classes + 1) and mask logits (B, Q, H, W)."""
+        height, width = features.shape[2:]
+        memory = self.input_proj(features).flatten(2).transpose(1, 2)  # (B, h * w, dim)
+        memory_keys = memory + sine_positions(height, width, memory.shape[2], memory.device).flatten(0, 1)
+        query_position = self.query_embed.weight
+        x = torch.zeros_like(query_position).expand(len(features), -1, -1)
+        x = self.transformer["decoder"](x, query_position, memory_keys, memory)
+        return self.class_embed(x), cut_masks(self.mask_embed(x), mask_features)

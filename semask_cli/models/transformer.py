@@ -1,0 +1,54 @@
+"""What the transformer decoders of MaskFormer and Mask2Former share: attention between token sets, and small MLPs.
+
+Follows «Attention Is All You Need» (Vaswani et al., arXiv 1706.03762), with the parameter names of
+torch.nn.MultiheadAttention (BSD-3-Clause).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention. Tokens are (B, N, C)."""
+
+    def __init__(self, dim: int, *, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask`, bool and broadcast to (B, heads, queries, keys), is True where a query sees a key."""
+        projections = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        # 3 x (B, N, C) -> 3 x (B, heads, N, C / heads)
+        q, k, v = (
+            F.linear(tokens, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for tokens, (weight, bias) in zip((query, key, value), projections, strict=True)
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+class MLP(nn.Module):
+    """Linear layers of one width with ReLU between them."""
+
+    def __init__(self, dim: int, *, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def cut_masks(embeddings: Tensor, features: Tensor) -> Tensor:
+    """Mask embeddings (B, Q, C) and features (B, C, h, w) -> mask logits (B, Q, h, w), channels last in memory."""
+    # (B, h * w, C) @ (B, C, Q) -> (B, h * w, Q)
+    pixels = features.flatten(2).transpose(1, 2)
+    return (pixels @ embeddings.transpose(1, 2)).transpose(1, 2).unflatten(2, features.shape[2:])
