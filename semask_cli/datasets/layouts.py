@@ -146,6 +146,13 @@ FOLDERS = {
 
 EVALUATED_SPLIT = {"ade20k": "val", "cityscapes": "val", "coco-stuff10k": "test"}
 
+PUBLISHED_PICTURES = {
+    "ade20k": {"train": 20210, "val": 2000, "test": 3352},
+    "cityscapes": {"train": 2975, "val": 500, "test": 1525},
+    "coco-stuff10k": {"train": 9000, "test": 1000},
+}
+"""How many pictures each split has as published."""
+
 
 def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
     """The files below `folder` that end in `suffix`, by their relative path without it, sorted."""

@@ -1,0 +1,222 @@
+"""What can be wrong with a dataset folder, found before any model is loaded.
+
+The mistakes looked for are those that change mIoU in silence (labels shifted by one, ids of another table) and those
+that stop an evaluation after hours (a missing or truncated file, a mask of colours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from semask_cli.datasets.classes import IGNORE, INVALID
+from semask_cli.datasets.folders import Dataset
+from semask_cli.datasets.labels import ColourMaskError, mask_size, read_values
+from semask_cli.datasets.layouts import PUBLISHED_PICTURES, Picture
+from semask_cli.errors import DatasetError, ImageError
+from semask_cli.images import read_image
+
+DEFECTS = {
+    "missing-label": "Pictures without a label file. Complete the download, or go on without them: --allow-missing N.",
+    "missing-picture": "Labels without a picture. Complete the download, or go on without them: --allow-missing N.",
+    "unreadable": "Files that are damaged or of another kind. Copy them again from the download.",
+    "size": "Picture and label differ in size. Labels must have the size of the picture: nothing is resized.",
+    "colour-mask": "Masks of colours. Colours repeat, so they do not name classes: write class indices as grey PNGs.",
+    "label-ids": "labelIds where trainIds are expected. Make labelTrainIds with the official tool, or say so: "
+    "--label-coding labelIds.",
+    "train-ids": "trainIds where labelIds are expected. Say so: --label-coding trainIds.",
+    "not-reduced": "Labels off by one: 0 still means unlabelled. Say so: --label-coding reduce-zero.",
+    "reduced-twice": "Labels off by one: these begin with class 0 already. Say so: --label-coding trainIds.",
+    "range": "Values that are neither a class nor ignored. They are refused, never counted as something else.",
+    "all-ignored": "Labels without a single labelled pixel. They count nowhere; look whether that is meant.",
+    "subset": "Fewer pictures than the published split has: a figure from them is not comparable with a published one.",
+}
+"""Every kind of defect, with its explanation and its fix."""
+
+MISSING = frozenset(("missing-label", "missing-picture"))
+HARMLESS = frozenset(("all-ignored", "subset"))
+
+_EXAMPLES = 5
+_THREADS = 8
+
+# As good as every picture of ADE20K and COCO-Stuff has unlabelled pixels; this many without any are no accident.
+_SURELY_UNLABELLED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A kind of defect (a key of DEFECTS), how often it was found, and the first `examples`."""
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+
+    @property
+    def fatal(self) -> bool:
+        """Whether an evaluation would stop at it, or give a wrong figure."""
+        return self.kind not in HARMLESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CheckReport:
+    """What was found. The histogram is over the `inspected` labels whose values were read: (K,) int64 each."""
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    inspected: int
+    pixels: NDArray[np.int64]
+    pictures_with: NDArray[np.int64]
+    ignored: int
+
+    @property
+    def missing(self) -> int:
+        """Pictures without label and labels without picture."""
+        return sum(finding.count for finding in self.findings if finding.kind in MISSING)
+
+    def fatal(self, *, allow_missing: int = 0) -> tuple[Finding, ...]:
+        """The findings that an evaluation refuses, where `allow_missing` missing files are accepted."""
+        accepted = MISSING if self.missing <= allow_missing else frozenset()
+        return tuple(finding for finding in self.findings if finding.fatal and finding.kind not in accepted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Inspection:
+    """One picture's defects as (kind, example), and the histogram (256,) of its label values: zeros if not read."""
+
+    picture: Picture
+    defects: tuple[tuple[str, str], ...]
+    values: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+
+
+def check(dataset: Dataset, *, sample: int | None = None) -> CheckReport:
+    """Inspect every file's header and every label's values; with `sample`, the values of so many labels only.
+
+    Without `sample` the pictures are decoded too, so that a truncated one is found.
+    """
+    labelled = [picture for picture in dataset.pictures if picture.label]
+    step = 1 if sample is None else max(1, len(labelled) // max(1, sample))
+    deep = {picture.id for picture in labelled[::step]}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        inspections = list(
+            pool.map(lambda p: _inspect(p, dataset, values=p.id in deep, decode=sample is None), labelled)
+        )
+    defects = [("missing-label", picture.id) for picture in dataset.unlabelled]
+    defects += [("missing-picture", str(file)) for file in dataset.orphans]
+    defects += [defect for inspection in inspections for defect in inspection.defects]
+    read = [inspection for inspection in inspections if inspection.values.any()]
+    defects += _suspicions(dataset, read)
+    expected = PUBLISHED_PICTURES.get(dataset.name, {}).get(dataset.split, 0)
+    if len(dataset.pictures) < expected:
+        defects.append(("subset", f"{len(dataset.pictures)} of {expected} pictures"))
+    pixels, pictures_with, ignored = _histogram(dataset, read)
+    return CheckReport(
+        dataset=dataset,
+        findings=_findings(defects),
+        inspected=len(read),
+        pixels=pixels,
+        pictures_with=pictures_with,
+        ignored=ignored,
+    )
+
+
+def _inspect(picture: Picture, dataset: Dataset, *, values: bool, decode: bool) -> _Inspection:
+    assert picture.label is not None
+    try:
+        size, label_size = _displayed_size(picture.image, decode=decode), mask_size(picture.label)
+        if size != label_size:
+            words = [f"{width} x {height}" for height, width in (size, label_size)]
+            defect = ("size", f"{picture.id}: picture {words[0]}, label {words[1]}")
+            return _Inspection(picture=picture, defects=(defect,))
+        if not values:
+            return _Inspection(picture=picture, defects=())
+        return _inspect_values(picture, dataset, read_values(picture.label))
+    except ColourMaskError:
+        return _Inspection(picture=picture, defects=(("colour-mask", str(picture.label)),))
+    except (DatasetError, ImageError) as error:
+        return _Inspection(picture=picture, defects=(("unreadable", error.message),))
+
+
+def _inspect_values(picture: Picture, dataset: Dataset, values: NDArray[np.integer]) -> _Inspection:
+    if values.min(initial=0) < 0 or values.max(initial=0) > 255:
+        return _Inspection(picture=picture, defects=(("range", f"{picture.label}: up to {values.max()}"),))
+    histogram = np.bincount(values.ravel(), minlength=256)
+    present = np.flatnonzero(histogram)
+    meaning = dataset.coding.table[present]
+    defects = []
+    if unknown := present[meaning == INVALID].tolist():
+        shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+        defects.append((_reason(dataset, unknown), f"{picture.label}: {shown}"))
+    elif (meaning == IGNORE).all():
+        defects.append(("all-ignored", str(picture.label)))
+    return _Inspection(picture=picture, defects=tuple(defects), values=histogram)
+
+
+def _reason(dataset: Dataset, unknown: list[int]) -> str:
+    """The kind of defect that explains values which the coding does not have."""
+    codings = dataset.classes.codings
+    if dataset.coding.name == "trainIds":
+        if "labelIds" in codings and (codings["labelIds"].table[unknown] != INVALID).all():
+            return "label-ids"
+        if "reduce-zero" in codings and unknown == [len(dataset.classes)]:
+            return "not-reduced"
+    return "range"
+
+
+def _suspicions(dataset: Dataset, read: list[_Inspection]) -> Iterable[tuple[str, str]]:
+    """Defects that no single label shows: values that are valid, but not in this company."""
+    total = sum((inspection.values for inspection in read), np.zeros(256, np.int64))
+    count, coding = len(dataset.classes), dataset.coding.name
+    with_255 = [inspection.picture.label for inspection in read if inspection.values[IGNORE]]
+    if coding == "reduce-zero" and not total[count]:
+        yield from (("reduced-twice", f"{label}: 255") for label in with_255)
+    if coding == "labelIds" and not total[count:IGNORE].any():
+        yield from (("train-ids", f"{label}: 255") for label in with_255)
+    if coding == "trainIds" and dataset.name in ("ade20k", "coco-stuff10k") and len(read) >= _SURELY_UNLABELLED:
+        complete = [inspection.picture.label for inspection in read if not inspection.values[count:].any()]
+        if len(complete) == len(read):
+            yield from (("not-reduced", f"{label}: no pixel is unlabelled") for label in complete)
+
+
+def _histogram(dataset: Dataset, read: list[_Inspection]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Pixels and pictures of each class (K,), and ignored pixels."""
+    pixels, pictures_with = (np.zeros(256, np.int64) for _ in range(2))
+    known = dataset.coding.table != INVALID
+    for inspection in read:
+        labels = np.zeros(256, np.int64)
+        np.add.at(labels, dataset.coding.table[known], inspection.values[known])
+        pixels += labels
+        pictures_with += labels > 0
+    count = len(dataset.classes)
+    return pixels[:count], pictures_with[:count], int(pixels[IGNORE])
+
+
+def _findings(defects: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
+    """One finding for each kind that occurs, in the order of DEFECTS."""
+    examples: dict[str, list[str]] = {kind: [] for kind in DEFECTS}
+    for kind, example in defects:
+        examples[kind].append(example)
+    return tuple(
+        Finding(kind=kind, count=len(found), examples=tuple(found[:_EXAMPLES]))
+        for kind, found in examples.items()
+        if found
+    )
+
+
+def _displayed_size(path: Path, *, decode: bool) -> tuple[int, int]:
+    """(height, width) of a picture as `read_image` gives it; from its header alone unless it is to be decoded."""
+    if decode:
+        height, width, _ = read_image(path).shape
+        return height, width
+    try:
+        with Image.open(path) as file:
+            # Pillow decodes a whole PNG in search of EXIF unless its header has announced some.
+            orientation = file.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in file.info else 1
+            return (file.width, file.height) if orientation >= 5 else (file.height, file.width)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,157 @@
+"""Every defect that `check` names, planted and found; and a sound folder in which nothing is found."""
+
+import miniature
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask_cli.datasets import IGNORE, classes, find_dataset
+from semask_cli.datasets.check import check
+
+
+def folder(root, name="ade20k", layout="annotations", count=4):
+    truth = miniature.write(root, name, layout, count=count)
+    return find_dataset(name, root=root), truth
+
+
+def kinds(dataset, **options):
+    return {finding.kind: finding for finding in check(dataset, **options).findings if finding.kind != "subset"}
+
+
+def rewrite(picture, values):
+    miniature.save(picture.label, values)
+
+
+@pytest.mark.parametrize(("name", "layouts"), miniature.LAYOUTS.items())
+def test_a_sound_folder_has_no_defect(tmp_path, name, layouts):
+    for layout in layouts:
+        dataset, truth = folder(tmp_path / layout, name, layout)
+        report = check(dataset)
+        assert [finding.kind for finding in report.findings] == ["subset"]
+        assert not report.fatal()
+        labelled = np.concatenate([labels.ravel() for labels in truth.values()])
+        assert report.pixels.tolist() == np.bincount(labelled, minlength=256)[: len(dataset.classes)].tolist()
+        assert report.ignored == (labelled == IGNORE).sum()
+        assert report.pictures_with.max() <= len(truth)
+
+
+def test_missing_files(tmp_path):
+    dataset, _ = folder(tmp_path)
+    dataset.pictures[1].label.unlink()
+    dataset.pictures[2].image.unlink()
+    report = check(find_dataset("ade20k", root=tmp_path))
+    found = {finding.kind: finding for finding in report.findings}
+    assert found["missing-label"].examples == (dataset.pictures[1].id,)
+    assert dataset.pictures[2].label.name in found["missing-picture"].examples[0]
+    assert report.missing == 2
+    assert report.fatal(allow_missing=1)
+    assert not report.fatal(allow_missing=2)
+
+
+@pytest.mark.parametrize("sample", [None, 1])
+def test_sizes_that_differ(tmp_path, sample):
+    dataset, truth = folder(tmp_path)
+    picture = dataset.pictures[2]
+    rewrite(picture, truth[picture.id][:-1] % 100)
+    found = kinds(dataset, sample=sample)
+    assert found.keys() == {"size"}
+    assert found["size"].examples == (f"{picture.id}: picture 40 x 64, label 40 x 63",)
+
+
+def test_a_picture_that_is_displayed_upright_has_the_size_shown(tmp_path):
+    dataset, _ = folder(tmp_path)
+    picture = dataset.pictures[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(picture.image).rotate(90, expand=True).save(picture.image, exif=exif)
+    assert not kinds(dataset, sample=1)
+    assert not kinds(dataset)
+
+
+@pytest.mark.parametrize("sample", [None, 1])
+def test_colour_masks(tmp_path, sample):
+    dataset, truth = folder(tmp_path)
+    picture = dataset.pictures[3]
+    palette = np.vstack([dataset.classes.palette, np.zeros((106, 3), np.uint8)])
+    rewrite(picture, palette[truth[picture.id]])
+    assert kinds(dataset, sample=sample).keys() == {"colour-mask"}
+
+
+def test_label_ids_where_train_ids_are_expected(tmp_path):
+    dataset, truth = folder(tmp_path, "cityscapes", "labelTrainIds")
+    for picture in dataset.pictures[:2]:
+        rewrite(picture, miniature.encode(truth[picture.id], classes("cityscapes").codings["labelIds"]))
+    found = kinds(dataset)
+    assert found.keys() == {"label-ids"}
+    assert found["label-ids"].count == 2
+
+
+def test_train_ids_where_label_ids_are_expected(tmp_path):
+    dataset, truth = folder(tmp_path, "cityscapes", "labelIds")
+    for picture in dataset.pictures:
+        rewrite(picture, truth[picture.id])
+    assert kinds(dataset).keys() == {"train-ids"}
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "reduced"),
+    [("ade20k", "annotations", "annotations_detectron2"), ("coco-stuff10k", "mmseg", "detectron2")],
+)
+def test_labels_off_by_one(tmp_path, name, raw, reduced):
+    dataset, truth = folder(tmp_path / "raw", name, raw)
+    for picture in dataset.pictures:
+        rewrite(picture, np.where(truth[picture.id] == len(dataset.classes), 0, truth[picture.id]))
+    assert kinds(dataset).keys() == {"reduced-twice"}
+
+    dataset, truth = folder(tmp_path / "reduced", name, reduced)
+    picture = dataset.pictures[0]
+    truth[picture.id][0, 0] = len(dataset.classes) - 1
+    rewrite(picture, miniature.encode(truth[picture.id], dataset.classes.codings["reduce-zero"]))
+    assert kinds(dataset).keys() == {"not-reduced"}
+
+
+def test_labels_off_by_one_are_suspected_where_nothing_is_unlabelled(tmp_path):
+    dataset, truth = folder(tmp_path, "ade20k", "annotations_detectron2", count=12)
+    for picture in dataset.pictures:
+        raw = miniature.encode(truth[picture.id], dataset.classes.codings["reduce-zero"])
+        rewrite(picture, np.where(raw == 150, 0, raw))
+    found = kinds(dataset)
+    assert found.keys() == {"not-reduced"}
+    assert found["not-reduced"].count == 12
+
+
+@pytest.mark.parametrize("value", [151, 254, 300])
+def test_values_out_of_range(tmp_path, value):
+    dataset, truth = folder(tmp_path)
+    picture = dataset.pictures[1]
+    raw = miniature.encode(truth[picture.id], dataset.coding).astype(np.int32)
+    raw[5, 5] = value
+    rewrite(picture, raw if value > 255 else raw.astype(np.uint8))
+    found = kinds(dataset)
+    assert found.keys() == {"range"}
+    assert str(value) in found["range"].examples[0]
+
+
+def test_a_picture_without_a_labelled_pixel(tmp_path):
+    dataset, truth = folder(tmp_path)
+    rewrite(dataset.pictures[0], np.zeros_like(truth[dataset.pictures[0].id]))
+    report = check(dataset)
+    assert "all-ignored" in {finding.kind for finding in report.findings}
+    assert not report.fatal()
+
+
+@pytest.mark.parametrize("file", ["image", "label"])
+def test_truncated_files(tmp_path, file):
+    dataset, _ = folder(tmp_path)
+    path = getattr(dataset.pictures[0], file)
+    path.write_bytes(path.read_bytes()[:-60])
+    found = kinds(dataset)
+    assert found.keys() == {"unreadable"}
+    assert path.name in found["unreadable"].examples[0]
+
+
+def test_a_sample_reads_few_labels_and_all_headers(tmp_path):
+    dataset, _ = folder(tmp_path, count=6)
+    assert check(dataset, sample=2).inspected == 2
+    dataset.pictures[4].label.write_bytes(b"not a PNG")
+    assert kinds(dataset, sample=2).keys() == {"unreadable"}
