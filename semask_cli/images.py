@@ -72,7 +72,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
     if isinstance(source, np.ndarray):
         return _checked(source)
     if isinstance(source, Image.Image):
-        return _rgb(_loaded(source, "the picture").copy(), "the picture")
+        return _rgb(_loaded(source, "the picture").copy(), "the picture")  # made upright in place: not the caller's
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "the picture", max_pixels)
     if not isinstance(source, str | os.PathLike):
@@ -124,6 +124,8 @@ def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint
 def _loaded(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
+    except MemoryError as error:
+        raise ImageError(f"{name} with {image.width} x {image.height} pixels does not fit in memory") from error
     except Exception as error:
         raise ImageError(f"{name} is truncated or damaged: {error}", _AGAIN) from error
     return image
@@ -141,7 +143,7 @@ def _no_pixel_limit() -> Iterator[None]:
 
 
 def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
-    """The pixels of a decoded picture, which may be changed on the way."""
+    """The pixels of a decoded picture, which is changed on the way."""
     with suppress(Exception):  # a damaged EXIF block raises almost anything, and says nothing about the pixels
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):

@@ -208,7 +208,7 @@ def test_cmyk_and_ycck_jpeg_by_adobes_convention() -> None:
     assert np.abs(read_image(bytes(ycck)).astype(int) - opencv(bytes(ycck))).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
 def test_first_frame_counts(kind: str) -> None:
     first, second = Image.new("RGB", (8, 5), (255, 0, 0)), Image.new("RGB", (8, 5), (0, 0, 255))
     animation = encode(first, kind, save_all=True, append_images=[second])
