@@ -1,3 +1,31 @@
-"""semask: the published SeMask semantic segmentation models, on pictures and datasets."""
+"""semask: the published SeMask semantic segmentation models, on pictures and datasets.
+
+segmentation = semask_cli.load("swin-l-m2f").predict("photo.jpg")
+segmentation.save("photo.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Segmentation", "Segmenter", "build_model", "load"]
+
+if TYPE_CHECKING:
+    from semask_cli.api import build_model, load
+    from semask_cli.inference.segmenter import Segmenter
+    from semask_cli.segmentation import Segmentation
+
+
+_HOMES = {
+    "load": "semask_cli.api",
+    "build_model": "semask_cli.api",
+    "Segmenter": "semask_cli.inference.segmenter",
+    "Segmentation": "semask_cli.segmentation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API when it is first used: `semask --help` shall not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
+from semask_cli.models.network import Network
 from semask_cli.models.prediction import DenseLogits, Prediction
 from semask_cli.zoo import ModelSpec
 
@@ -58,10 +59,10 @@ class FPNHead(nn.Module):
         return self.conv_seg(total)
 
 
-class SemanticFPN(nn.Module):
+class SemanticFPN(Network):
     """SeMask Swin under a Semantic-FPN head."""
 
-    size_divisor = 1
+    softmax = True
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -74,6 +75,5 @@ class SemanticFPN(nn.Module):
         return self.decode_head(features)
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
-        """One Prediction for each picture of the batch."""
         size = (pixels.shape[2], pixels.shape[3])
         return [DenseLogits(logits, size) for logits in self(pixels).float()]

@@ -1,0 +1,90 @@
+"""The Python API: from a model's name to something that segments pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from semask_cli.checkpoints.download import Progress
+from semask_cli.checkpoints.loading import load_network
+from semask_cli.inference.device import Precision, choose_device, choose_precision
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.inference.views import Mode, Recipe
+from semask_cli.models.build import build_model as build_network
+from semask_cli.models.network import Network
+from semask_cli.zoo import load_zoo
+
+
+def load(
+    name: str | None = None,
+    *,
+    dataset: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    zoo: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    mode: Mode | None = None,
+    crop: int | tuple[int, int] | None = None,
+    stride: int | tuple[int, int] | None = None,
+    scales: Sequence[float] | Literal["native", "published"] | None = None,
+    flip: bool = False,
+    progress: Progress | None = None,
+) -> Segmenter:
+    """A published model, ready to segment. Its checkpoint is fetched on first use.
+
+    Args:
+        name: a row of the zoo ("swin-l-m2f"); None is the default row of `dataset`, or of ADE20K.
+        dataset: "ade20k", "cityscapes" or "coco-stuff10k"; completes a bare name.
+        checkpoint: a .pth, .pkl or .safetensors file to use instead of the published one.
+        zoo: a TOML file with rows of your own.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU that is fast at it, else fp32.
+        mode: "whole" pictures (the default), or windows that "slide".
+        crop: height and width of a window, in pixels; the row's training crop unless given.
+        stride: step of the windows; the row's published one unless given, at most `crop`.
+        scales: factors of the row's test size to average over, "published" for the row's multi-scale list, or "native"
+            for the picture as it is. None is the test size.
+        flip: average with the mirrored picture too.
+        progress: hears (bytes so far, bytes in all or None) of a download.
+
+    Raises:
+        UsageError, CheckpointError, DownloadError, DeviceError: each says what to do.
+    """
+    rows = load_zoo(Path(zoo) if zoo else None)
+    spec = rows.find(name, dataset=dataset)
+    crop_size = _pair(crop or spec.crop)
+    recipe = Recipe(
+        mode=mode or "whole",
+        crop=crop_size,
+        # A crop of the user's own keeps the published overlap, a third.
+        stride=_pair(stride or (spec.stride if crop is None else tuple(max(1, n * 2 // 3) for n in crop_size))),
+        scales=spec.ms_scales if scales == "published" else "native" if scales == "native" else _floats(scales),
+        flip=flip,
+    )
+    where = choose_device(device)
+    computes_in = choose_precision(precision, where)
+    file = Path(checkpoint) if checkpoint else None
+    network, spec, digest = load_network(spec, rows, checkpoint=file, device=where, progress=progress)
+    return Segmenter(network, spec, recipe=recipe, device=where, precision=computes_in, digest=digest)
+
+
+def build_model(name: str, *, dataset: str | None = None) -> Network:
+    """The bare network of a row, with random weights, in evaluation mode, on the CPU.
+
+    Normalised pixels (B, 3, H, W) in; a Semantic-FPN gives logits (B, classes, H / 4, W / 4), a mask classifier class
+    logits (B, queries, classes + 1) and mask logits (B, queries, H / 4, W / 4).
+
+    Raises:
+        UnknownModelError: no such row.
+    """
+    return build_network(load_zoo().find(name, dataset=dataset))
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _floats(scales: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if scales is None else tuple(float(scale) for scale in scales)

@@ -1,0 +1,73 @@
+"""The command line: parse, call the library, print. Results go to stdout, words for people to stderr.
+
+Importing this imports no torch: commands import what they need when they run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from semask_cli import __version__
+from semask_cli.cli.classes import classes
+from semask_cli.cli.download import download
+from semask_cli.cli.models import models
+from semask_cli.cli.predict import predict
+from semask_cli.errors import SemaskError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="semask",
+    help="Segment pictures with the published SeMask models, and measure them on datasets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (predict, download, models, classes):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"semask {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. A failure that a user can act on is told in a line or two, and is the exit code."""
+    try:
+        app()
+    except SemaskError as error:
+        report(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has left. Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def report(error: SemaskError) -> None:
+    """Tell a person what happened, and what to do about it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    console.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+    if error.suggestion:
+        console.print(Text(error.suggestion, style="dim"), soft_wrap=True)

@@ -1,0 +1,109 @@
+"""`semask models`: the zoo, as a table or a row at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semask_cli.zoo import ModelSpec, dataset_name, load_zoo
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show one row in full.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only the models of this dataset.")] = None,
+    zoo_file: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the published models: dataset, mIoU, parameters, and whether the checkpoint is on this machine."""
+    zoo = load_zoo(zoo_file)
+    wanted = dataset and dataset_name(dataset)
+    rows = [zoo.find(name, dataset=dataset)] if name else list(zoo.models.values())
+    rows = [spec for spec in rows if wanted in (None, spec.dataset)]
+    if as_json:
+        print(json.dumps({"schema_version": 1, "models": [_document(spec) for spec in rows]}, indent=2))
+    elif name:
+        _print_row(rows[0])
+    else:
+        _print_table(rows, set(zoo.defaults.values()))
+
+
+def _print_table(rows: list[ModelSpec], defaults: set[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from semask_cli.checkpoints.cache import on_disk
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model")
+    table.add_column("dataset")
+    for column in ("mIoU", "ms+flip", "params"):
+        table.add_column(column, justify="right")
+    table.add_column("on disk")
+    for before, spec in zip([None, *rows], rows, strict=False):
+        if before and before.dataset != spec.dataset:
+            table.add_section()
+        table.add_row(
+            spec.name + (" *" if spec.name in defaults else ""),
+            spec.dataset,
+            _percent(spec.miou),
+            _percent(spec.miou_ms_flip),
+            f"{spec.params_m:g} M" if spec.params_m else "",
+            "[green]yes[/]" if on_disk(spec) else "",
+        )
+    Console().print(table)
+    Console(stderr=True).print("* used where only the dataset is named", style="dim")
+
+
+def _print_row(spec: ModelSpec) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in _flat(_document(spec)):
+        table.add_row(key, Text(value))
+    Console().print(table)
+
+
+def _document(spec: ModelSpec) -> dict[str, Any]:
+    """The row as JSON has it: all of weights.toml, and where the checkpoint lies on this machine."""
+    from semask_cli.checkpoints.cache import on_disk
+
+    document = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
+    path = on_disk(spec)
+    return {
+        **document,
+        "head": dict(spec.head),
+        "backbone": dataclasses.asdict(spec.backbone),
+        "checkpoints": [_file(file) for file in spec.checkpoints],
+        "checkpoint": spec.checkpoint and spec.checkpoint.label,
+        "on_disk": str(path) if path else None,
+    }
+
+
+def _file(file: Any) -> dict[str, Any]:
+    return {**dataclasses.asdict(file), "path": str(file.path) if file.path else None, "page": file.page}
+
+
+def _flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Keys and values as lines of text: nested tables get dotted keys."""
+    lines: list[tuple[str, str]] = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            lines += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+            for item in value:
+                lines += _flat(item, f"{prefix}{key}.{item['label']}.")
+        elif value not in (None, "", ()):
+            lines.append((prefix + key, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)))
+    return lines
+
+
+def _percent(miou: float | None) -> str:
+    return "" if miou is None else f"{miou:.2f}"

@@ -1,0 +1,172 @@
+"""The engine: pictures in, labels or scores out."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from semask_cli.datasets import classes
+from semask_cli.errors import DeviceError, ImageError
+from semask_cli.images import MAX_PIXELS, ImageSource, read_image
+from semask_cli.inference.device import computing_in
+from semask_cli.inference.merge import Merge, ViewPrediction
+from semask_cli.inference.mosaic import Mosaic
+from semask_cli.inference.stopwatch import Stopwatch
+from semask_cli.inference.versions import versions
+from semask_cli.inference.views import Recipe, normalise, resize, view_sizes
+from semask_cli.models.network import Network
+from semask_cli.models.prediction import Prediction
+from semask_cli.segmentation import RunInfo, Segmentation
+from semask_cli.zoo import ModelSpec
+
+log = logging.getLogger(__name__)
+
+GPU_BATCH = 8  # windows and flips that a GPU is given at once, unless its memory says less
+AHEAD = 2  # pictures decoded before the network asks for them
+
+Pixels = NDArray[np.uint8]
+
+
+class Segmenter:
+    """A network with its weights, and the recipe by which it looks at pictures. Made by `semask_cli.load`.
+
+    `precision` is "fp32" or "bf16"; `digest` the SHA-256 of the published file the weights came from.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        spec: ModelSpec,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        precision: Literal["fp32", "bf16"],
+        digest: str,
+    ) -> None:
+        self.network, self.spec, self.recipe = network, spec, recipe
+        self.device, self.precision, self.digest = device, precision, digest
+        self._batch = GPU_BATCH if device.type == "cuda" else 1
+
+    def predict(self, image: ImageSource, *, confidence: bool = False, max_pixels: int = MAX_PIXELS) -> Segmentation:
+        """Segment a picture: a path, a PIL picture, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
+
+        `confidence` keeps the score of each pixel's class too, which takes longer.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        watch = Stopwatch()
+        with watch("decode"):
+            pixels = read_image(image, max_pixels=max_pixels)
+        return self._segmentation(pixels, watch, confidence=confidence)
+
+    def predict_each(
+        self, images: Iterable[ImageSource], *, confidence: bool = False, max_pixels: int = MAX_PIXELS
+    ) -> Iterator[Segmentation | ImageError]:
+        """Segment many pictures, in order. The next ones are decoded while the network works.
+
+        A picture that cannot be read gives its error in its place.
+        """
+
+        def decode(image: ImageSource) -> tuple[Pixels | ImageError, Stopwatch]:
+            watch = Stopwatch()
+            try:
+                with watch("decode"):
+                    return read_image(image, max_pixels=max_pixels), watch
+            except ImageError as error:
+                return error, watch
+
+        sources = iter(images)
+        with ThreadPoolExecutor(1, thread_name_prefix="decode") as reader:
+            waiting = deque(reader.submit(decode, image) for image in islice(sources, AHEAD))
+            while waiting:
+                pixels, watch = waiting.popleft().result()
+                waiting.extend(reader.submit(decode, image) for image in islice(sources, 1))
+                if isinstance(pixels, ImageError):
+                    yield pixels
+                else:
+                    yield self._segmentation(pixels, watch, confidence=confidence)
+
+    @torch.inference_mode()
+    def scores(self, image: ImageSource) -> Tensor:
+        """The merged class scores at the picture's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
+        merge = self._merge(read_image(image), Stopwatch())
+        return torch.cat([merge.scores(y0, y1).cpu() for y0, y1 in merge.strips()], dim=1)
+
+    @torch.inference_mode()
+    def _segmentation(self, pixels: Pixels, watch: Stopwatch, *, confidence: bool) -> Segmentation:
+        merge = self._merge(pixels, watch)
+        with watch("merge"):
+            labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
+            labels = labels.cpu()
+        known = classes(self.spec.dataset)
+        return Segmentation(
+            labels=labels.numpy(),
+            classes=known.classes,
+            palette=known.palette,
+            image=pixels,
+            confidence=None if best is None else best.cpu().numpy(),
+            info=self._info(watch),
+        )
+
+    def _merge(self, pixels: Pixels, watch: Stopwatch) -> Merge:
+        """The views of a picture, seen by the network (windows wait until their rows are asked for)."""
+
+        def look(images: list[Pixels]) -> list[Prediction]:
+            with watch("network"):
+                return self._look(images)
+
+        height, width = pixels.shape[:2]
+        views = []
+        for size in view_sizes(self.spec, self.recipe, height, width):
+            with watch("resize"):
+                view = resize(pixels, size, family=self.spec.family)
+                seen = [view, np.ascontiguousarray(view[:, ::-1])] if self.recipe.flip else [view]
+            if self.recipe.mode == "slide":
+                predictions: list[Prediction] = [Mosaic(image, self.recipe, look) for image in seen]
+            else:
+                predictions = look(seen)
+            views += [ViewPrediction(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
+        return Merge(views=views, size=(height, width), classes=self.spec.num_classes, softmax=self.network.softmax)
+
+    def _look(self, images: list[Pixels]) -> list[Prediction]:
+        """The network on pictures of one size, in batches that fit the GPU's memory."""
+        predictions: list[Prediction] = []
+        while len(predictions) < len(images):
+            batch = images[len(predictions) :][: self._batch]
+            try:
+                with computing_in(self.precision, self.device):
+                    predictions += self.network.predict(normalise(batch, self.device))
+            except torch.OutOfMemoryError as error:
+                if self._batch == 1:
+                    height, width = batch[0].shape[:2]
+                    raise DeviceError(
+                        f"{self.device} has too little memory for a view of {width} x {height}",
+                        "Use --mode slide, a smaller model, or --device cpu.",
+                    ) from error
+                self._batch //= 2
+                log.warning("out of memory on %s: going on with batches of %d", self.device, self._batch)
+        return predictions
+
+    def _info(self, watch: Stopwatch) -> RunInfo:
+        return RunInfo(
+            model=self.spec.name,
+            dataset=self.spec.dataset,
+            checkpoint=self.digest,
+            device=str(self.device),
+            precision=self.precision,
+            mode=self.recipe.mode,
+            scales=self.recipe.scales if isinstance(self.recipe.scales, tuple) else (1.0,),
+            flip=self.recipe.flip,
+            milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
+            versions=versions(),
+        )

@@ -1,0 +1,26 @@
+"""Versions of what decides a pixel: recorded with every result."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+import cv2
+import numpy as np
+import PIL
+import torch
+
+from semask_cli import __version__
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of semask, Python, and the libraries that decode, resize and compute."""
+    return {
+        "semask": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }
