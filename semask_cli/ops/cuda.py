@@ -1,0 +1,194 @@
+"""The operators on CUDA devices: tensors in, kernels/*.cu launched, tensors out.
+
+Shapes and dtypes are those of the operators' definitions beside this file. Their plain formulation runs here too where
+the kernels are switched off, cannot be built, or do not cover the dtype or the channels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import c_int, c_longlong, c_void_p
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from semask_cli.ops import launcher
+from semask_cli.ops.deform_conv2d import _by_embedding_bag as plain_deform_conv2d
+from semask_cli.ops.ms_deform_attn import _by_embedding_bag as plain_ms_deform_attn
+from semask_cli.ops.nvrtc import Kernel
+
+STORAGE = {torch.float32: "Float32", torch.float16: "Float16", torch.bfloat16: "BFloat16"}
+BLOCK_THREADS = 512
+COLUMN_BYTES = 32 << 20  # of sampled columns between two matrix products: they stay in the L2 cache of large devices
+MAX_GRID = 65535  # blocks in y
+
+library = torch.library.Library("semask", "FRAGMENT")
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingKernel:
+    """A kernel whose blocks work on tiles of `tile_height` x `tile_width` pixels or queries, sixteen bytes a thread."""
+
+    kernel: Kernel
+    tile_height: int
+    tile_width: int
+    threads: int
+
+    def tiles(self, height: int, width: int) -> int:
+        """How many tiles cover a map."""
+        return -(-height // self.tile_height) * -(-width // self.tile_width)
+
+
+@cache
+def sampling_kernel(
+    name: str, value: torch.dtype, offset: torch.dtype, groups: int, channels: int, **constants: int
+) -> SamplingKernel | None:
+    """The kernel for `groups` (or heads) of `channels` of dtype `value`; None where it does not cover this.
+
+    The tile's sides are powers of two, the width once or twice the height.
+    """
+    if value not in STORAGE or offset not in STORAGE:
+        return None
+    lanes, rest = divmod(channels * value.itemsize, 16)
+    if rest or lanes not in (1, 2, 4, 8, 16, 32) or groups * lanes > BLOCK_THREADS:
+        return None
+    log2 = (BLOCK_THREADS // (groups * lanes)).bit_length() - 1
+    height, width = 1 << log2 // 2, 1 << (log2 + 1) // 2
+    constants |= {"CHANNELS": channels, "TILE_HEIGHT": height, "TILE_WIDTH": width}
+    types = {"VALUE": STORAGE[value], "OFFSET": STORAGE[offset]}
+    return SamplingKernel(
+        Kernel(name, (*types.items(), *constants.items())), height, width, height * width * groups * lanes
+    )
+
+
+def network_kernels(dtype: torch.dtype) -> dict[str, SamplingKernel | None]:
+    """The kernel of each operator, for the heads, groups, channels, levels and points of the published networks."""
+    return {
+        "ms_deform_attn": sampling_kernel("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1),
+        "deform_conv2d": sampling_kernel("deform_columns", dtype, dtype, 8, 32, GROUPS=8),
+    }
+
+
+@torch.library.impl(library, "ms_deform_attn", "CUDA")
+def ms_deform_attn(
+    value: Tensor, level_sizes: Sequence[int], reference: Tensor, offsets: Tensor, logits: Tensor
+) -> Tensor:
+    """`semask::ms_deform_attn` by kernels/ms_deform_attn.cu.
+
+    Raises:
+        ValueError: the tensors do not fit together, or are too large for the kernel.
+    """
+    sizes = list(zip(level_sizes[::2], level_sizes[1::2], strict=True))
+    batch, tokens, heads, channels = value.shape
+    _, queries, _, levels, points, _ = offsets.shape
+    _check("reference", reference, (queries, 2), value)
+    _check("offsets", offsets, (batch, queries, heads, len(sizes), points, 2), value)
+    _check("logits", logits, (batch, queries, heads, levels * points), value)
+    starts = list(accumulate((h * w for h, w in sizes), initial=0))
+    if starts[-1] != tokens:
+        raise ValueError(f"levels of {sizes} hold {starts[-1]} pixels, value has {tokens}")
+
+    raw = torch.promote_types(offsets.dtype, logits.dtype)
+    tiled = queries == tokens  # as in an encoder, where the queries are the pixels of the levels
+    of = sampling_kernel(
+        "ms_deform_attn", value.dtype, raw, heads, channels, HEADS=heads, LEVELS=levels, POINTS=points, TILED=int(tiled)
+    )
+    if of is None or tokens == 0 or not launcher.available(of.kernel, value.device):
+        return plain_ms_deform_attn(value, level_sizes, reference, offsets, logits)
+    if tokens * heads * channels * value.itemsize >= 1 << 32 or batch > MAX_GRID:
+        raise ValueError(f"value of shape {tuple(value.shape)} is too large: 4 GiB a picture, {MAX_GRID} pictures")
+
+    value, reference, offsets, logits = map(_dense, (value, reference.float(), offsets.to(raw), logits.to(raw)))
+    output = value.new_empty(batch, queries, heads * channels)
+    arguments = _attention_arguments(levels)(
+        *(t.data_ptr() for t in (value, reference, offsets, logits, output)), tokens, queries
+    )
+    for level, (start, (h, w)) in enumerate(zip(starts, sizes, strict=False)):
+        # The kernel reads one token of an empty level, which must exist, and weighs it with zero.
+        arguments.start[level] = min(start, tokens - 1)
+        arguments.height[level], arguments.width[level] = (h, w) if h * w else (0, 0)
+    tiles = [of.tiles(h, w) for h, w in sizes] if tiled else [-(-queries // (of.tile_height * of.tile_width))]
+    if output.numel():
+        launcher.launch(of.kernel, value.device, grid=(sum(tiles), batch, 1), threads=of.threads, arguments=arguments)
+    return output
+
+
+@torch.library.impl(library, "deform_conv2d", "CUDA")
+def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """`semask::deform_conv2d`: columns sampled by kernels/deform_columns.cu, a matrix product for each strip of them.
+
+    Raises:
+        ValueError: the tensors do not fit together, or are too large for the kernel.
+    """
+    batch, channels, height, width = x.shape
+    _check("offset_mask", offset_mask, (batch, 27 * groups, height, width), x)
+    _check("weight", weight, (weight.shape[0], channels, 3, 3), x)
+    if channels % groups:
+        raise ValueError(f"{channels} channels do not divide into {groups} groups")
+    of = sampling_kernel("deform_columns", x.dtype, offset_mask.dtype, groups, channels // groups, GROUPS=groups)
+    if of is None or not x.numel() or not launcher.available(of.kernel, x.device):
+        return plain_deform_conv2d(x, offset_mask, weight, bias, groups)
+    if height * width * channels * x.itemsize >= 1 << 32 or batch * height >= 1 << 31:
+        raise ValueError(f"x of shape {tuple(x.shape)} is too large: 4 GiB a picture")
+
+    pixels = _dense(x.permute(0, 2, 3, 1))  # (B, h, w, C); channels-last pictures are not copied
+    kernel = weight.to(x.dtype).permute(2, 3, 1, 0).reshape(9 * channels, -1)  # (taps * C, C_out)
+    bias = kernel.new_zeros(kernel.shape[1]) if bias is None else bias.to(x.dtype)
+    output = x.new_empty(batch * height * width, kernel.shape[1])
+    strip = min(batch * height, max(1, COLUMN_BYTES // (width * 9 * channels * x.itemsize)), of.tile_height * MAX_GRID)
+    columns = x.new_empty(strip * width, 9 * channels)
+    for row in range(0, batch * height, strip):
+        rows = min(strip, batch * height - row)
+        arguments = ColumnsArguments(
+            pixels.data_ptr(),
+            offset_mask.data_ptr(),
+            columns.data_ptr(),
+            *offset_mask.stride(),
+            height,
+            width,
+            row,
+            rows,
+        )
+        grid = (-(-width // of.tile_width), -(-rows // of.tile_height), 1)
+        launcher.launch(of.kernel, x.device, grid=grid, threads=of.threads, arguments=arguments)
+        part = slice(row * width, (row + rows) * width)
+        torch.addmm(bias, columns[: rows * width], kernel, out=output[part])
+    return output.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+@cache
+def _attention_arguments(levels: int) -> type[ctypes.Structure]:
+    """`Arguments` of kernels/ms_deform_attn.cu."""
+    pointers = [(name, c_void_p) for name in ("value", "reference", "offsets", "logits", "output")]
+    extents = [(name, c_int * levels) for name in ("start", "height", "width")]
+    fields = [*pointers, ("tokens", c_int), ("queries", c_int), *extents]
+    return type("AttentionArguments", (ctypes.Structure,), {"_fields_": fields})
+
+
+class ColumnsArguments(ctypes.Structure):
+    """`Arguments` of kernels/deform_columns.cu."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("input", "offset_mask", "columns")),
+        *((f"{axis}_stride", c_longlong) for axis in ("batch", "channel", "row", "column")),
+        *((name, c_int) for name in ("height", "width", "first_row", "rows")),
+    )
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...], other: Tensor) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}")
+    if tensor.device != other.device:
+        raise ValueError(f"{name} is on {tensor.device}, the other tensors are on {other.device}")
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name} is {tensor.dtype}, expected a floating dtype")
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """The tensor, contiguous and aligned for loads of sixteen bytes; a copy only where it is not."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()

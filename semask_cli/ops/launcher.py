@@ -1,0 +1,79 @@
+"""Kernels on a device: loaded once, launched on torch's current stream.
+
+A kernel that cannot be compiled or loaded is reported once, in one line, and the caller runs its plain formulation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from functools import cache
+
+import torch
+
+from semask_cli.ops.nvrtc import Kernel, KernelError, checked, machine_code
+
+try:
+    from cuda.bindings import driver
+except ImportError:
+    from semask_cli.ops.ctypes_bindings import driver
+
+logger = logging.getLogger(__name__)
+
+
+def available(kernel: Kernel, device: torch.device) -> bool:
+    """Whether the kernel can be launched on this device; compiles and loads it the first time."""
+    return switched_on() and isinstance(loaded(kernel, device), int)
+
+
+def switched_on() -> bool:
+    """Whether kernels are wanted: SEMASK_KERNELS=off selects the plain formulations everywhere."""
+    return os.environ.get("SEMASK_KERNELS", "on").lower() != "off"
+
+
+@cache
+def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
+    """The driver's handle of the kernel on this device, or why there is none, which is also logged."""
+    try:
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                f"kernel {kernel.name} is not loaded yet: run the model once before capturing a CUDA graph"
+            )
+        code = machine_code(kernel, torch.cuda.get_device_capability(device))
+        with torch.cuda.device(device):
+            _ensure_context(device)
+            library = checked(driver.cuLibraryLoadData, code, [], [], 0, [], [], 0)
+            function = checked(driver.cuLibraryGetKernel, library, kernel.name.encode())
+            # A function belongs to one device's context; asking for it loads the code now, not at the first launch.
+            return int(checked(driver.cuKernelGetFunction, function))
+    except KernelError as error:
+        logger.warning(
+            "The plain formulation runs instead of the kernel %s: %s", kernel.name, str(error).splitlines()[0]
+        )
+        return error
+
+
+def launch(
+    kernel: Kernel, device: torch.device, *, grid: tuple[int, int, int], threads: int, arguments: ctypes.Structure
+) -> None:
+    """Queues the kernel on the current stream of `device`; `arguments` is passed by value.
+
+    Raises:
+        KernelError: the kernel is not available, or the driver refuses the launch.
+    """
+    function = loaded(kernel, device)
+    if isinstance(function, KernelError):
+        raise function
+    parameters = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
+    with torch.cuda.device(device):
+        _ensure_context(device)
+        # Asked for at each launch: a stream that was kept would escape CUDA graphs and torch.cuda.stream.
+        stream = torch.cuda.current_stream(device).cuda_stream
+        checked(driver.cuLaunchKernel, function, *grid, threads, 1, 1, 0, stream, ctypes.addressof(parameters), 0)
+
+
+def _ensure_context(device: torch.device) -> None:
+    """Makes torch's context current in this thread: a thread that has not called the CUDA runtime yet has none."""
+    if not int(checked(driver.cuCtxGetCurrent)):
+        checked(driver.cuCtxSetCurrent, checked(driver.cuDevicePrimaryCtxRetain, device.index))

@@ -1,0 +1,150 @@
+"""The kernels' machine code: kernels/*.cu compiled by NVRTC for the device at hand, and kept on disk.
+
+NVRTC comes with torch's CUDA packages; neither a compiler nor the CUDA toolkit is needed on the user's machine, nor a
+GPU to compile for one. The sources include no CUDA header, because NVRTC does not find those of the wheels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semask_cli.cache import cache_folder
+from semask_cli.resources import project_file
+
+try:
+    from cuda.bindings import nvrtc
+except ImportError:
+    from semask_cli.ops.ctypes_bindings import nvrtc
+
+
+class KernelError(RuntimeError):
+    """A kernel cannot be compiled, loaded or launched on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The kernel `name` of the file kernels/`name`.cu, for one choice of the constants that its head lists."""
+
+    name: str
+    constants: tuple[tuple[str, int | str], ...]
+
+
+def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
+    """The kernel compiled for devices of this compute capability, from the cache on disk where it is there.
+
+    Raises:
+        KernelError: NVRTC is missing, does not know the architecture or refuses the source.
+    """
+    target = architecture(capability)
+    options = [f"--gpu-architecture={target}", "--std=c++17", *(f"-D{key}={value}" for key, value in kernel.constants)]
+    source, headers = _sources(kernel.name)
+    recipe = repr((nvrtc_version(), options, source, sorted(headers.items())))
+    path = cache_folder() / "kernels" / f"{kernel.name}-{target}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.bin"
+    if code := _read(path):
+        return code
+    code = _compile(kernel.name, source, headers, options)
+    _write(path, code)
+    return code
+
+
+def architecture(capability: tuple[int, int]) -> str:
+    """NVRTC's name of what to compile for.
+
+    Machine code also runs on later devices of the same major version. For devices that are newer than this NVRTC it is
+    PTX, which the driver translates.
+
+    Raises:
+        KernelError: the device is older than anything that this NVRTC compiles for.
+    """
+    known = checked(nvrtc.nvrtcGetSupportedArchs)
+    wanted = 10 * capability[0] + capability[1]
+    if same_major := [arch for arch in known if arch // 10 == capability[0] and arch <= wanted]:
+        return f"sm_{max(same_major)}"
+    if wanted > max(known):
+        return f"compute_{max(known)}"
+    raise KernelError(f"NVRTC {nvrtc_version()} does not compile for compute capability {wanted // 10}.{wanted % 10}")
+
+
+def nvrtc_version() -> str:
+    """NVRTC's version, for example "13.0".
+
+    Raises:
+        KernelError: NVRTC is missing.
+    """
+    major, minor = checked(nvrtc.nvrtcVersion)
+    return f"{major}.{minor}"
+
+
+def _sources(name: str) -> tuple[str, dict[str, str]]:
+    """The text of kernels/`name`.cu and of the headers beside it."""
+    folder = project_file("kernels")
+    return (folder / f"{name}.cu").read_text(), {file.name: file.read_text() for file in folder.glob("*.cuh")}
+
+
+def _compile(name: str, source: str, headers: dict[str, str], options: list[str]) -> bytes:
+    program = checked(
+        nvrtc.nvrtcCreateProgram,
+        source.encode(),
+        f"{name}.cu".encode(),
+        len(headers),
+        [text.encode() for text in headers.values()],
+        [file.encode() for file in headers],
+    )
+    try:
+        try:
+            checked(nvrtc.nvrtcCompileProgram, program, len(options), [option.encode() for option in options])
+        except KernelError as error:
+            log = _output(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+            raise KernelError(f"{error}\n{log.rstrip(bytes(1)).decode(errors='replace')}") from None
+        if "=compute_" in options[0]:
+            return _output(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
+        return _output(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
+    finally:
+        checked(nvrtc.nvrtcDestroyProgram, program)
+
+
+def _output(size: Callable[..., Any], fill: Callable[..., Any], program: Any) -> bytes:
+    buffer = bytes(checked(size, program))
+    checked(fill, program, buffer)  # NVRTC writes into it
+    return buffer
+
+
+def _read(path: Path) -> bytes | None:
+    """The code in the file, nothing if it is not whole: a driver may crash on what a loss of power leaves behind."""
+    try:
+        digest, code = (content := path.read_bytes())[:32], content[32:]
+    except OSError:
+        return None
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Atomically: other processes may compile the same kernel now. Where nothing can be written, nothing is kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        os.replace(file.name, path)
+    except OSError:
+        return
+
+
+def checked(function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:
+    """The outputs of a function of NVRTC or the CUDA driver, one as it is, several as a tuple.
+
+    Raises:
+        KernelError: the library is missing or reports an error.
+    """
+    try:
+        error, *outputs = function(*arguments)
+    except (OSError, RuntimeError) as missing:  # as ctypes and cuda.bindings say it
+        raise KernelError(str(missing)) from None
+    if int(error):
+        raise KernelError(f"{function.__name__}: {getattr(error, 'name', f'error {error}')}")
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)

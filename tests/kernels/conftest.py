@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from host_kernels import HostKernels, compiler
+
+from semask_cli.ops import cuda
+
+
+@pytest.fixture(scope="session")
+def host_kernels(request: pytest.FixtureRequest) -> HostKernels:
+    if compiler() is None:
+        pytest.skip("g++ is not installed: it compiles the kernels for the CPU")
+    return HostKernels(request.config.cache.mkdir("host-kernels"))
+
+
+@pytest.fixture
+def on_host(host_kernels: HostKernels, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The CUDA implementations of the operators, called with CPU tensors, run the kernels' sources on the CPU.
+
+    New tensors are filled with NaN, so that a number that no kernel wrote is noticed.
+    """
+    monkeypatch.setattr(cuda, "launcher", host_kernels)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)

@@ -1,0 +1,96 @@
+"""What NVRTC makes of the kernels, read without a GPU by the cuobjdump that Triton's wheel carries.
+
+As a program it writes the record: one line for each kernel, storage type and architecture.
+
+    python tests/kernels/machine_code.py > benchmarks/records/machine_code.csv
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from semask_cli.ops.cuda import STORAGE, network_kernels
+from semask_cli.ops.nvrtc import Kernel, machine_code
+
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineCode:
+    """One kernel's figures; `loads_16` and `stores_16` count instructions that move sixteen bytes a thread."""
+
+    kernel: str
+    storage: str
+    architecture: int
+    registers: int
+    stack_bytes: int
+    instructions: int
+    local_memory: int
+    shuffles: int
+    loads_16: int
+    stores_16: int
+
+
+def cuobjdump() -> Path | None:
+    triton = importlib.util.find_spec("triton")
+    if triton is None or triton.origin is None:
+        return None
+    tool = Path(triton.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    return tool if tool.exists() else None
+
+
+def kernels() -> Iterator[tuple[str, Kernel]]:
+    """The published networks' kernels, and the name of the storage type of each."""
+    for dtype in STORAGE:
+        for kernel in network_kernels(dtype).values():
+            assert kernel is not None
+            yield str(dtype).removeprefix("torch."), kernel.kernel
+
+
+def dissect(kernel: Kernel, storage: str, architecture: int, tool: Path) -> MachineCode:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(machine_code(kernel, divmod(architecture, 10)))
+        file.flush()
+        command = [tool, "-res-usage", "-sass", file.name]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    operations = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\d+\s+)?([\w.]+)", listing)
+    used = dict(re.findall(r"\b(REG|STACK):(\d+)", listing))
+
+    def count(pattern: str) -> int:
+        return sum(re.match(pattern, operation) is not None for operation in operations)
+
+    return MachineCode(
+        kernel=kernel.name,
+        storage=storage,
+        architecture=architecture,
+        registers=int(used["REG"]),
+        stack_bytes=int(used["STACK"]),
+        instructions=len(operations) - count("NOP"),
+        local_memory=count("LDL|STL"),
+        shuffles=count("SHFL"),
+        loads_16=count(r"LDG\.E\.128"),
+        stores_16=count(r"STG\.E\.128"),
+    )
+
+
+def main() -> None:
+    tool = cuobjdump()
+    if tool is None:
+        sys.exit("cuobjdump is missing: install triton")
+    writer = csv.DictWriter(sys.stdout, [field.name for field in fields(MachineCode)], lineterminator="\n")
+    writer.writeheader()
+    for storage, kernel in kernels():
+        for architecture in ARCHITECTURES:
+            writer.writerow(asdict(dissect(kernel, storage, architecture, tool)))
+
+
+if __name__ == "__main__":
+    main()
