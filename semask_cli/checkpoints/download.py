@@ -1,0 +1,164 @@
+"""Fetching published files from Google Drive: resumed after a kill, once at a time, checked before they are opened.
+
+Conversion imports torch and the networks, which takes seconds: it is imported once a file has arrived.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable
+from pathlib import Path
+
+import gdown
+import requests
+from filelock import FileLock
+
+from semask_cli.cache import offline
+from semask_cli.checkpoints import cache
+from semask_cli.errors import CheckpointError, DownloadError, OfflineError
+from semask_cli.zoo import ModelSpec, Zoo
+
+Progress = Callable[[int, int | None], None]
+
+_TIMEOUT = 60  # seconds without a byte
+_RETRIES = 5  # of a transfer that breaks off; each goes on where the last one stopped
+
+
+def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
+    """The row's file in the cache, fetched and converted unless it is there.
+
+    `progress` hears (bytes so far, bytes in all or None). What a killed download received is kept and continued.
+
+    Raises:
+        OfflineError: SEMASK_OFFLINE is set.
+        DownloadError: the server did not give the file.
+        CheckpointError: it is not the expected file; nothing is kept.
+        OutputError: the cache cannot be written.
+    """
+    with _lock(spec):
+        if there := cache.on_disk(spec):
+            return there
+        source = cache.download_path(spec)
+        _fetch(spec, source, progress=progress)
+        from semask_cli.checkpoints.conversion import convert
+
+        try:
+            converted = convert(source, spec, zoo)
+        except CheckpointError:
+            source.unlink()
+            raise
+        source.unlink()
+        return converted
+
+
+def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
+    """Put a published file that was fetched by other means into the cache; `source` stays where it is.
+
+    Raises:
+        CheckpointError: it is not the row's file; nothing is cached.
+        OutputError: the cache cannot be written.
+    """
+    from semask_cli.checkpoints.conversion import convert
+
+    with _lock(spec):
+        return convert(source, spec, zoo)
+
+
+def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progress | None = None) -> Path:
+    """Fetch the published file itself, verified and not converted, into `folder`, past the cache.
+
+    Raises:
+        OfflineError, DownloadError, CheckpointError, OutputError: as `download`.
+    """
+    target = folder / cache.download_path(spec).name
+    with _lock(spec):
+        fresh = not target.exists()
+        if fresh:
+            _fetch(spec, target, progress=progress)
+        from semask_cli.checkpoints.conversion import verified
+
+        try:
+            verified(target, spec, zoo)
+        except CheckpointError:
+            if fresh:
+                target.unlink()
+            raise
+    return target
+
+
+def _lock(spec: ModelSpec) -> FileLock:
+    path = cache.download_path(spec).with_suffix(".lock")
+    with cache.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
+
+
+def _fetch(spec: ModelSpec, target: Path, *, progress: Progress | None) -> None:
+    """Fetch the published file of a row to `target`, which appears only with the size that the server announced."""
+    file, name = cache.published_file(spec), cache.full_name(spec)
+    if file.path:
+        raise CheckpointError(f"the file of {name} is missing: {file.path}", "It came with the zoo file that lists it.")
+    by_hand = f"Or open {file.page} in a browser, save the file, then: semask download {name} --from FILE"
+    if offline():
+        raise OfflineError(
+            f"the checkpoint of {name} is not on this machine, and SEMASK_OFFLINE is set",
+            f"Go online and run: semask download {name}\n{by_hand}\nOr give a file that you have: --checkpoint FILE",
+        )
+    with cache.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _transfer(file.drive_id, target, progress)
+        except gdown.FileURLRetrievalError as error:
+            raise DownloadError(
+                f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
+                f"Try again tomorrow.\n{by_hand}",
+            ) from error
+        except (gdown.DownloadError, requests.RequestException) as error:
+            raise DownloadError(
+                f"the download of {name} broke off: {_reason(error)}",
+                f"What has arrived is kept: the same command continues it.\n{by_hand}",
+            ) from error
+
+
+def _transfer(drive_id: str, target: Path, progress: Progress | None) -> None:
+    """gdown's download, continued where an earlier one stopped, or begun anew where the server will not continue it."""
+    part = _partial(target)
+    size = part.stat().st_size if part else 0
+    try:
+        _gdown(drive_id, target, progress)
+    except gdown.DownloadError as error:
+        # gdown would keep a partial file for ever if the server has another file by now, or if a kill fell between its
+        # last byte and its new name. Both show as a refusal that no failed connection caused, with no byte received.
+        refused = error.__cause__ is None and not isinstance(error, gdown.FileURLRetrievalError)
+        if not (part and refused and part.stat().st_size == size):
+            raise
+        part.unlink()
+        _gdown(drive_id, target, progress)
+
+
+def _gdown(drive_id: str, target: Path, progress: Progress | None) -> None:
+    gdown.download(
+        id=drive_id,
+        output=str(target),
+        quiet=True,
+        use_cookies=False,  # gdown keeps them outside our cache
+        resume=True,
+        progress=progress,
+        timeout=_TIMEOUT,
+        retries=_RETRIES,
+    )
+
+
+def _partial(target: Path) -> Path | None:
+    """What an earlier download of `target` left: gdown adds eight random characters and .part to the name."""
+    return next(target.parent.glob(f"{glob.escape(target.name)}????????.part"), None)
+
+
+def _reason(error: Exception) -> str:
+    """An error in a few words; those of requests repeat addresses and name Python objects."""
+    cause = error.__cause__ or error
+    if isinstance(cause, requests.HTTPError) and cause.response is not None:
+        return f"the server answered {cause.response.status_code}"
+    if isinstance(cause, requests.RequestException):
+        return f"the connection failed ({type(cause).__name__})"
+    return str(cause).partition("\n")[0]

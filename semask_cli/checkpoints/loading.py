@@ -1,0 +1,59 @@
+"""From a row of the zoo to its network with the published weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from semask_cli.checkpoints import cache, matching
+from semask_cli.checkpoints.download import Progress, download
+from semask_cli.checkpoints.reading import read
+from semask_cli.models.attention import relative_position_index
+from semask_cli.models.network import Network
+from semask_cli.zoo import ModelSpec, Zoo
+
+
+def load_network(
+    spec: ModelSpec,
+    zoo: Zoo,
+    *,
+    checkpoint: Path | None = None,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> tuple[Network, ModelSpec, str]:
+    """The network of a row, with the weights of its file or of `checkpoint`, float32 and in evaluation mode.
+
+    A published file that is not on disk is fetched first; `progress` then hears (bytes so far, bytes in all or None).
+    Returns the network, the row as the file has it, and the SHA-256 of the file (of the published one, if converted).
+
+    Raises:
+        CheckpointError: the file cannot be used; the subclass says why.
+        DownloadError: it is not on disk and cannot be fetched.
+    """
+    path, digest = (checkpoint, cache.sha256(checkpoint)) if checkpoint else _published(spec, zoo, progress)
+    tensors = read(path).tensors
+    adapted, network = matching.network_for(tensors, spec, zoo, path=path)
+    assemble(network, tensors)
+    return network.to(device).eval().requires_grad_(False), adapted, digest
+
+
+def _published(spec: ModelSpec, zoo: Zoo, progress: Progress | None) -> tuple[Path, str]:
+    """The row's file on this machine, and the digest of the file that it was made from."""
+    path = cache.on_disk(spec) or download(spec, zoo, progress=progress)
+    sidecar = cache.read_sidecar(spec)
+    return path, sidecar.source_sha256 if sidecar and path == cache.converted_path(spec) else cache.sha256(path)
+
+
+def assemble(network: Network, tensors: dict[str, Tensor]) -> None:
+    """Give a network on the meta device its tensors, without a copy where they are float32 already."""
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    for name, tensor in network.state_dict().items():
+        if name.endswith(matching.INDEX):
+            state[name] = relative_position_index(math.isqrt(tensor.shape[0]))
+        elif name.endswith(matching.COUNTER):
+            state.setdefault(name, torch.zeros((), dtype=torch.int64))
+    state.pop(matching.LOSS_WEIGHT, None)
+    network.load_state_dict(state, strict=True, assign=True)

@@ -1,0 +1,118 @@
+"""Which row of the zoo a set of tensors belongs to: told by names and shapes alone, never by a file's label.
+
+(The authors' own table listed one file first as FaPN and six weeks later as MSFaPN.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from semask_cli.errors import CheckpointError, MissingTensorsError, TensorShapeError
+from semask_cli.models.build import build_model
+from semask_cli.models.network import Network
+from semask_cli.zoo import ModelSpec, Zoo
+
+INDEX = "relative_position_index"  # follows from the window: files may lack it
+COUNTER = "num_batches_tracked"  # of a BatchNorm, read in training only: files may lack it
+LOSS_WEIGHT = "criterion.empty_weight"  # of the training loss: the network has no place for it
+
+_SEMANTIC_QUERY = "backbone.layers.0.semantic_layer.class_injection.0.mlp_cls_q.weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How a file's tensors differ from a network's, each line in words. Empty when the file fits."""
+
+    missing: list[str]
+    unexpected: list[str]
+    misshapen: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.misshapen)
+
+
+def network_for(tensors: Mapping[str, Tensor], spec: ModelSpec, zoo: Zoo, *, path: Path) -> tuple[ModelSpec, Network]:
+    """The row as the file at `path` has it, and its network on the meta device, which the tensors fit strictly.
+
+    The file decides one number: how many classes its semantic attention has (see `adapted`).
+
+    Raises:
+        MissingTensorsError: names are missing or left over.
+        TensorShapeError: all names are there, a shape is another.
+    """
+    spec = adapted(spec, tensors)
+    network = on_meta(spec)
+    if difference := compare(tensors, shapes_of(network)):
+        raise _misfit(difference, tensors, spec, zoo, path)
+    return spec, network
+
+
+def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
+    """`spec` with the semantic classes of the file, if that is one of the two counts its configuration can mean.
+
+    The authors' COCO-Stuff configurations leave the backbone at 150 classes under a head of 171, which their own loss
+    would refuse: a published file may hold either.
+    """
+    query = tensors.get(_SEMANTIC_QUERY)
+    if query is None or query.shape[0] != spec.num_classes:
+        return spec
+    return dataclasses.replace(spec, backbone=dataclasses.replace(spec.backbone, semantic_classes=spec.num_classes))
+
+
+def on_meta(spec: ModelSpec) -> Network:
+    """The network of a row without memory for its tensors: names and shapes, in a tenth of a second."""
+    with torch.device("meta"):
+        return build_model(spec)
+
+
+def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """The names and shapes that a published file of this network holds."""
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def compare(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> Difference:
+    """Hold a file's tensors against the names and shapes of a network."""
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name != LOSS_WEIGHT}
+    return Difference(
+        missing=[name for name in expected if name not in found and not name.endswith((INDEX, COUNTER))],
+        unexpected=[name for name in found if name not in expected],
+        misshapen=[
+            f"{name} {shape} instead of {expected[name]}"
+            for name, shape in found.items()
+            if shape != expected.get(name, shape)
+        ],
+    )
+
+
+def rows_that_fit(tensors: Mapping[str, Tensor], zoo: Zoo) -> list[str]:
+    """The rows of the zoo that the tensors fit strictly."""
+    query = tensors.get(_SEMANTIC_QUERY)
+    rows = [adapted(row, tensors) for row in zoo.models.values()]
+    # One shape spares most rows the building of a network.
+    alike = [
+        r for r in rows if query is not None and query.shape == (r.backbone.semantic_classes, r.backbone.embed_dim)
+    ]
+    return [row.name for row in alike if not compare(tensors, shapes_of(on_meta(row)))]
+
+
+def _misfit(
+    difference: Difference, tensors: Mapping[str, Tensor], spec: ModelSpec, zoo: Zoo, path: Path
+) -> CheckpointError:
+    lines = [f"{path} is not a checkpoint of {spec.name}:"]
+    for what, items in (
+        ("missing", difference.missing),
+        ("unknown to the model", difference.unexpected),
+        ("of another shape", difference.misshapen),
+    ):
+        if items:
+            lines.append(f"  {len(items)} {what}: {', '.join(items[:3])}{', …' if len(items) > 3 else ''}")
+    only_shapes = not (difference.missing or difference.unexpected)
+    kind = TensorShapeError if only_shapes else MissingTensorsError
+    fitting = rows_that_fit(tensors, zoo)
+    return kind("\n".join(lines), f"The file fits {' or '.join(fitting) or 'no model of the zoo'}.")

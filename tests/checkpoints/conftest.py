@@ -1,0 +1,38 @@
+"""A cache folder of its own for every test, and the zoo of small rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from published import mmseg_file, weights, write_zoo
+
+from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SEMASK_OFFLINE", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def zoo_file(tmp_path: Path) -> Path:
+    return write_zoo(tmp_path / "zoo.toml")
+
+
+@pytest.fixture
+def zoo(zoo_file: Path) -> Zoo:
+    return load_zoo(zoo_file)
+
+
+@pytest.fixture
+def spec(zoo: Zoo) -> ModelSpec:
+    return zoo.find("small")
+
+
+@pytest.fixture
+def file(spec: ModelSpec, tmp_path: Path) -> Path:
+    """The published file of `spec`, 4 MB of optimizer inside."""
+    return mmseg_file(tmp_path / "published.pth", weights(spec), ballast=1_000_000)
