@@ -1,0 +1,116 @@
+"""`semask download`: published checkpoints onto this machine, once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semask_cli.errors import SemaskError, UsageError
+from semask_cli.zoo import ModelSpec, Zoo, dataset_name, load_zoo
+
+
+def download(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Models, as `semask models` lists them.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every model, or every model of --dataset.")] = False,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset of a bare model name.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Save the published file itself here, checked and unchanged, for another machine."
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Take the model's published file from here instead of the network."
+        ),
+    ] = None,
+    zoo_file: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document: what lies where.")] = False,
+) -> None:
+    """Fetch published checkpoints from Google Drive into the cache, where every command finds them.
+
+    An interrupted download goes on where it stopped. Each file is checked, held against its model name by name and
+    shape by shape, and kept as safetensors. $SEMASK_CACHE names another cache folder.
+    """
+    zoo = load_zoo(zoo_file)
+    specs = _chosen(zoo, names or [], dataset=dataset, everything=everything)
+    if source and (to or len(specs) != 1):
+        raise UsageError("--from takes one model, and goes without --to")
+    from semask_cli.checkpoints import cache
+    from semask_cli.checkpoints.download import adopt, save_published
+    from semask_cli.checkpoints.download import download as fetch
+
+    rows: list[dict[str, Any]] = []
+    failures: list[SemaskError] = []
+    for spec in specs:
+        name = cache.full_name(spec)
+        try:
+            with fetching(name) as progress:
+                if source:
+                    path = adopt(source, spec, zoo)
+                elif to:
+                    path = save_published(spec, zoo, to, progress=progress)
+                else:
+                    path = fetch(spec, zoo, progress=progress)
+        except SemaskError as error:
+            failures.append(error)
+            rows.append({"name": name, "error": error.message, "suggestion": error.suggestion})
+        else:
+            rows.append({"name": name, "path": str(path)})
+            if not as_json:
+                print(f"{name}  {path}")
+    if as_json:
+        print(json.dumps({"schema_version": 1, "checkpoints": rows}, indent=2))
+    if failures:
+        raise failures[0] if len(failures) == 1 else _together(failures)
+
+
+@contextmanager
+def fetching(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A callback for a download: a progress bar on a terminal, else one line on stderr that says what and how large."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(name, total=None, visible=False)
+        announced = console.is_terminal
+
+        def progress(received: int, total: int | None) -> None:
+            nonlocal announced
+            if not announced:
+                size = decimal(total) if total else "of unknown size"
+                print(f"fetching {name} ({size}) from Google Drive", file=sys.stderr)
+                announced = True
+            bar.update(task, completed=received, total=total, visible=True)
+
+        yield progress
+
+
+def _chosen(zoo: Zoo, names: list[str], *, dataset: str | None, everything: bool) -> list[ModelSpec]:
+    if everything == bool(names):
+        raise UsageError("name the models to fetch, or say --all", "`semask models` lists them.")
+    if names:
+        return [zoo.find(name, dataset=dataset) for name in names]
+    canonical = dataset and dataset_name(dataset)
+    return [s for s in zoo.models.values() if s.checkpoint and canonical in (None, s.dataset)]
+
+
+def _together(failures: list[SemaskError]) -> SemaskError:
+    """Several failures as one, with the exit code of the first."""
+    return type(failures[0])(
+        f"{len(failures)} files could not be had:\n" + "\n".join(f.message for f in failures), failures[0].suggestion
+    )
