@@ -12,31 +12,50 @@ from semask_cli.errors import UsageError
 if TYPE_CHECKING:
     from semask_cli.datasets import Dataset
 
+_PANEL = "Dataset"
+
 DatasetName = Annotated[
-    str | None, typer.Option("--dataset", metavar="NAME", help="ade20k, cityscapes or coco-stuff10k.")
+    str | None,
+    typer.Option(
+        "--dataset", "-d", metavar="NAME", rich_help_panel=_PANEL, help="ade20k, cityscapes or coco-stuff10k."
+    ),
 ]
 Root = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        show_default=False,
+        rich_help_panel=_PANEL,
         help="Where the dataset lies; without it, $SEMASK_DATA or $DETECTRON2_DATASETS.",
     ),
 ]
 Split = Annotated[
     str | None,
-    typer.Option(metavar="SPLIT", help="train, val or test; without it, the split that published figures are of."),
+    typer.Option(
+        metavar="SPLIT",
+        rich_help_panel=_PANEL,
+        help="train, val or test; without it, the split that published figures are of.",
+    ),
 ]
-Images = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of pictures of your own.")]
-Labels = Annotated[Path | None, typer.Option(metavar="DIR", help="Its label PNGs, under the same names.")]
+Images = Annotated[
+    Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="A folder of pictures of your own.")
+]
+Labels = Annotated[
+    Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="Its label PNGs, under the same names.")
+]
 ClassFile = Annotated[
     Path | None,
-    typer.Option("--classes", metavar="FILE", help="Its classes, one a line: name, or name,red,green,blue."),
+    typer.Option(
+        "--classes",
+        metavar="FILE",
+        rich_help_panel=_PANEL,
+        help="Its classes, one a line: name, or name,red,green,blue.",
+    ),
 ]
 LabelCoding = Annotated[
     str | None,
     typer.Option(
         metavar="CODING",
+        rich_help_panel=_PANEL,
         help="How labels are written, where the folder does not tell: trainIds, labelIds, "
         "reduce-zero (0 is unlabelled).",
     ),

@@ -1,0 +1,209 @@
+"""`semask eval`: mIoU of a model, or of masks that any program wrote, on a dataset folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from semask_cli.cli import dataset_options, eval_output
+from semask_cli.cli import model_options as options
+from semask_cli.errors import DatasetError, UsageError
+from semask_cli.zoo import load_zoo
+
+if TYPE_CHECKING:
+    from semask_cli.datasets import Dataset
+    from semask_cli.evaluation.processes import Team
+    from semask_cli.evaluation.sources import MaskFolder, Source
+
+_SAMPLE = 20  # labels whose values are looked at before the run
+_MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
+
+
+def evaluate(
+    dataset: dataset_options.DatasetName = None,
+    root: dataset_options.Root = None,
+    split: dataset_options.Split = None,
+    images: dataset_options.Images = None,
+    labels: dataset_options.Labels = None,
+    class_file: dataset_options.ClassFile = None,
+    label_coding: dataset_options.LabelCoding = None,
+    model: options.ModelName = None,
+    checkpoint: options.CheckpointFile = None,
+    zoo: options.ZooFile = None,
+    ms_flip: options.MsFlip = False,
+    mode: options.ViewMode = "whole",
+    crop: options.Crop = None,
+    stride: options.Stride = None,
+    scales: options.Scales = None,
+    flip: options.Flip = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionName = "auto",
+    threads: options.Threads = None,
+    pred: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", rich_help_panel=_MASKS, help="Score these masks (grey or palette PNGs)."),
+    ] = None,
+    pred_coding: Annotated[
+        str,
+        typer.Option(
+            metavar="CODING",
+            rich_help_panel=_MASKS,
+            help="How they are written: trainIds (class indices), labelIds or reduce-zero.",
+        ),
+    ] = "trainIds",
+    definition: Annotated[
+        Literal["mmseg", "detectron2", "cityscapes"] | None,
+        typer.Option(rich_help_panel=_FIGURES, help="Of mIoU; unless given, the one the model was published with."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", rich_help_panel=_FIGURES, help="Print one JSON document.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", rich_help_panel=_FIGURES, help="Print the classes as comma-separated values.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N pictures only.")
+    ] = None,
+    shuffle_seed: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", rich_help_panel=_RUN, help="Draw the pictures of --limit at random."),
+    ] = None,
+    allow_missing: Annotated[
+        int, typer.Option(min=0, metavar="N", rich_help_panel=_RUN, help="Go on without up to N missing files.")
+    ] = 0,
+    journal: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Where pictures that are done are noted."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Begin again, whatever the journal holds.")
+    ] = False,
+    save_pred: Annotated[
+        Path | None, typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Write the predicted masks here.")
+    ] = None,
+) -> None:
+    """Evaluate a model, or masks that any program wrote (--pred), on a dataset folder.
+
+    A killed run goes on where it was when it is started again. Under torchrun the processes share the pictures:
+    torchrun --nproc-per-node 4 -m semask_cli eval …
+    """
+    if pred and (model or checkpoint):
+        raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
+    if as_json and as_csv:
+        raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
+    spec = None if pred else load_zoo(zoo).find(model, dataset=dataset)
+    chosen = dataset_options.chosen_dataset(
+        None if class_file else dataset or (spec.dataset if spec else None),
+        root=root,
+        split=split,
+        images=images,
+        labels=labels,
+        class_file=class_file,
+        coding=label_coding,
+    )
+    if spec and spec.num_classes != len(chosen.classes):
+        raise UsageError(f"{spec.name} knows {spec.num_classes} classes, {chosen.name} has {len(chosen.classes)}")
+    from semask_cli.evaluation.processes import team as join_team
+    from semask_cli.evaluation.runner import evaluate as run
+    from semask_cli.evaluation.selection import select
+    from semask_cli.evaluation.sources import ModelSource
+
+    with join_team() as team:
+        if team.rank == 0:
+            _refuse_defects(chosen, allow_missing=allow_missing)
+        source: Source
+        if pred:
+            source = _masks(chosen, pred, pred_coding)
+            selection = select(chosen, unpredicted=source.missing, limit=limit, shuffle_seed=shuffle_seed)
+            if selection.missing > allow_missing:
+                raise DatasetError(
+                    f"{len(source.missing)} of {len(chosen.pictures)} pictures have no mask in {pred}: "
+                    f"{source.missing[0].id}.png and so on",
+                    "Complete them, or go on without: --allow-missing N.",
+                )
+        else:
+            segmenter = options.load_segmenter(
+                model=model,
+                dataset=dataset,
+                checkpoint=checkpoint,
+                zoo=zoo,
+                ms_flip=ms_flip,
+                mode=mode,
+                crop=crop,
+                stride=stride,
+                scales=scales,
+                flip=flip,
+                device=_own_gpu(device, team),
+                precision=precision,
+                threads=threads,
+            )
+            source = ModelSource(segmenter)
+            selection = select(chosen, limit=limit, shuffle_seed=shuffle_seed)
+        book = journal or _default_journal(chosen, source)
+        if fresh and team.rank == 0:
+            shutil.rmtree(book, ignore_errors=True)
+        if team.rank == 0:
+            print(f"journal: {book}", file=sys.stderr)
+        team.wait()
+        wanted = definition or source.definition
+        with eval_output.watching(chosen, selection, wanted, team=team) as on_record:
+            evaluation = run(
+                chosen,
+                selection,
+                source,
+                journal=book,
+                definition=wanted,
+                masks_to=save_pred,
+                team=team,
+                on_record=on_record,
+            )
+    if team.rank == 0:
+        if as_json:
+            print(json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1))
+        elif as_csv:
+            print(evaluation.to_csv(), end="")
+        else:
+            eval_output.print_evaluation(evaluation)
+
+
+def _refuse_defects(dataset: Dataset, *, allow_missing: int) -> None:
+    """Look at every header and some labels; what would falsify the figure or stop the run ends it here."""
+    from semask_cli.cli.check import counted
+    from semask_cli.datasets.check import DEFECTS, check
+
+    fatal = check(dataset, sample=_SAMPLE).fatal(allow_missing=allow_missing)
+    if fatal:
+        lines = [f"{f.kind}: {DEFECTS[f.kind]}\n  {f.examples[0]}" for f in fatal]
+        raise DatasetError(f"{dataset.name} is not ready: {counted(fatal)}", "\n".join(lines))
+
+
+def _masks(dataset: Dataset, folder: Path, coding: str) -> MaskFolder:
+    from semask_cli.evaluation.sources import MaskFolder
+
+    codings = dataset.classes.codings
+    if coding not in codings:
+        raise UsageError(f"{dataset.name} has no coding {coding!r}", f"Its codings: {', '.join(codings)}.")
+    return MaskFolder(folder, dataset.pictures, codings[coding])
+
+
+def _own_gpu(device: str, team: Team) -> str:
+    """Of several processes on a machine each takes a GPU of its own."""
+    import torch
+
+    if team.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{team.local_rank % torch.cuda.device_count()}"
+    return device
+
+
+def _default_journal(dataset: Dataset, source: Source) -> Path:
+    """A place of its own for each combination of dataset, source and settings."""
+    from semask_cli.cache import cache_folder
+    from semask_cli.evaluation.journal import settings_digest
+    from semask_cli.evaluation.runner import evaluation_settings
+
+    digest = settings_digest(evaluation_settings(dataset, source))
+    name = "-".join(filter(None, (source.title, dataset.name, dataset.split, digest)))
+    return cache_folder() / "evaluations" / name

@@ -1,0 +1,146 @@
+"""The journal of an evaluation: what each picture counted, kept so that a killed run loses one picture at most.
+
+A folder with one file for each process, append-only JSON lines: first a header with the settings of the run, then a
+record for each picture, on disk (fsync) before the next begins. A line torn by a kill is not valid JSON and is passed
+over. Figures are computed from the set of records alone, so it does not matter in which run, by which process or in
+which order they were made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semask_cli.errors import OutputError, UsageError
+from semask_cli.evaluation.cityscapes import Instance
+from semask_cli.evaluation.metrics import Counts
+
+_FORMAT = "semask journal 1"
+
+Settings = Mapping[str, Any]
+"""Whatever changes a picture's counts: model, weights, recipe, coding, versions. JSON values only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What one picture counted: `cells` are the (label, prediction, pixels) of its confusion matrix that are not 0.
+
+    `digest` is that of the files behind it: the label and the picture, or the mask that was scored.
+    """
+
+    id: str
+    digest: str
+    cells: tuple[tuple[int, int, int], ...]
+    instances: tuple[Instance, ...] = ()
+
+    @classmethod
+    def of(cls, id: str, digest: str, counts: Counts, instances: tuple[Instance, ...] = ()) -> Record:
+        """The record of a picture with these counts (K, K + 1)."""
+        rows, columns = np.nonzero(counts)
+        cells = zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True)
+        return cls(id=id, digest=digest, cells=tuple(cells), instances=instances)
+
+    def counts(self, classes: int) -> Counts:
+        """The confusion matrix (classes, classes + 1)."""
+        counts = np.zeros((classes, classes + 1), np.int64)
+        for row, column, pixels in self.cells:
+            counts[row, column] = pixels
+        return counts
+
+
+class Journal:
+    """The journal in `folder`; a process appends to the file of its own `rank` and reads those of all.
+
+    Raises:
+        UsageError: the journal was begun with other settings; the message names them.
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, *, rank: int = 0) -> None:
+        self.folder, self._settings = folder, json.loads(json.dumps(settings))
+        self.records()  # refuses a journal of other settings before anything is written
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / f"rank-{rank}.jsonl").open("ab+")
+            self._cut_torn_line()
+            if self._file.tell() == 0:
+                self._write({"format": _FORMAT, "settings": self._settings})
+        except OSError as error:
+            raise OutputError(f"cannot write the journal {folder}: {error.strerror}") from error
+
+    def records(self) -> list[Record]:
+        """Every record in the folder, in no order that matters; several for a picture whose files have changed."""
+        found: list[Record] = []
+        for file in sorted(self.folder.glob("rank-*.jsonl")):
+            lines = _whole_lines(file)
+            if lines:
+                self._refuse_other_settings(file, lines[0])
+            found += map(_record, lines[1:])
+        return found
+
+    def append(self, record: Record) -> None:
+        """Write one record and see it onto the disk.
+
+        Raises:
+            OutputError: it could not be written.
+        """
+        instances = [(each.label, each.pixels, each.right, each.right_category) for each in record.instances]
+        line = {"id": record.id, "digest": record.digest, "cells": record.cells, "instances": instances}
+        try:
+            self._write(line)
+        except OSError as error:
+            raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}") from error
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _cut_torn_line(self) -> None:
+        self._file.seek(0)
+        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        self._file.seek(0, os.SEEK_END)
+
+    def _refuse_other_settings(self, file: Path, header: Mapping[str, Any]) -> None:
+        begun = header.get("settings", {}) if header.get("format") == _FORMAT else {}
+        changed = [key for key in {**begun, **self._settings} if begun.get(key) != self._settings.get(key)]
+        if changed:
+            was = "; ".join(f"{key} was {begun.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
+            raise UsageError(
+                f"the journal {file} belongs to another evaluation: {was}",
+                "Name another one with --journal, or begin it again with --fresh.",
+            )
+
+
+def settings_digest(settings: Settings) -> str:
+    """Eight hexadecimal digits that differ where settings differ."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _whole_lines(file: Path) -> list[dict[str, Any]]:
+    """The lines of a journal without the torn ones."""
+    lines = []
+    for line in file.read_bytes().split(b"\n"):
+        with suppress(ValueError):  # also UnicodeDecodeError
+            lines.append(json.loads(line))
+    return lines
+
+
+def _record(line: Mapping[str, Any]) -> Record:
+    return Record(
+        id=line["id"],
+        digest=line["digest"],
+        cells=tuple((row, column, pixels) for row, column, pixels in line["cells"]),
+        instances=tuple(
+            Instance(label=label, pixels=pixels, right=right, right_category=alike)
+            for label, pixels, right, alike in line["instances"]
+        ),
+    )

@@ -1,0 +1,241 @@
+"""The outcome of an evaluation, as one document: what was evaluated, how, and every figure.
+
+It is a function of the records and the settings alone. Nothing in it depends on when, how fast or by how many
+processes the records were made, so equal evaluations have equal documents.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semask_cli.datasets import ClassSet
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.cityscapes import cityscapes_scores
+from semask_cli.evaluation.journal import Record, Settings
+from semask_cli.evaluation.metrics import DEFINITIONS, Counts, label_pixels, metrics, predicted_pixels
+
+SCHEMA_VERSION = 1
+
+_CONFUSIONS = 50
+_NO_CLASS = "no class"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """A class: IoU and accuracy in percent (None where left out of the mean), pixels in labels and predictions."""
+
+    index: int
+    name: str
+    colour: str
+    iou: float | None
+    acc: float | None
+    label_pixels: int
+    predicted_pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confusion:
+    """`pixels` labelled as one class and predicted as another; `share` of the label's pixels, in percent."""
+
+    label: str
+    predicted: str
+    pixels: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureResult:
+    """A picture by itself: mIoU over the classes in its label or prediction, and accuracy, in percent."""
+
+    id: str
+    miou: float | None
+    aacc: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CityscapesResult:
+    """Cityscapes' own scores in percent: means, and each category's IoU. iIoU is None without instance files."""
+
+    category_iou: float | None
+    iiou: float | None
+    category_iiou: float | None
+    categories: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One evaluation. Figures are in percent, None where there was nothing to divide by.
+
+    `miou` and the classes' figures are in `definition`; `miou_by_definition` has the others'. `published` is the
+    published figure of the same protocol, if there is one. `partial` says in words why the figure is not that of the
+    whole split, and is empty where it is. `missing` counts the files gone without. `left_out` are the classes that
+    occur in neither labels nor predictions, or that the definition leaves out.
+    """
+
+    title: str
+    dataset: str
+    split: str
+    pictures: int
+    missing: int
+    partial: str
+    definition: str
+    miou: float | None
+    macc: float | None
+    aacc: float | None
+    fwiou: float | None
+    miou_by_definition: dict[str, float | None]
+    published: float | None
+    classes: tuple[ClassResult, ...]
+    left_out: tuple[str, ...]
+    cityscapes: CityscapesResult | None
+    confusions: tuple[Confusion, ...]
+    picture_results: tuple[PictureResult, ...]
+    settings: dict[str, Any]
+
+    @property
+    def difference(self) -> float | None:
+        """mIoU minus the published mIoU, in points."""
+        return None if self.miou is None or self.published is None else self.miou - self.published
+
+    def to_json(self) -> dict[str, Any]:
+        """The document for json.dumps; `read_evaluation` reads it back."""
+        return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **dataclasses.asdict(self)}
+
+    def to_csv(self) -> str:
+        """The classes as a table with a line of names."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow([field.name for field in dataclasses.fields(ClassResult)])
+        writer.writerows(dataclasses.astuple(each) for each in self.classes)
+        return buffer.getvalue()
+
+
+def summarise(
+    records: Sequence[Record],
+    known: ClassSet,
+    *,
+    title: str,
+    split: str,
+    definition: str,
+    settings: Settings,
+    published: float | None = None,
+    partial: str = "",
+    missing: int = 0,
+) -> Evaluation:
+    """Every figure of `records`, one for each picture and sorted by id."""
+    total = np.zeros((len(known), len(known) + 1), np.int64)
+    pictures = []
+    for record in records:
+        counts = record.counts(len(known))
+        total += counts
+        own = metrics(counts, "mmseg")
+        pictures.append(PictureResult(id=record.id, miou=_number(own.miou), aacc=_number(own.aacc)))
+    figures = metrics(total, definition)
+    return Evaluation(
+        title=title,
+        dataset=known.name,
+        split=split,
+        pictures=len(records),
+        missing=missing,
+        partial=partial,
+        definition=definition,
+        miou=_number(figures.miou),
+        macc=_number(figures.macc),
+        aacc=_number(figures.aacc),
+        fwiou=_number(figures.fwiou),
+        miou_by_definition={name: _number(metrics(total, name).miou) for name in DEFINITIONS},
+        published=published,
+        classes=_class_results(total, known, definition),
+        left_out=tuple(name for name, iou in zip(known.classes, figures.iou, strict=True) if np.isnan(iou)),
+        cityscapes=_cityscapes(total, records) if known.name == "cityscapes" else None,
+        confusions=_confusions(total, known),
+        picture_results=tuple(pictures),
+        settings=json.loads(json.dumps(settings)),
+    )
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in a file that `semask eval --json` wrote.
+
+    Raises:
+        UsageError: it is no such file, or one of another version.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document.pop("schema_version") != SCHEMA_VERSION or document.pop("kind") != "evaluation":
+            raise ValueError("another kind or version")
+        parts = {
+            "classes": tuple(ClassResult(**each) for each in document["classes"]),
+            "confusions": tuple(Confusion(**each) for each in document["confusions"]),
+            "picture_results": tuple(PictureResult(**each) for each in document["picture_results"]),
+            "left_out": tuple(document["left_out"]),
+            "cityscapes": CityscapesResult(**document["cityscapes"]) if document["cityscapes"] else None,
+        }
+        return Evaluation(**{**document, **parts})
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is not the JSON of an evaluation", "Write one: semask eval … --json > FILE"
+        ) from error
+
+
+def _class_results(total: Counts, known: ClassSet, definition: str) -> tuple[ClassResult, ...]:
+    figures = metrics(total, definition)
+    labelled, predicted = label_pixels(total), predicted_pixels(total)
+    return tuple(
+        ClassResult(
+            index=index,
+            name=name,
+            colour="#{:02x}{:02x}{:02x}".format(*known.palette[index].tolist()),
+            iou=_number(figures.iou[index]),
+            acc=_number(figures.acc[index]),
+            label_pixels=int(labelled[index]),
+            predicted_pixels=int(predicted[index]),
+        )
+        for index, name in enumerate(known.classes)
+    )
+
+
+def _cityscapes(total: Counts, records: Sequence[Record]) -> CityscapesResult:
+    scores = cityscapes_scores(total, (each for record in records for each in record.instances))
+    return CityscapesResult(
+        category_iou=_mean(scores.category_iou.values()),
+        iiou=_mean(scores.iiou.values()),
+        category_iiou=_mean(scores.category_iiou.values()),
+        categories={name: _number(value) for name, value in scores.category_iou.items()},
+    )
+
+
+def _confusions(total: Counts, known: ClassSet) -> tuple[Confusion, ...]:
+    """The largest cells off the diagonal, largest first."""
+    wrong = total.copy()
+    np.fill_diagonal(wrong, 0)
+    names = (*known.classes, _NO_CLASS)
+    labelled = label_pixels(total)
+    rows, columns = np.nonzero(wrong)
+    largest = sorted(zip(-wrong[rows, columns], rows, columns, strict=True))[:_CONFUSIONS]
+    return tuple(
+        Confusion(label=names[row], predicted=names[column], pixels=int(-n), share=float(100 * -n / labelled[row]))
+        for n, row, column in largest
+    )
+
+
+def _mean(values: Any) -> float | None:
+    valid = [value for value in values if not math.isnan(value)]
+    return math.fsum(valid) / len(valid) if valid else None
+
+
+def _number(value: float) -> float | None:
+    """A float, or None for nan, which JSON has not."""
+    return None if math.isnan(value) else float(value)

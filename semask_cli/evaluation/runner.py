@@ -1,0 +1,166 @@
+"""Running an evaluation: pictures that the journal does not know yet are predicted, counted and written down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.datasets import Dataset, Picture, read_labels, read_values
+from semask_cli.errors import DatasetError
+from semask_cli.evaluation.cityscapes import instances
+from semask_cli.evaluation.journal import Journal, Record, Settings
+from semask_cli.evaluation.metrics import confusion
+from semask_cli.evaluation.processes import Team
+from semask_cli.evaluation.results import Evaluation, summarise
+from semask_cli.evaluation.selection import Selection, is_published_split
+from semask_cli.evaluation.sources import Source
+from semask_cli.outputs import write_atomically
+from semask_cli.render import encode_mask
+
+OnRecord = Callable[[Record, int], None]
+"""Hears each record, and how many this process has yet to make."""
+
+
+def evaluate(
+    dataset: Dataset,
+    selection: Selection,
+    source: Source,
+    *,
+    journal: Path,
+    definition: str | None = None,
+    masks_to: Path | None = None,
+    team: Team | None = None,
+    on_record: OnRecord = lambda record, left: None,
+) -> Evaluation:
+    """Evaluate the pictures of `selection`, but for those that the folder `journal` knows already.
+
+    `definition` is one of `metrics.DEFINITIONS` (default: the source's own); `masks_to` a folder for the predicted
+    masks (palette PNGs). The processes of `team` share the pictures, and each returns the same evaluation.
+
+    Raises:
+        DatasetError: a label or mask that cannot be read, holds values that are no class, or has the wrong size.
+        UsageError: the journal was begun with other settings.
+        OutputError: the journal or a mask cannot be written.
+    """
+    settings = evaluation_settings(dataset, source)
+    team = team or Team()
+    book = Journal(journal, settings, rank=team.rank)
+    records = _collect(dataset, selection.pictures, source, book, team=team, masks_to=masks_to, on_record=on_record)
+    whole = is_published_split(dataset) and not selection.partial
+    return summarise(
+        records,
+        dataset.classes,
+        title=source.title,
+        split=dataset.split,
+        definition=definition or source.definition,
+        settings=settings,
+        published=source.published if whole else None,
+        partial=selection.partial,
+        missing=selection.missing,
+    )
+
+
+def evaluation_settings(dataset: Dataset, source: Source) -> Settings:
+    """All that the counts of a picture depend on, besides its files."""
+    own = {"images": str(dataset.root.resolve()), "classes": dataset.classes.classes} if not dataset.split else {}
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "label_coding": dataset.coding.name,
+        **own,
+        **source.settings,
+    }
+
+
+def _collect(
+    dataset: Dataset,
+    pictures: Sequence[Picture],
+    source: Source,
+    journal: Journal,
+    *,
+    team: Team,
+    masks_to: Path | None,
+    on_record: OnRecord,
+) -> list[Record]:
+    """The records of `pictures`, sorted by id: those in the journal whose files are unchanged, and the rest, made now.
+
+    `on_record` hears the former, then those that this process makes.
+    """
+    by_id = {picture.id: picture for picture in pictures}
+    current, stale = _sort_out(journal.records(), pictures, source)
+    done = {key: record for key, record in current.items() if not masks_to or mask_path(masks_to, by_id[key]).exists()}
+    rest = [picture for picture in pictures if picture.id not in done]
+    mine = rest[team.rank :: team.size]
+    for record in done.values():
+        on_record(record, len(mine))
+    team.wait()  # all processes have read the journal, so all divide the same rest
+
+    def count(picture: Picture, predicted: NDArray[np.uint8]) -> Record:
+        if masks_to:
+            _save_mask(mask_path(masks_to, picture), predicted, dataset)
+        record = _record(dataset, picture, predicted, digest=files_digest(picture, source))
+        journal.append(record)
+        return record
+
+    # While one picture is predicted the one before it is counted.
+    with ThreadPoolExecutor(1) as worker:
+        counting: Future[Record] | None = None
+        for number, (picture, predicted) in enumerate(zip(mine, source.labels(mine), strict=True)):
+            if counting:
+                on_record(counting.result(), len(mine) - number)
+            counting = worker.submit(count, picture, predicted)
+        if counting:
+            on_record(counting.result(), 0)
+    team.wait()  # all records are on disk
+    known = {record.id: record for record in journal.records() if (record.id, record.digest) not in stale}
+    return [known[key] for key in sorted(by_id)]
+
+
+def files_digest(picture: Picture, source: Source) -> str:
+    """SHA-256 over the files a record depends on: the label, and what the prediction is made from."""
+    digest = hashlib.sha256()
+    for path in (picture.label, source.file_of(picture)):
+        if path:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def mask_path(folder: Path, picture: Picture) -> Path:
+    """Where the predicted mask of a picture is written below `folder`."""
+    return folder / f"{picture.id}.png"
+
+
+def _sort_out(
+    records: Sequence[Record], pictures: Sequence[Picture], source: Source
+) -> tuple[dict[str, Record], set[tuple[str, str]]]:
+    """The records whose files are still the same, by id; and (id, digest) of those whose files have changed since."""
+    recorded = {record.id for record in records}
+    digests = {picture.id: files_digest(picture, source) for picture in pictures if picture.id in recorded}
+    current = {record.id: record for record in records if digests.get(record.id) == record.digest}
+    stale = {(record.id, record.digest) for record in records if digests.get(record.id) != record.digest}
+    return current, stale
+
+
+def _record(dataset: Dataset, picture: Picture, predicted: NDArray[np.uint8], *, digest: str) -> Record:
+    count = len(dataset.classes)
+    if picture.label is None:  # predicted for a submission alone
+        return Record(id=picture.id, digest=digest, cells=())
+    labels = read_labels(picture.label, dataset.coding)
+    if labels.shape != predicted.shape:
+        sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
+        raise DatasetError(
+            f"{picture.label} is {sizes[0]}, its prediction {sizes[1]}",
+            "Predictions must have the size of the label: nothing is resized.",
+        )
+    found = instances(read_values(picture.instances), predicted) if picture.instances else ()
+    return Record.of(picture.id, digest, confusion(labels, predicted, count), found)
+
+
+def _save_mask(path: Path, predicted: NDArray[np.uint8], dataset: Dataset) -> None:
+    known = dataset.classes
+    write_atomically(path, encode_mask(predicted, known.palette, dataset=known.name, classes=known.classes))

@@ -1,0 +1,169 @@
+"""Where predictions come from: a model that is run, or masks that any program wrote."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from semask_cli import __version__
+from semask_cli.datasets import Coding, Picture, read_labels
+from semask_cli.datasets.layouts import files_below
+from semask_cli.errors import DatasetError, ImageError
+from semask_cli.evaluation.journal import Settings
+
+if TYPE_CHECKING:
+    from semask_cli.inference.segmenter import Segmenter
+
+
+class Source(Protocol):
+    """Gives the predicted labels of pictures.
+
+    `settings` is all that they depend on besides the files. `definition` is the one of mIoU that suits them,
+    `published` the figure published for exactly these settings on the evaluated split, in percent.
+    """
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def definition(self) -> str: ...
+
+    @property
+    def published(self) -> float | None: ...
+
+    def file_of(self, picture: Picture) -> Path:
+        """The file that the prediction is made from."""
+        ...
+
+    def labels(self, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
+        """Class indices (H, W) of each picture, IGNORE where the source names no class."""
+        ...
+
+
+class ModelSource:
+    """The predictions of a model. A picture that cannot be read raises its ImageError."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self.title = segmenter.spec.name
+
+    @property
+    def settings(self) -> Settings:
+        from semask_cli.inference.versions import versions  # imports torch, which a folder of masks does not need
+
+        segmenter, recipe = self._segmenter, self._segmenter.recipe
+        windows = {"crop": recipe.crop, "stride": recipe.stride} if recipe.mode == "slide" else {}
+        return {
+            "model": segmenter.spec.name,
+            "checkpoint": segmenter.digest,
+            "device": segmenter.device.type,
+            "precision": segmenter.precision,
+            "mode": recipe.mode,
+            **windows,
+            "scales": recipe.scales,
+            "flip": recipe.flip,
+            "versions": versions(),
+        }
+
+    @property
+    def definition(self) -> str:
+        spec = self._segmenter.spec
+        if spec.family == "fpn":
+            return "mmseg"
+        return "cityscapes" if spec.dataset == "cityscapes" else "detectron2"
+
+    @property
+    def published(self) -> float | None:
+        spec, recipe = self._segmenter.spec, self._segmenter.recipe
+        if recipe.mode != "whole":
+            return None
+        if recipe.flip:
+            return spec.published_miou_ms_flip if recipe.scales == spec.ms_scales else None
+        return spec.published_miou if recipe.scales is None else None
+
+    def file_of(self, picture: Picture) -> Path:
+        return picture.image
+
+    def labels(self, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
+        for segmentation in self._segmenter.predict_each(picture.image for picture in pictures):
+            if isinstance(segmentation, ImageError):
+                raise segmentation
+            yield segmentation.labels
+
+
+class MaskFolder:
+    """Masks below `folder`, one for each picture: grey or palette PNGs whose pixel values are written in `coding`.
+
+    A mask has its picture's relative path, or just its name, or a name that goes on after it with "_" or ".":
+    frankfurt_000000_000294.png, frankfurt_000000_000294_leftImg8bit.png, munster/…_pred.png. Pictures without a mask
+    are `missing`.
+
+    Raises:
+        DatasetError: two masks for one picture.
+    """
+
+    definition = "mmseg"
+    published = None
+
+    def __init__(self, folder: Path, pictures: Sequence[Picture], coding: Coding) -> None:
+        self._folder, self._coding = folder, coding
+        self._files = _find_masks(folder, pictures)
+        self.title = folder.resolve().name
+        self.missing = tuple(picture for picture in pictures if picture.id not in self._files)
+
+    @property
+    def settings(self) -> Settings:
+        versions = {"semask": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
+        return {"masks": str(self._folder.resolve()), "mask_coding": self._coding.name, "versions": versions}
+
+    def file_of(self, picture: Picture) -> Path:
+        return self._files[picture.id]
+
+    def labels(self, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
+        for picture in pictures:
+            yield read_labels(self._files[picture.id], self._coding)
+
+
+def _find_masks(folder: Path, pictures: Sequence[Picture]) -> dict[str, Path]:
+    """The mask of each picture that has one, by picture id."""
+    by_path = files_below(folder, ".png")
+    by_name: dict[str, list[Path]] = {}
+    for path in by_path.values():
+        by_name.setdefault(path.stem, []).append(path)
+    found = {p.id: by_path[p.id] for p in pictures if p.id in by_path}
+    for picture in pictures:
+        if picture.id not in found and (files := by_name.get(picture.name) or by_name.get(picture.image.stem)):
+            found[picture.id] = _only(files, picture)
+    # What goes on after a picture's name may be another picture's name.
+    taken = {path.stem for path in found.values()}
+    names = sorted(by_name.keys() - taken)
+    for picture in pictures:
+        if picture.id not in found and (files := _continuing(picture.name, names, by_name)):
+            found[picture.id] = _only(files, picture)
+    return found
+
+
+def _continuing(name: str, sorted_names: list[str], files: Mapping[str, list[Path]]) -> list[Path]:
+    """The files whose names go on after `name` with "_" or "."."""
+    found = []
+    for candidate in sorted_names[bisect_left(sorted_names, name) :]:
+        if not candidate.startswith(name):
+            break
+        if candidate[len(name)] in "_.":
+            found += files[candidate]
+    return found
+
+
+def _only(files: list[Path], picture: Picture) -> Path:
+    if len(files) > 1:
+        raise DatasetError(f"two masks for {picture.id}: {files[0]} and {files[1]}", "Keep one of them in the folder.")
+    return files[0]

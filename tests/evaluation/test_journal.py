@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.cityscapes import Instance
+from semask_cli.evaluation.journal import Journal, Record, settings_digest
+
+SETTINGS = {"model": "swin-t-fpn", "scales": (0.5, 1.0), "flip": False}
+
+
+def record(number):
+    counts = np.zeros((3, 4), np.int64)
+    counts[number % 3, 1:] = (number, 0, 2**40 + number)
+    return Record.of(
+        f"city/{number}", f"digest {number}", counts, (Instance(label=1, pixels=9, right=3, right_category=4),)
+    )
+
+
+def test_records_come_back_as_they_were(tmp_path):
+    journal = Journal(tmp_path, SETTINGS)
+    for number in range(5):
+        journal.append(record(number))
+    assert Journal(tmp_path, SETTINGS).records() == [record(number) for number in range(5)]
+    assert record(4).counts(3).sum() == 4 + 2**40 + 4
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder, SETTINGS)
+    for number in range(3):
+        journal.append(record(number))
+    return (folder / "rank-0.jsonl").read_bytes()
+
+
+@given(st.data())
+def test_wherever_a_kill_cuts_the_file_the_whole_records_remain_and_writing_goes_on(tmp_path_factory, written, data):
+    cut = data.draw(st.integers(0, len(written)))
+    folder = tmp_path_factory.mktemp("cut")
+    (folder / "rank-0.jsonl").write_bytes(written[:cut])
+    whole = max(0, written[:cut].count(b"\n") - 1)
+    # A line that lacks only its end is whole.
+    assert len(Journal(folder, SETTINGS).records()) == whole
+    journal = Journal(folder, SETTINGS)
+    journal.append(record(9))
+    assert journal.records() == [*map(record, range(whole)), record(9)]
+
+
+def test_every_process_reads_what_all_have_written(tmp_path):
+    first, second = Journal(tmp_path, SETTINGS, rank=0), Journal(tmp_path, SETTINGS, rank=1)
+    second.append(record(1))
+    first.append(record(0))
+    assert {each.id for each in first.records()} == {"city/0", "city/1"}
+    assert {each.id for each in Journal(tmp_path, SETTINGS).records()} == {"city/0", "city/1"}
+
+
+def test_a_journal_of_other_settings_is_refused_and_left_alone(tmp_path):
+    Journal(tmp_path, SETTINGS).append(record(0))
+    before = (tmp_path / "rank-0.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="flip was False, is True") as refused:
+        Journal(tmp_path, {**SETTINGS, "flip": True})
+    assert "--fresh" in refused.value.suggestion
+    assert (tmp_path / "rank-0.jsonl").read_bytes() == before
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "rank-0.jsonl").write_text('{"some": "json"}\n')
+    with pytest.raises(UsageError, match="belongs to another evaluation"):
+        Journal(tmp_path, SETTINGS)
+
+
+def test_settings_have_one_digest_each():
+    assert settings_digest(SETTINGS) == settings_digest({**SETTINGS, "scales": [0.5, 1.0]})
+    assert settings_digest(SETTINGS) != settings_digest({**SETTINGS, "scales": [0.5]})
