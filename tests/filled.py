@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
 
+@lru_cache(maxsize=1000)  # rows share most of their tensors
 def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """The value of the tensor `name`, float32 (int64 zeros for a BatchNorm's counter)."""
     rng = np.random.RandomState(zlib.crc32(name.encode()))
@@ -65,13 +67,3 @@ def labels(height: int, width: int, classes: int, *, seed: int, ignore: int | No
     if ignore is not None:
         full[rng.random_sample(full.shape) < 0.07] = ignore
     return full.astype(np.uint8)
-
-
-def sampled(values: np.ndarray, meta: dict, key: str) -> np.ndarray:
-    """The entries of `values` that the reference file holds for `key`, in its order."""
-    entry = meta["sampled"].get(key)
-    if entry is None:
-        return values
-    assert list(values.shape) == entry["shape"], (key, values.shape, entry["shape"])
-    chosen = np.sort(np.random.RandomState(0).choice(values.size, entry["n"], replace=False))
-    return values.reshape(-1)[chosen]

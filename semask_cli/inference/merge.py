@@ -46,19 +46,18 @@ class Merge:
     """The scores of a picture of `size` (height, width), averaged over views.
 
     `softmax` says what is averaged, as published: the softmax of logits (Semantic-FPN), or the class map as it is (mask
-    classification). `strip_bytes` bounds the scores that exist at a time.
+    classification).
     """
 
     views: Sequence[ViewPrediction]
     size: tuple[int, int]
     classes: int
     softmax: bool
-    strip_bytes: int = STRIP_BYTES
 
     def strips(self) -> list[tuple[int, int]]:
         """The rows (y0, y1) of each strip, from top to bottom, the order in which views expect to be asked."""
         height, width = self.size
-        step = max(1, self.strip_bytes // (4 * self.classes * width))
+        step = max(1, STRIP_BYTES // (4 * self.classes * width))
         return [(y, min(y + step, height)) for y in range(0, height, step)]
 
     def scores(self, y0: int, y1: int) -> Tensor:

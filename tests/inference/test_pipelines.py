@@ -1,0 +1,90 @@
+"""The whole published test pipelines: a picture in, scores and labels out, against figures from the authors' code.
+
+Semantic-FPN: noise moves a probability by 1.4e-6, the smallest mistake known (softmax before the resize) by 2.1e-2.
+Mask rows: their filled decoders collapse, so scores are held relative to their spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import semask_cli
+from figures import Figure, figure, figures
+from semask_cli.zoo import load_zoo
+
+SLOW = ("1024x2048", "msflip", "stub")
+Checkpoint = Callable[[str], Path]
+
+
+def cases(pattern: str) -> list[object]:
+    """The figures, ordered by row so that each checkpoint is written once; the long ones marked."""
+    paths = sorted(figures(f"pipeline/{pattern}"))
+    return [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * any(word in path.stem for word in SLOW))
+        for path in paths
+    ]
+
+
+def fpn_segmenter(expected: Figure, checkpoint_of: Checkpoint) -> semask_cli.Segmenter:
+    meta = expected.meta
+    test = meta["test_cfg"]
+    return semask_cli.load(
+        meta["config"],
+        checkpoint=checkpoint_of(meta["config"]),
+        device="cpu",
+        mode=test["mode"],
+        crop=tuple(test["crop_size"]) if "crop_size" in test else None,
+        stride=tuple(test["stride"]) if "stride" in test else None,
+        scales=meta["img_ratios"],
+        flip=meta["flip"],
+    )
+
+
+@pytest.mark.parametrize("path", cases("*-fpn*.npz"))
+def test_semantic_fpn(path: Path, checkpoint_of: Checkpoint) -> None:
+    expected = figure(path)
+    segmenter = fpn_segmenter(expected, checkpoint_of)
+    scores = segmenter.scores(expected.image)
+    assert expected.error("prob", scores[None].numpy()) < 1e-4
+    labels = segmenter.predict(expected.image).labels
+    assert np.mean(labels == expected["label"]) >= 0.9995
+    assert np.mean(labels == scores.argmax(0).numpy()) >= 0.9999  # labels never hold full scores, and are theirs
+
+
+@pytest.mark.parametrize("path", cases("*m[f2]*__ss__*.npz") + cases("*m[f2]*__msflip__*.npz"))
+def test_mask_classification(path: Path, checkpoint_of: Checkpoint) -> None:
+    expected = figure(path)
+    row = path.name.split("__")[0]
+    sizes = expected.meta["tta_min_sizes"]
+    short = load_zoo().find(row).short_side
+    segmenter = semask_cli.load(
+        row,
+        checkpoint=checkpoint_of(row),
+        device="cpu",
+        scales=[size / short for size in sizes] or None,
+        flip=expected.meta["flip"],
+    )
+    assert expected.spread_error("sem_seg", segmenter.scores(expected.image).numpy()) < 1e-3
+
+
+def test_the_published_strides_are_the_defaults() -> None:
+    """The slide figures were computed with the authors' configurations, and the zoo has the same numbers."""
+    for path in figures("pipeline/*__slide__*.npz"):
+        meta = figure(path).meta
+        spec = load_zoo().find(meta["config"])
+        assert [list(spec.crop), list(spec.stride)] == [meta["test_cfg"]["crop_size"], meta["test_cfg"]["stride"]]
+
+
+def test_the_published_scales_are_the_defaults() -> None:
+    meta = figure("pipeline/swin-t-fpn__msflip__240x330__s22.npz").meta
+    assert list(load_zoo().find("swin-t-fpn").ms_scales) == meta["img_ratios"]
+    for path in figures("pipeline/*__stubtta__93x140__*.npz"):
+        spec = load_zoo().find(path.name.split("__")[0])
+        expected = figure(path).meta
+        sizes = [int(spec.short_side * scale) for scale in spec.ms_scales]
+        assert sizes[: len(expected["tta_min_sizes"])] == expected["tta_min_sizes"]
+        assert spec.ms_long_side == expected["tta_max_size"]

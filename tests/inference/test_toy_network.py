@@ -1,0 +1,183 @@
+"""Views, merging and test-time augmentation around a toy network: no weights, varied labels, any size.
+
+The figures stand for the published reading, resizing, padding and merging of the mask-classification rows, with the same
+toy in the network's place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import filled
+from figures import figure, figures
+from semask_cli.inference import merge
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.inference.views import Mode, Recipe, windows
+from semask_cli.models.mask_classification import MaskClassification
+from semask_cli.models.network import Network
+from semask_cli.models.prediction import DenseLogits, Prediction
+from semask_cli.zoo import ModelSpec, load_zoo
+
+
+class ToyMasks(Network):
+    """100 masks, linear in the mean colours of 4 x 4 pixels, of random classes."""
+
+    softmax = False
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        r = np.random.RandomState(77)
+        colours, offsets = r.standard_normal((100, 3)), r.standard_normal(100)
+        logits = 5 * r.standard_normal((100, classes + 1))
+        self.colours, self.offsets, self.class_logits = (
+            torch.from_numpy(values.astype(np.float32)) for values in (colours, offsets, logits)
+        )
+
+    def predict(self, pixels: Tensor) -> list[Prediction]:
+        height, width = pixels.shape[2:]
+        padded = F.pad(pixels, (0, -width % 32, 0, -height % 32))
+        means = F.avg_pool2d(padded, 4)
+        masks = 6 * torch.einsum("qc,bchw->bqhw", self.colours, means) + 2 * self.offsets[:, None, None] - 6
+        sizes = (height, width), (padded.shape[2], padded.shape[3])
+        return [MaskClassification(self.class_logits, m, *sizes) for m in masks]
+
+
+class ToyLogits(Network):
+    """Class logits, linear in the mean colours of 4 x 4 pixels."""
+
+    softmax = True
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        r = np.random.RandomState(78)
+        self.colours = torch.from_numpy(r.standard_normal((classes, 3)).astype(np.float32))
+
+    def predict(self, pixels: Tensor) -> list[Prediction]:
+        size = (pixels.shape[2], pixels.shape[3])
+        means = F.avg_pool2d(F.pad(pixels, (0, -size[1] % 4, 0, -size[0] % 4)), 4)
+        return [DenseLogits(torch.einsum("kc,chw->khw", self.colours, m), size) for m in means]
+
+
+def segmenter(spec: ModelSpec, **recipe: object) -> Segmenter:
+    network = ToyLogits(spec.num_classes) if spec.family == "fpn" else ToyMasks(spec.num_classes)
+    settings = {"crop": spec.crop, "stride": spec.stride, **recipe}
+    return Segmenter(
+        network,
+        spec,
+        recipe=Recipe(**settings),  # type: ignore[arg-type]
+        device=torch.device("cpu"),
+        precision="fp32",
+        digest="",
+    )
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in figures("pipeline/*__stub*__*.npz")])
+def test_published_reading_resizing_and_merging(path: Path) -> None:
+    expected = figure(path)
+    spec = load_zoo().find(path.name.split("__")[0])
+    sizes = expected.meta["tta_min_sizes"]
+    spec = dataclasses.replace(spec, ms_long_side=expected.meta["tta_max_size"])
+    scales = tuple(size / spec.short_side for size in sizes) or None
+    engine = segmenter(spec, scales=scales, flip=expected.meta["flip"])
+    assert expected.error("sem_seg", engine.scores(expected.image).numpy()) < 1e-4
+    assert np.mean(engine.predict(expected.image).labels == expected["label"]) >= 0.9995
+
+
+SMALL = {
+    "fpn": dataclasses.replace(load_zoo().find("swin-t-fpn"), short_side=48, long_side=160),
+    "mask2former": dataclasses.replace(load_zoo().find("swin-l-m2f"), short_side=48, long_side=160, ms_long_side=200),
+}
+sizes = st.integers(1, 70)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    family=st.sampled_from(sorted(SMALL)),
+    height=sizes,
+    width=sizes,
+    mode=st.sampled_from(("whole", "slide")),
+    flip=st.booleans(),
+    scales=st.sampled_from((None, (0.5, 1.25), "native")),
+    rows=st.integers(1, 9),
+)
+def test_strip_height_never_changes_labels(
+    family: str, height: int, width: int, mode: Mode, flip: bool, scales: object, rows: int
+) -> None:
+    spec = SMALL[family]
+    engine = segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=flip, scales=scales)
+    picture = filled.image(height, width, height * 71 + width)
+    whole = engine.predict(picture).labels
+    assert whole.shape == (height, width)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "STRIP_BYTES", rows * 4 * spec.num_classes * width)
+        assert np.array_equal(engine.predict(picture).labels, whole)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    family=st.sampled_from(sorted(SMALL)),
+    height=sizes,
+    width=sizes,
+    mode=st.sampled_from(("whole", "slide")),
+    flip=st.booleans(),
+)
+def test_labels_are_the_argmax_of_scores(family: str, height: int, width: int, mode: Mode, flip: bool) -> None:
+    engine = segmenter(SMALL[family], mode=mode, crop=(32, 40), stride=(20, 30), flip=flip)
+    picture = filled.image(height, width, height * 71 + width)
+    scores = engine.scores(picture).numpy()
+    labels = engine.predict(picture).labels
+    chosen = np.take_along_axis(scores, labels[None].astype(np.int64), 0)[0]
+    # In exact ties softmax may round two logits to one probability: the label is still a best one.
+    np.testing.assert_array_less(scores.max(0) - chosen, 1e-6)
+    kept = engine.predict(picture, confidence=True)
+    assert kept.confidence is not None
+    np.testing.assert_allclose(kept.confidence, scores.max(0), rtol=1e-6)
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    crop=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    part=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
+)
+def test_windows_cover_every_pixel_and_stay_inside(
+    height: int, width: int, crop: tuple[int, int], part: tuple[float, float]
+) -> None:
+    stride = (max(1, int(crop[0] * part[0])), max(1, int(crop[1] * part[1])))
+    covered = np.zeros((height, width), bool)
+    for row in windows(height, width, Recipe(mode="slide", crop=crop, stride=stride)):
+        for y, x in row:
+            assert 0 <= y.start < y.stop <= height
+            assert 0 <= x.start < x.stop <= width
+            assert (y.stop - y.start, x.stop - x.start) == (min(crop[0], height), min(crop[1], width))
+            covered[y, x] = True
+    assert covered.all()
+
+
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+def test_batches_never_change_labels(mode: Mode) -> None:
+    engine = segmenter(SMALL["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.0))
+    picture = filled.image(57, 80, 5)
+    one_by_one = engine.predict(picture).labels
+    engine._batch = 3
+    assert np.array_equal(engine.predict(picture).labels, one_by_one)
+
+
+def test_a_constant_picture_keeps_its_class_in_every_mode() -> None:
+    """Padding, flipping, windows and averaging leave a picture of one colour alone."""
+    spec = SMALL["fpn"]
+    picture = np.full((40, 64, 3), (200, 30, 90), np.uint8)
+    expected = segmenter(spec).predict(picture).labels
+    assert len(np.unique(expected)) == 1
+    for mode in ("whole", "slide"):
+        engine = segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.5))
+        assert np.array_equal(engine.predict(picture).labels, expected)

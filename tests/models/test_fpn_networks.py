@@ -1,0 +1,64 @@
+"""The twelve Semantic-FPN rows against figures from the authors' code: names, shapes, features, semantic maps, logits.
+
+Float32 noise moves a logit by 6e-6; the smallest mistake known (LayerNorm's eps) by 9e-5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import semask_cli
+from figures import figure, figures, manifest, published_state
+from semask_cli.inference.views import normalise
+from semask_cli.models.fpn import SemanticFPN
+from semask_cli.zoo import load_zoo
+
+ROWS = [name for name, spec in load_zoo().models.items() if spec.family == "fpn"]
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def network(request: pytest.FixtureRequest) -> tuple[str, SemanticFPN]:
+    built = semask_cli.build_model(request.param)
+    assert isinstance(built, SemanticFPN)
+    state = published_state(request.param)
+    indices = {n: b for n, b in built.named_buffers() if n.endswith("relative_position_index")}
+    built.load_state_dict({**state, **indices}, strict=True)
+    return request.param, built
+
+
+def test_there_are_twelve_rows() -> None:
+    assert len(ROWS) == 12
+
+
+def test_names_shapes_and_parameters_are_the_published_ones(network: tuple[str, SemanticFPN]) -> None:
+    row, built = network
+    published = manifest(row)
+    assert {name: list(tensor.shape) for name, tensor in built.state_dict().items()} == published["tensors"]
+    assert sum(p.numel() for p in built.parameters()) == published["params"]
+
+
+@torch.inference_mode()
+def test_every_stage_agrees_with_the_published_code(network: tuple[str, SemanticFPN]) -> None:
+    row, built = network
+    found = figures(f"network/{row}__*.npz")
+    assert len(found) == 2
+    for path in found:
+        expected = figure(path)
+        features, semantic_maps = built.backbone(normalise([expected.image], torch.device("cpu")))
+        logits = built.decode_head(features).numpy()
+        for i in range(4):
+            assert expected.spread_error(f"feat{i}", features[i].numpy()) < 1e-5, (path, i)
+            assert expected.spread_error(f"seg{i}", semantic_maps[i].numpy()) < 1e-5, (path, i)
+        assert expected.error("logits", logits) < 3e-5, path
+        assert np.mean(logits.argmax(1) == expected["argmax"]) > 0.999, path
+
+
+@torch.inference_mode()
+def test_a_batch_is_its_pictures_one_by_one(network: tuple[str, SemanticFPN]) -> None:
+    _, built = network
+    pictures = normalise([figure(f"network/swin-t-fpn__128x160__s{s}.npz").image for s in (1, 1)], torch.device("cpu"))
+    pictures[1] = pictures[1].flip(-1)
+    together, apart = built(pictures), torch.cat([built(pictures[:1]), built(pictures[1:])])
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
