@@ -92,7 +92,7 @@ def on_disk(spec: ModelSpec) -> Path | None:
     if bundled := spec.checkpoint.path:
         return bundled if bundled.is_file() else None
     path, sidecar = converted_path(spec), read_sidecar(spec)
-    as_listed = sidecar is not None and spec.checkpoint.sha256 in ("", sidecar.source_sha256)
+    as_listed = sidecar is not None and spec.checkpoint.sha256.lower() in ("", sidecar.source_sha256)
     return path if as_listed and path.is_file() else None
 
 
@@ -117,14 +117,14 @@ def check_digest(spec: ModelSpec, digest: str, path: Path) -> None:
     """
     file, sidecar = published_file(spec), read_sidecar(spec)
     if file.sha256:
-        expected, origin = file.sha256, "the zoo lists"
+        expected, origin = file.sha256.lower(), "the zoo lists"
         way_out = "Fetch it again; if the authors replaced it, correct sha256 in the zoo file."
     elif sidecar:
         expected, origin = sidecar.source_sha256, "an earlier download had"
         way_out = f"If you trust the new file, delete {sidecar_path(spec)} and try again."
     else:
         return
-    if digest != expected.lower():
+    if digest != expected:
         raise DigestError(
             f"{path} is not the expected file of {spec.name}: its SHA-256 is {digest}, {origin} {expected}", way_out
         )

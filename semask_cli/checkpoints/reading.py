@@ -2,7 +2,7 @@
 
 Three formats, told apart by content: torch.save (zip, or the stream of before 1.6), safetensors, and the plain pickles
 of NumPy arrays that detectron2 writes as .pkl. A torch file is only ever opened with `weights_only=True`, a plain
-pickle by an unpickler that knows seven names; there is no fallback.
+pickle by an unpickler that knows NumPy's arrays and nothing else; there is no fallback.
 """
 
 from __future__ import annotations

@@ -83,21 +83,25 @@ def fetching(name: str) -> Iterator[Callable[[int, int | None], None]]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(name, total=None, visible=False)
-        announced = console.is_terminal
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task(name, total=None)
+    announced = False
 
-        def progress(received: int, total: int | None) -> None:
-            nonlocal announced
-            if not announced:
-                size = decimal(total) if total else "of unknown size"
-                print(f"fetching {name} ({size}) from Google Drive", file=sys.stderr)
-                announced = True
-            bar.update(task, completed=received, total=total, visible=True)
+    def progress(received: int, total: int | None) -> None:
+        nonlocal announced
+        if not announced and console.is_terminal:
+            bar.start()
+        elif not announced:
+            size = decimal(total) if total else "of unknown size"
+            print(f"fetching {name} ({size}) from Google Drive", file=sys.stderr)
+        announced = True
+        bar.update(task, completed=received, total=total)
 
+    try:
         yield progress
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _chosen(zoo: Zoo, names: list[str], *, dataset: str | None, everything: bool) -> list[ModelSpec]:

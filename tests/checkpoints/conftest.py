@@ -1,4 +1,4 @@
-"""A cache folder of its own for every test, and the zoo of small rows."""
+"""The zoo of small rows, and the file of one of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from published import mmseg_file, weights, write_zoo
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
 
 
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SEMASK_OFFLINE", raising=False)
+@pytest.fixture
+def cache_folder(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 

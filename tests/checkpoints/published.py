@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filled import state_dict
 
+from filled import state_dict
 from semask_cli.checkpoints.matching import on_meta
 from semask_cli.zoo import ModelSpec
 
-# Two rows with two drive ids: `small` and, with other classes, `other`.
-ZOO = """
+BACKBONE = """
 [backbones.small]
 embed_dim = 8
 depths = [1, 1, 2, 1]
@@ -45,7 +44,7 @@ sha256 = "{sha256}"
 def write_zoo(path: Path, *, sha256: str = "") -> Path:
     """A zoo file with the rows small (5 classes; `sha256` is that of its file) and other (7 classes)."""
     rows = (ROW.format(name="small", classes=5, sha256=sha256), ROW.format(name="other", classes=7, sha256=""))
-    path.write_text(ZOO + "".join(rows))
+    path.write_text(BACKBONE + "".join(rows))
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from drive_server import Drive
 from published import mmseg_file, weights, write_zoo
 
+from drive_server import Drive
 from semask_cli.checkpoints import cache
 from semask_cli.checkpoints.download import adopt, download, save_published
 from semask_cli.errors import (
@@ -26,6 +25,8 @@ from semask_cli.errors import (
 )
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
 COMMAND = [sys.executable, "-m", "semask_cli", "download"]
 PAIR = {"small@first.safetensors", "small@first.json"}
 
@@ -36,6 +37,7 @@ def drive(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with Drive(tmp_path) as drive:
         for variable, value in drive.environment.items():
             monkeypatch.setenv(variable, value)
+        monkeypatch.delenv("SEMASK_OFFLINE")
         drive.files["small-drive-id"] = file.read_bytes()
         yield drive
 
@@ -164,6 +166,7 @@ def test_no_server_and_no_network(
     spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
     monkeypatch.setattr("semask_cli.checkpoints.download._RETRIES", 0)
+    monkeypatch.delenv("SEMASK_OFFLINE")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(DownloadError, match="the connection failed"):
         download(spec, zoo)
@@ -173,10 +176,7 @@ def test_no_server_and_no_network(
     assert cached_files(cache_folder) == set()
 
 
-def test_a_file_from_elsewhere_is_adopted_offline(
-    file: Path, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
-) -> None:
-    monkeypatch.setenv("SEMASK_OFFLINE", "1")
+def test_a_file_from_elsewhere_is_adopted_offline(file: Path, spec: ModelSpec, zoo: Zoo, cache_folder: Path) -> None:
     assert adopt(file, spec, zoo) == cache.on_disk(spec) == download(spec, zoo)
     assert file.exists()
     assert cached_files(cache_folder) == PAIR
@@ -199,32 +199,26 @@ def test_the_published_file_itself(
     assert cached_files(folder) == {"small@first.pth"}
 
 
-def test_an_unwritable_cache_is_an_output_error(drive: Drive, zoo_file: Path, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_an_output_error(
+    drive: Drive, zoo_file: Path, tmp_path: Path, semask: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a file").touch()
-    result = run("small", zoo_file, SEMASK_CACHE=str(tmp_path / "a file" / "cache"))
-    assert result.returncode == 4
-    assert "cannot write" in result.stderr
-    assert "Traceback" not in result.stderr
+    monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / "a file" / "cache"))
+    assert "cannot write" in semask("download", "small", "--zoo", zoo_file, check=4).stderr
 
 
-def run(name: str, zoo_file: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, name, "--zoo", zoo_file, *options], env=os.environ | environment, capture_output=True, text=True
-    )
+def test_the_command_tells_what_it_did(drive: Drive, zoo_file: Path, cache_folder: Path, semask: Run) -> None:
+    first = semask("download", "small", "--zoo", zoo_file)
+    assert first.stdout == f"small@first  {cache_folder}/checkpoints/small@first.safetensors\n"
+    assert first.stderr == "fetching small@first (4.5 MB) from Google Drive\n"
+    again = semask("download", "small", "--zoo", zoo_file)
+    assert (again.stdout, again.stderr) == (first.stdout, "")
 
 
-def test_the_command_tells_what_it_did(drive: Drive, zoo_file: Path, cache_folder: Path) -> None:
-    result = run("small", zoo_file)
-    assert result.returncode == 0
-    assert result.stdout == f"small@first  {cache_folder}/checkpoints/small@first.safetensors\n"
-    assert result.stderr == "fetching small@first (4.5 MB) from Google Drive\n"
-    again = run("small", zoo_file)
-    assert (again.stdout, again.stderr) == (result.stdout, "")
-
-
-def test_one_failure_of_several_is_told_and_the_rest_arrives(drive: Drive, zoo_file: Path, spec: ModelSpec) -> None:
-    result = run("other", zoo_file, "small", "--json")  # other is not on Drive
-    assert result.returncode == 20
+def test_one_failure_of_several_is_told_and_the_rest_arrives(
+    drive: Drive, zoo_file: Path, spec: ModelSpec, semask: Run
+) -> None:
+    result = semask("download", "other", "small", "--zoo", zoo_file, "--json", check=20)  # other is not on Drive
     other, small = json.loads(result.stdout)["checkpoints"]
     assert "does not hand out" in other["error"]
     assert small == {"name": "small@first", "path": str(cache.on_disk(spec))}
@@ -232,9 +226,7 @@ def test_one_failure_of_several_is_told_and_the_rest_arrives(drive: Drive, zoo_f
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("small", "--all"), ("small", "other", "--from", "x"), ("--all", "--from", "x")]
+    "arguments", [(), ("small", "--all"), ("small", "other", "--from", "x"), ("small", "--from", "x", "--to", "y")]
 )
-def test_arguments_that_do_not_go_together(arguments: tuple[str, ...], zoo_file: Path) -> None:
-    result = subprocess.run([*COMMAND, *arguments, "--zoo", zoo_file], capture_output=True, text=True)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
+def test_arguments_that_do_not_go_together(arguments: tuple[str, ...], zoo_file: Path, semask: Run) -> None:
+    assert "Traceback" not in semask("download", *arguments, "--zoo", zoo_file, check=2).stderr

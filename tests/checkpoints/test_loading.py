@@ -97,8 +97,7 @@ def test_a_row_without_a_file(spec: ModelSpec, zoo: Zoo) -> None:
     assert "--checkpoint" in caught.value.suggestion
 
 
-def test_offline_there_are_three_ways_out(spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEMASK_OFFLINE", "1")
+def test_offline_there_are_three_ways_out(spec: ModelSpec, zoo: Zoo) -> None:
     with pytest.raises(OfflineError) as caught:
         load_network(spec, zoo, device=CPU)
     ways = caught.value.suggestion.splitlines()

@@ -42,6 +42,10 @@ FILES = {
     "torch before 1.6": torch_file({"model": TENSORS}, _use_new_zipfile_serialization=False),
     "arrays in torch": torch_file({"model": ARRAYS}),
     "arrays in torch before 1.6": torch_file({"model": ARRAYS}, _use_new_zipfile_serialization=False),
+    "arrays of NumPy 1 in torch before 1.6": torch_file(
+        {"model": ARRAYS}, _use_new_zipfile_serialization=False
+    ).replace(b"numpy._core", b"numpy.core"),
+    "pickle 2 of NumPy 1": pickle.dumps({"model": ARRAYS}, protocol=2).replace(b"numpy._core", b"numpy.core"),
     **{f"pickle {p}": pickle.dumps({"model": ARRAYS, "__author__": "x"}, protocol=p) for p in (2, 3, 4, 5)},
     "safetensors": save(TENSORS),
 }
