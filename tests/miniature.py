@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from filled import labels
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
+from filled import labels
 from semask_cli.datasets import IGNORE, Coding, classes
 
 LAYOUTS = {

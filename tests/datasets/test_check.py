@@ -1,10 +1,10 @@
 """Every defect that `check` names, planted and found; and a sound folder in which nothing is found."""
 
-import miniature
 import numpy as np
 import pytest
 from PIL import Image
 
+import miniature
 from semask_cli.datasets import IGNORE, classes, find_dataset
 from semask_cli.datasets.check import check
 

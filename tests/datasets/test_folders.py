@@ -1,8 +1,8 @@
-import miniature
 import numpy as np
 import pytest
 from PIL import Image
 
+import miniature
 from semask_cli.datasets import find_dataset, folder_dataset, read_classes, read_labels
 from semask_cli.errors import DatasetError, UsageError
 

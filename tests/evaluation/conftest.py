@@ -2,9 +2,9 @@ import os
 import subprocess
 import sys
 
-import miniature
 import pytest
 
+import miniature
 from semask_cli.datasets import find_dataset, read_labels
 
 

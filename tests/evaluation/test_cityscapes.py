@@ -2,11 +2,11 @@
 
 import math
 
-import miniature
 import numpy as np
 import pytest
 from PIL import Image
 
+import miniature
 from semask_cli.datasets import classes, find_dataset, read_labels, read_values
 from semask_cli.evaluation.cityscapes import cityscapes_scores, instances
 from semask_cli.evaluation.metrics import confusion, metrics

@@ -4,11 +4,11 @@ import csv
 import json
 import shutil
 
-import miniature
 import numpy as np
 import pytest
 from PIL import Image
 
+import miniature
 from semask_cli.datasets import classes, find_dataset, read_labels
 from semask_cli.evaluation.metrics import confusion, metrics
 
@@ -130,7 +130,7 @@ def test_a_changed_mask_or_label_is_evaluated_again(semask, planted):
     root, masks = planted(*CITYSCAPES)
     command = ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json")
     before = evaluated(semask(*command))
-    file = sorted(masks.rglob("*.png"))[0]
+    file = min(masks.rglob("*.png"))
     original = file.read_bytes()
     miniature.save(file, np.zeros_like(np.asarray(Image.open(file))))
     changed = evaluated(semask(*command))

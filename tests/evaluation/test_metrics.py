@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filled import labels
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from filled import labels
 from semask_cli.evaluation.metrics import DEFINITIONS, confusion, metrics
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics"

@@ -1,0 +1,82 @@
+"""The figures are a function of the set of records: kills, resumes and several processes change not a bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PICTURES = 120
+
+
+@pytest.fixture
+def command(planted, tmp_path):
+    root, masks = planted("cityscapes", "labelTrainIds", count=PICTURES)
+    return ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json", "--journal", tmp_path / "journal")
+
+
+def torchrun(processes):
+    return (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+
+
+def records(folder):
+    """How many lines the journal has in all, headers too."""
+    return sum(file.read_bytes().count(b"\n") for file in folder.glob("*.jsonl"))
+
+
+def wait_for(process, folder, count):
+    """Wait until the journal has `count` lines."""
+    while records(folder) < count:
+        assert process.poll() is None
+        time.sleep(0.001)
+
+
+def start(command, launcher=(sys.executable,)):
+    arguments = [*launcher, "-m", "semask_cli", *map(str, command)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(arguments, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_five_kills_at_random_moments_change_nothing(semask, command, tmp_path):
+    whole = semask(*command).stdout
+    semask(*command, "--limit", 1, "--fresh")
+    moments = random.Random()
+    for _ in range(5):
+        before = records(tmp_path / "journal")
+        wanted = moments.randint(before + 1, before + (PICTURES - before) // 2)
+        process = start(command)
+        wait_for(process, tmp_path / "journal", wanted)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert before < records(tmp_path / "journal") < PICTURES
+    assert semask(*command).stdout == whole
+    assert json.loads(whole)["pictures"] == PICTURES
+
+
+@pytest.mark.slow
+def test_processes_share_the_pictures_and_give_the_same_figures(semask, command, tmp_path):
+    alone = semask(*command).stdout
+    for processes in (1, 2, 3):
+        shared = semask(*command, "--fresh", launcher=torchrun(processes))
+        assert shared.stdout == alone
+        lines = [file.read_bytes().count(b"\n") - 1 for file in (tmp_path / "journal").glob("*.jsonl")]
+        assert sorted(lines) == [PICTURES // processes] * processes
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(semask, command, tmp_path):
+    alone = semask(*command).stdout
+    semask(*command, "--limit", 1, "--fresh")
+    process = start(command, torchrun(3))
+    wait_for(process, tmp_path / "journal", 20)
+    ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    assert len(ranks) == 3
+    os.kill(int(ranks[1]), signal.SIGKILL)
+    assert process.wait() != 0
+    assert records(tmp_path / "journal") < PICTURES
+    assert semask(*command, launcher=torchrun(2)).stdout == alone
+    assert semask(*command).stdout == alone
