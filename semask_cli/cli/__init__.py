@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Segment pictures with the published SeMask models, and measure them on datasets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
 )
 for command in (predict, download, models, classes):
     app.command()(command)
