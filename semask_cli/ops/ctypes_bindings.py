@@ -61,7 +61,7 @@ class _Library:
         function = ctypes.CFUNCTYPE(c_int, *parameters)((name, self._library), flags)
 
         def error_and_outputs(error: Any, _: Any, arguments: Any) -> Any:
-            return error, *(argument.value for argument, output in zip(arguments, outputs, strict=True) if output)
+            return error, *(argument.value or 0 for argument, output in zip(arguments, outputs, strict=True) if output)
 
         function.errcheck = error_and_outputs
         return function

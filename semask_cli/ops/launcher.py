@@ -34,23 +34,24 @@ def switched_on() -> bool:
 
 @cache
 def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
-    """The driver's handle of the kernel on this device, or why there is none, which is also logged."""
+    """The driver's handle of the kernel on this device, or why there is none, which is also logged.
+
+    Raises:
+        RuntimeError: a CUDA graph is being captured; nothing can be loaded meanwhile.
+    """
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(f"run the model once before capturing a CUDA graph: the kernel {kernel.name} is not loaded")
     try:
-        if torch.cuda.is_current_stream_capturing():
-            raise RuntimeError(
-                f"kernel {kernel.name} is not loaded yet: run the model once before capturing a CUDA graph"
-            )
         code = machine_code(kernel, torch.cuda.get_device_capability(device))
         with torch.cuda.device(device):
             _ensure_context(device)
-            library = checked(driver.cuLibraryLoadData, code, [], [], 0, [], [], 0)
-            function = checked(driver.cuLibraryGetKernel, library, kernel.name.encode())
+            library = checked(driver.cuLibraryLoadData, code, None, None, 0, None, None, 0)
+            handle = checked(driver.cuLibraryGetKernel, library, kernel.name.encode())
             # A function belongs to one device's context; asking for it loads the code now, not at the first launch.
-            return int(checked(driver.cuKernelGetFunction, function))
+            return int(checked(driver.cuKernelGetFunction, handle))
     except KernelError as error:
-        logger.warning(
-            "The plain formulation runs instead of the kernel %s: %s", kernel.name, str(error).splitlines()[0]
-        )
+        reason = str(error).splitlines()[0]
+        logger.warning("The plain formulation runs instead of the kernel %s: %s", kernel.name, reason)
         return error
 
 

@@ -6,15 +6,16 @@ GPU to compile for one. The sources include no CUDA header, because NVRTC does n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semask_cli.cache import cache_folder
+from semask_cli.errors import OutputError
+from semask_cli.outputs import write_atomically
 from semask_cli.resources import project_file
 
 try:
@@ -49,7 +50,8 @@ def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
     if code := _read(path):
         return code
     code = _compile(kernel.name, source, headers, options)
-    _write(path, code)
+    with contextlib.suppress(OutputError):  # where nothing can be written, nothing is kept
+        write_atomically(path, hashlib.sha256(code).digest() + code)
     return code
 
 
@@ -122,17 +124,6 @@ def _read(path: Path) -> bytes | None:
     except OSError:
         return None
     return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Atomically: other processes may compile the same kernel now. Where nothing can be written, nothing is kept."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(file.name, path)
-    except OSError:
-        return
 
 
 def checked(function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:

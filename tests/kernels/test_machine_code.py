@@ -15,8 +15,7 @@ KERNELS = [pytest.param(storage, kernel, id=f"{kernel.name}-{storage}") for stor
 
 
 @pytest.fixture(autouse=True)
-def with_nvrtc(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEMASK_CACHE", str(tmp_path))
+def with_nvrtc() -> None:
     try:
         nvrtc_version()
     except KernelError:

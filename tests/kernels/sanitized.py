@@ -1,0 +1,35 @@
+"""Runs in a process of its own, under AddressSanitizer: every kernel on inputs that reach over all borders.
+
+    LD_PRELOAD=libasan.so python sanitized.py FOLDER [planted]
+
+With "planted" a level is said to begin two tokens later than it does, so that its last pixels lie behind the tensor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from host_kernels import SANITIZE, HostKernels
+from test_deform_conv2d import random_inputs as convolution_inputs
+from test_ms_deform_attn import random_inputs as attention_inputs
+
+from semask_cli.ops import cuda
+
+
+class Planted(HostKernels):
+    def launch(self, *kernel_and_device: Any, arguments: ctypes.Structure, **grid: Any) -> None:
+        arguments.start[2] += 2
+        super().launch(*kernel_and_device, arguments=arguments, **grid)
+
+
+cuda.launcher = (Planted if "planted" in sys.argv else HostKernels)(Path(sys.argv[1]), SANITIZE)
+half = torch.float16
+for queries in (None, 13):
+    cuda.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
+for height, width in ((5, 7), (1, 4), (3, 1)):
+    cuda.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
+print("clean")
