@@ -86,7 +86,7 @@ class DeformableEncoder(nn.Module):
         reference = torch.cat([pixel_centres(h, w, device) for h, w in shapes])
         sizes = [extent for shape in shapes for extent in shape]
         parts = self.encoder(x, position, sizes, reference).split([h * w for h, w in shapes], dim=1)
-        return [part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(parts, shapes, strict=True)]
+        return [part.unflatten(1, shape).permute(0, 3, 1, 2) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def pixel_centres(height: int, width: int, device: torch.device) -> Tensor:

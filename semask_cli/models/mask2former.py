@@ -134,9 +134,9 @@ class MaskedQueryDecoder(nn.Module):
         (B, Q, classes + 1) and mask logits (B, Q, H, W).
         """
         memories, keys, shrunk = [], [], []
-        for level, features in zip(self.level_embed.weight, maps, strict=True):
+        for level_embedding, features in zip(self.level_embed.weight, maps, strict=True):
             height, width = features.shape[2:]
-            memory = features.flatten(2).transpose(1, 2) + level  # (B, h * w, dim)
+            memory = features.flatten(2).transpose(1, 2) + level_embedding  # (B, h * w, dim)
             position = sine_positions(height, width, memory.shape[2], memory.device)
             memories.append(memory)
             keys.append(memory + position.flatten(0, 1))
@@ -152,18 +152,20 @@ class MaskedQueryDecoder(nn.Module):
         )
         for i, (look, exchange, feed) in enumerate(layers):
             level = i % LEVELS
-            x = look(x, query_position, keys[level], memories[level], self.attention_mask(x, shrunk[level]))
+            # Published code resizes the mask logits. Both are linear, one along pixels and one along channels, so their
+            # order does not matter, and the features are resized once for all layers.
+            seen = visible(self.masks(x, shrunk[level]))
+            x = look(x, query_position, keys[level], memories[level], seen)
             x = feed(exchange(x, query_position))
-        x = self.decoder_norm(x)
-        return self.class_embed(x), cut_masks(self.mask_embed(x), mask_features)
+        return self.class_embed(self.decoder_norm(x)), self.masks(x, mask_features)
 
-    def attention_mask(self, x: Tensor, shrunk: Tensor) -> Tensor:
-        """Where queries (B, Q, dim) look in a map whose mask features are (B, dim, h, w): bool (B, 1, Q, h * w).
+    def masks(self, x: Tensor, features: Tensor) -> Tensor:
+        """Mask logits (B, Q, h, w) of queries (B, Q, dim) over mask features (B, dim, h, w)."""
+        return cut_masks(self.mask_embed(self.decoder_norm(x)), features)
 
-        Published code resizes the mask logits instead. Both are linear, one along the pixels and one along the
-        channels, so their order does not matter, and features are resized once for all layers.
-        """
-        logits = cut_masks(self.mask_embed(self.decoder_norm(x)), shrunk).flatten(2)
-        seen = logits >= 0  # a sigmoid of at least one half
-        # A query that sees nothing sees everything.
-        return (seen | ~seen.any(-1, keepdim=True))[:, None]
+
+def visible(mask_logits: Tensor) -> Tensor:
+    """Where queries look, given their mask logits (B, Q, h, w): bool (B, 1, Q, h * w)."""
+    seen = mask_logits.flatten(2) >= 0  # a sigmoid of at least one half
+    # A query that sees nothing sees everything.
+    return (seen | ~seen.any(-1, keepdim=True))[:, None]

@@ -38,8 +38,8 @@ class MaskClassification:
         """
         masks = resize_rows(self.mask_logits[None], self.padded_size, y0, y1)[..., : self.size[1]].sigmoid()
         classes = self.class_logits.softmax(-1)[:, :-1]
-        # (1, Q, rows, width) -> (1, rows, width, Q) @ (Q, classes): an argmax over classes reads it in one sweep
-        return (masks.permute(0, 2, 3, 1) @ classes).permute(0, 3, 1, 2)
+        # (classes, Q) @ (1, Q, rows * width)
+        return (classes.T @ masks.flatten(2)).unflatten(2, masks.shape[2:])
 
 
 class MaskClassifier(Network):
@@ -54,7 +54,7 @@ class MaskClassifier(Network):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pixels (B, 3, H, W), multiples of 32 -> class logits (B, Q, classes + 1) and mask logits
-        (B, Q, H / 4, W / 4), channels last in memory.
+        (B, Q, H / 4, W / 4).
         """
         features, _ = self.backbone(pixels)
         return self.sem_seg_head(features)

@@ -48,7 +48,5 @@ class MLP(nn.Module):
 
 
 def cut_masks(embeddings: Tensor, features: Tensor) -> Tensor:
-    """Mask embeddings (B, Q, C) and features (B, C, h, w) -> mask logits (B, Q, h, w), channels last in memory."""
-    # (B, h * w, C) @ (B, C, Q) -> (B, h * w, Q)
-    pixels = features.flatten(2).transpose(1, 2)
-    return (pixels @ embeddings.transpose(1, 2)).transpose(1, 2).unflatten(2, features.shape[2:])
+    """Mask embeddings (B, Q, C) and features (B, C, h, w) -> mask logits (B, Q, h, w)."""
+    return (embeddings @ features.flatten(2)).unflatten(2, features.shape[2:])

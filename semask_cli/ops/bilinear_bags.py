@@ -30,8 +30,8 @@ def bilinear_bags(
         a pixel outside, and NaN, count zero.
     """
     outside = x.new_tensor(-1.0)
-    x = torch.fmin(torch.fmax(x, outside), width)  # unlike clamp, these turn NaN into a border
-    y = torch.fmin(torch.fmax(y, outside), height)
+    x = torch.clamp(x.nan_to_num(nan=-1.0), outside, width)
+    y = torch.clamp(y.nan_to_num(nan=-1.0), outside, height)
     left = torch.minimum(x.floor(), width - 1)
     top = torch.minimum(y.floor(), height - 1)
     line = (width.int() + 2) * step
