@@ -64,6 +64,10 @@ def evaluate(
     as_csv: Annotated[
         bool, typer.Option("--csv", rich_help_panel=_FIGURES, help="Print the classes as comma-separated values.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", rich_help_panel=_FIGURES, help="Write a page to read, and JSON and CSV beside it."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N pictures only.")
     ] = None,
@@ -161,6 +165,10 @@ def evaluate(
                 on_record=on_record,
             )
     if team.rank == 0:
+        if report:
+            from semask_cli.evaluation.report import write_report
+
+            print(f"report: {write_report(report, evaluation, chosen, source)}", file=sys.stderr)
         if as_json:
             print(json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1))
         elif as_csv:

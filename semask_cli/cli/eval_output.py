@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 30  # seconds, where stderr is a file
 
-_DEFINITIONS = {
-    "mmseg": "mmseg's definition: a class predicted but not labelled counts 0",
-    "detectron2": "detectron2's definition since July 2022: a class that is not labelled is left out",
-    "cityscapes": "Cityscapes' definition: a class predicted but not labelled counts 0",
-}
-
 
 @contextmanager
 def watching(
@@ -92,6 +86,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
 def _print_headline(evaluation: Evaluation, console: Console) -> None:
     from rich.text import Text
 
+    from semask_cli.evaluation.metrics import DEFINITIONS
+
     e = evaluation
     where = f"{e.dataset} {e.split}".strip()
     console.print(Text.assemble((e.title, "bold"), f" on {where}, {e.pictures} pictures"), soft_wrap=True)
@@ -107,7 +103,7 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
             f"categories: IoU {percent(own.category_iou)}, iIoU {percent(own.category_iiou)}   "
             f"classes: iIoU {percent(own.iiou)}"
         )
-    console.print(Text(_DEFINITIONS[e.definition], "dim"), soft_wrap=True)
+    console.print(Text(DEFINITIONS[e.definition], "dim"), soft_wrap=True)
     others = {name: miou for name, miou in e.miou_by_definition.items() if miou != e.miou}
     for name, miou in others.items():
         console.print(Text(f"in {name}'s definition mIoU is {percent(miou)}", "dim"))

@@ -1,13 +1,10 @@
 """From pixel counts to figures: accuracy and intersection over union, in the definitions that were published.
 
-One int64 confusion matrix, summed over all pictures at the size of their label files, serves every definition:
-
-- "mmseg" (mmsegmentation 0.x, Apache-2.0; the Semantic-FPN rows) and "cityscapes" (cityscapesScripts' pixel-level
-  evaluation; the Cityscapes mask row): a class that is predicted but absent from the labels counts with an IoU of 0.
-- "detectron2" (SemSegEvaluator since July 2022, Apache-2.0; the other mask rows): such a class is left out.
-
-In all of them a class absent from both is left out, and pixels whose label is ignored count nowhere. On the full
-validation sets every class occurs, and the definitions agree.
+One int64 confusion matrix, summed over all pictures at the size of their label files, serves every definition: mmseg's
+(mmsegmentation 0.x, Apache-2.0; the Semantic-FPN rows), detectron2's (SemSegEvaluator, Apache-2.0; the mask rows on
+ADE20K) and Cityscapes' own (cityscapesScripts' pixel-level evaluation; the Cityscapes mask row). They differ in classes
+that are predicted but absent from the labels. In all of them a class absent from both is left out, and pixels whose
+label is ignored count nowhere. On the full validation sets every class occurs, and the definitions agree.
 """
 
 from __future__ import annotations
@@ -19,7 +16,12 @@ from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE
 
-DEFINITIONS = ("mmseg", "detectron2", "cityscapes")
+DEFINITIONS = {
+    "mmseg": "mmseg's definition: a class that is predicted but not labelled counts 0.",
+    "detectron2": "detectron2's definition since July 2022: a class that is not labelled is left out.",
+    "cityscapes": "Cityscapes' own definition: a class that is predicted but not labelled counts 0.",
+}
+"""Every definition of mIoU, in a sentence."""
 
 Counts = NDArray[np.int64]
 """Pixels by label (row) and prediction (column): (K, K + 1) int64. The last column: pixels predicted as no class."""

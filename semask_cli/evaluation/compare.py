@@ -1,0 +1,177 @@
+"""Several evaluations of one dataset beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.metrics import DEFINITIONS
+from semask_cli.evaluation.pages import render_page
+from semask_cli.evaluation.report import flat
+from semask_cli.evaluation.results import Evaluation, read_evaluation
+from semask_cli.outputs import write_atomically
+
+_PICTURES = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A thing measured in every run, in percent; None where a run has no figure. `spread` is largest minus smallest."""
+
+    name: str
+    figures: tuple[float | None, ...]
+    spread: float
+    colour: str = ""
+    label_pixels: int = 0
+
+    @property
+    def best(self) -> float | None:
+        """The largest figure."""
+        return max((figure for figure in self.figures if figure is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Runs by name, their mIoU in the first run's `definition`, and how they differ.
+
+    `classes` are in the dataset's order, `pictures` (those that all runs have) by spread, largest first. `settings` are
+    those that differ. `cautions` say in words why figures may not be comparable.
+    """
+
+    names: tuple[str, ...]
+    runs: tuple[Evaluation, ...]
+    definition: str
+    mious: tuple[float | None, ...]
+    classes: tuple[Row, ...]
+    pictures: tuple[Row, ...]
+    settings: tuple[tuple[str, tuple[str, ...]], ...]
+    cautions: tuple[str, ...]
+
+    @property
+    def differences(self) -> tuple[float | None, ...]:
+        """mIoU of each run minus that of the first, in points."""
+        first = self.mious[0]
+        return tuple(None if miou is None or first is None else miou - first for miou in self.mious)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document for json.dumps, without the runs' own tables."""
+        runs = [
+            {
+                "name": name,
+                "miou": miou,
+                "difference": difference,
+                "macc": run.macc,
+                "aacc": run.aacc,
+                "fwiou": run.fwiou,
+            }
+            for name, run, miou, difference in zip(self.names, self.runs, self.mious, self.differences, strict=True)
+        ]
+        return {
+            "schema_version": 1,
+            "kind": "comparison",
+            "dataset": self.runs[0].dataset,
+            "split": self.runs[0].split,
+            "definition": self.definition,
+            "cautions": self.cautions,
+            "runs": runs,
+            "classes": [asdict(row) for row in self.classes],
+            "pictures": [asdict(row) for row in self.pictures],
+            "settings": dict(self.settings),
+        }
+
+
+def read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
+    """The evaluations in JSON files, or in folders that `--report` wrote, by title; by path where titles repeat.
+
+    Raises:
+        UsageError: fewer than two, or a file that is no evaluation.
+    """
+    if len(set(paths)) < 2:
+        raise UsageError(
+            "name two evaluations or more", "They are what semask eval --json printed, or --report folders."
+        )
+    runs = {path: read_evaluation(path / "evaluation.json" if path.is_dir() else path) for path in paths}
+    titles = Counter(run.title for run in runs.values())
+    return {run.title if titles[run.title] == 1 else f"{run.title} ({path})": run for path, run in runs.items()}
+
+
+def compare(runs: dict[str, Evaluation]) -> Comparison:
+    """Set runs of one dataset and split beside each other.
+
+    Raises:
+        UsageError: they are of different datasets, splits or classes.
+    """
+    first, *others = each = tuple(runs.values())
+    classes = [c.name for c in first.classes]
+    for name, other in list(runs.items())[1:]:
+        if (other.dataset, other.split) != (first.dataset, first.split) or [c.name for c in other.classes] != classes:
+            raise UsageError(
+                f"{name} is of {other.dataset} {other.split}, {next(iter(runs))} of {first.dataset} {first.split}",
+                "Only evaluations of the same split and classes compare.",
+            )
+    return Comparison(
+        names=tuple(runs),
+        runs=each,
+        definition=first.definition,
+        mious=tuple(run.miou_by_definition[first.definition] for run in each),
+        classes=tuple(
+            _row(same[0].name, [c.iou for c in same], colour=same[0].colour, label_pixels=same[0].label_pixels)
+            for same in zip(*(run.classes for run in each), strict=True)
+        ),
+        pictures=_pictures(each),
+        settings=_differing(each),
+        cautions=tuple(_cautions(runs, others)),
+    )
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """The page, as HTML."""
+    return render_page("compare.html.j2", c=comparison, definition=DEFINITIONS[comparison.definition])
+
+
+def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_pixels: int = 0) -> Row:
+    known = [figure for figure in figures if figure is not None]
+    spread = max(known) - min(known) if known else 0.0
+    return Row(name=name, figures=tuple(figures), spread=spread, colour=colour, label_pixels=label_pixels)
+
+
+def _pictures(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
+    by_id = [{each.id: each.miou for each in run.picture_results} for run in runs]
+    shared = set.intersection(*(set(each) for each in by_id))
+    rows = [_row(key, [each[key] for each in by_id]) for key in shared]
+    return tuple(sorted(rows, key=lambda row: (-row.spread, row.name))[:_PICTURES])
+
+
+def _differing(runs: Sequence[Evaluation]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    tables = [dict(flat(run.settings)) for run in runs]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    rows = [(key, tuple(table.get(key, "–") for table in tables)) for key in keys]
+    return tuple((key, values) for key, values in rows if len(set(values)) > 1)
+
+
+def _cautions(runs: dict[str, Evaluation], others: Sequence[Evaluation]) -> list[str]:
+    first = next(iter(runs.values()))
+    cautions = [f"{name} is partial: {run.partial}." for name, run in runs.items() if run.partial]
+    if any({p.id for p in run.picture_results} != {p.id for p in first.picture_results} for run in others):
+        cautions.append("The runs are of different pictures.")
+    if any(run.definition != first.definition for run in others):
+        cautions.append(f"The runs were evaluated in different definitions; mIoU is given in {first.definition}'s.")
+    return cautions
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> Path:
+    """Write comparison.html and comparison.json to `folder`; the page's path.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    document = json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n"
+    write_atomically(folder / "comparison.json", document.encode())
+    page = folder / "comparison.html"
+    write_atomically(page, comparison_page(comparison).encode())
+    return page

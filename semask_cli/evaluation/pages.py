@@ -1,0 +1,45 @@
+"""HTML pages that need nothing but themselves: styles, script and pictures are inside, and no network is asked."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+def render_page(template: str, **values: Any) -> str:
+    """The page that `template`, a file beside this module in templates/, makes of `values`."""
+    return _environment().get_template(template).render(**values)
+
+
+def thumbnail(pixels: Pixels, *, width: int) -> str:
+    """uint8 RGB (H, W, 3), no wider than `width`, as the address of a JPEG for an <img>."""
+    height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+    small = pixels if pixels.shape[1] <= width else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    buffer = io.BytesIO()
+    Image.fromarray(small).save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2f}"
+    environment.filters["signed"] = lambda value: f"{value:+.2f}".replace("-", "−")
+    return environment

@@ -1,0 +1,125 @@
+"""The report of an evaluation: one page to read, and the same figures as JSON and CSV beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.datasets import IGNORE, Dataset, Picture, read_labels
+from semask_cli.evaluation.metrics import DEFINITIONS
+from semask_cli.evaluation.pages import Pixels, render_page, thumbnail
+from semask_cli.evaluation.results import Evaluation, PictureResult
+from semask_cli.evaluation.sources import Source
+from semask_cli.images import read_image
+from semask_cli.outputs import write_atomically
+from semask_cli.render import overlay
+
+_SHOWN = 5  # of the worst, and of the best pictures
+_WIDTH = 480  # of a thumbnail, in pixels
+_BINS = 20
+_WRONG = np.array([228, 60, 46], np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A picture in the report; `labels`, `predicted` and `errors` are addresses for <img>."""
+
+    id: str
+    miou: float | None
+    labels: str
+    predicted: str
+    errors: str
+
+
+def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source: Source) -> Path:
+    """Write report.html, evaluation.json and classes.csv to `folder`; the page's path.
+
+    The pictures shown are predicted once more.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    document = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1) + "\n"
+    write_atomically(folder / "evaluation.json", document.encode())
+    write_atomically(folder / "classes.csv", evaluation.to_csv().encode())
+    page = folder / "report.html"
+    write_atomically(page, report_page(evaluation, dataset, source).encode())
+    return page
+
+
+def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str:
+    """The page, as HTML."""
+    ranked = sorted(
+        (each for each in evaluation.picture_results if each.miou is not None), key=lambda each: (each.miou, each.id)
+    )
+    worst = ranked[:_SHOWN]
+    best = ranked[len(worst) :][-_SHOWN:][::-1]
+    return render_page(
+        "report.html.j2",
+        e=evaluation,
+        definition=DEFINITIONS[evaluation.definition],
+        histogram=_histogram([each.miou for each in ranked if each.miou is not None]),
+        worst=_samples(worst, dataset, source),
+        best=_samples(best, dataset, source),
+        settings=flat(evaluation.settings),
+    )
+
+
+def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    """Settings as lines for a table; a table within becomes one line."""
+    lines = []
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {each}" for name, each in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        lines.append((key.replace("_", " "), "–" if value in (None, "") else str(value)))
+    return lines
+
+
+def error_map(image: Pixels, labels: Pixels, predicted: Pixels) -> Pixels:
+    """The picture in dark grey, wrong pixels red, ignored ones pale: uint8 RGB (H, W, 3)."""
+    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
+    shown = np.repeat(grey * 0.45, 3, axis=2)
+    wrong = (labels != predicted) & (labels != IGNORE)
+    shown[wrong] = grey[wrong] * 0.2 + _WRONG * 0.8
+    ignored = labels == IGNORE
+    shown[ignored] = grey[ignored] * 0.3 + 160
+    return shown.clip(0, 255).astype(np.uint8)
+
+
+def _samples(results: Sequence[PictureResult], dataset: Dataset, source: Source) -> list[Sample]:
+    by_id = {picture.id: picture for picture in dataset.pictures}
+    pictures = [by_id[each.id] for each in results]
+    return [
+        _sample(picture, result.miou, predicted, dataset)
+        for picture, result, predicted in zip(pictures, results, source.labels(pictures), strict=True)
+    ]
+
+
+def _sample(picture: Picture, miou: float | None, predicted: NDArray[np.uint8], dataset: Dataset) -> Sample:
+    assert picture.label is not None  # or it would have no mIoU
+    image, labels = read_image(picture.image), read_labels(picture.label, dataset.coding)
+    palette = dataset.classes.palette
+    return Sample(
+        id=picture.id,
+        miou=miou,
+        labels=thumbnail(overlay(image, labels, palette, opacity=0.65), width=_WIDTH),
+        predicted=thumbnail(overlay(image, predicted, palette, opacity=0.65), width=_WIDTH),
+        errors=thumbnail(error_map(image, labels, predicted), width=_WIDTH),
+    )
+
+
+def _histogram(values: Sequence[float]) -> list[dict[str, Any]]:
+    """Pictures by mIoU in steps of five points; the highest bar has height 1."""
+    counts, edges = np.histogram(values, bins=_BINS, range=(0, 100))
+    return [
+        {"height": float(n / max(1, counts.max())), "title": f"{n} pictures with mIoU {low:.0f} to {high:.0f}"}
+        for n, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True)
+    ]

@@ -1,0 +1,161 @@
+"""The report and the comparison, in a real browser from a file:// address."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask_cli.evaluation.report import error_map
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Load a page in headless Chromium; returns its DOM, after it wrote no word on the console."""
+
+    def open_page(page, *options):
+        command = [
+            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,2400"),
+            *options,
+            page.as_uri(),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert "CONSOLE" not in done.stderr, done.stderr
+        return done.stdout
+
+    return open_page
+
+
+@pytest.fixture
+def reported(semask, planted, tmp_path):
+    root, masks = planted("cityscapes", "labelTrainIds")
+    semask("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--report", tmp_path / "report")
+    return tmp_path / "report"
+
+
+class Names(HTMLParser):
+    """The data-name of every element, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def handle_starttag(self, tag, attributes):
+        self.names += [value for key, value in attributes if key == "data-name"]
+
+
+def class_names(dom):
+    parser = Names()
+    parser.feed(dom)
+    return parser.names
+
+
+def test_a_page_asks_for_nothing_outside_itself(reported):
+    page = (reported / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:)", page)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert page.count("<img") == page.count("data:image/jpeg;base64,") > 0
+
+
+def test_the_figures_beside_the_page_are_those_of_the_evaluation(reported):
+    figures = json.loads((reported / "evaluation.json").read_text(encoding="utf-8"))
+    page = (reported / "report.html").read_text(encoding="utf-8")
+    for value in (figures["miou"], figures["macc"], figures["aacc"], figures["cityscapes"]["iiou"]):
+        assert f"{value:.2f}" in page
+    assert (reported / "classes.csv").read_text(encoding="utf-8").count("\n") == 20
+
+
+@needs_browser
+def test_the_report_opens_in_a_browser_with_everything_in_it(reported, browse):
+    dom = browse(reported / "report.html", "--dump-dom")
+    for element in ("headline", "partial", "classes", "confusions", "histogram", "settings"):
+        assert f'id="{element}"' in dom
+    for words in ("Worst pictures", "Best pictures", "traffic light", "mmseg", "frankfurt/frankfurt_000000_000000"):
+        assert words in dom
+    assert len(class_names(dom)) == 19
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("button", "key"),
+    [("worst", lambda c: c["iou"]), ("best", lambda c: -c["iou"]), ("name", lambda c: c["name"])],
+)
+def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key):
+    page = reported / "report.html"
+    press = f"<script>document.querySelector('[data-by={button}]').click()</script></body>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", press), encoding="utf-8")
+    classes = json.loads((reported / "evaluation.json").read_text(encoding="utf-8"))["classes"]
+    assert class_names(browse(page, "--dump-dom")) == [c["name"] for c in sorted(classes, key=key)]
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_is_drawn_in_light_and_dark(reported, browse, tmp_path, scheme):
+    options = ["--force-dark-mode"] if scheme == "dark" else []
+    browse(reported / "report.html", f"--screenshot={tmp_path / 'page.png'}", *options)
+    pixels = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
+    paper = pixels[:, :20].mean()
+    assert paper > 240 if scheme == "light" else paper < 40
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000  # text, bars and pictures, not a blank page
+
+
+def test_two_evaluations_compare_in_one_table_and_one_page(semask, planted, tmp_path, browse):
+    root, masks = planted("cityscapes", "labelTrainIds")
+    better = tmp_path / "better"
+    shutil.copytree(masks, better)
+    for file in better.rglob("*.png"):
+        label = root / "gtFine/val" / f"{file.parent.name}/{file.stem}_gtFine_labelTrainIds.png"
+        shutil.copy(label, file)
+    command = ("eval", "-d", "cityscapes", "--root", root, "--pred")
+    (tmp_path / "a.json").write_text(semask(*command, masks, "--json").stdout)
+    semask(*command, better, "--report", tmp_path / "b")
+    runs = (tmp_path / "a.json", tmp_path / "b")
+    figures = json.loads(semask("compare", *runs, "--json").stdout)
+    assert [run["name"] for run in figures["runs"]] == [masks.name, "better"]
+    assert figures["runs"][1]["miou"] == 100
+    assert figures["runs"][1]["difference"] == 100 - figures["runs"][0]["miou"]
+    assert len(figures["classes"]) == 19
+    assert figures["pictures"][0]["spread"] >= figures["pictures"][-1]["spread"] > 0
+    table = semask("compare", *runs, "--report", tmp_path / "page").stdout
+    assert "traffic light" in table
+    assert f"+{figures['runs'][1]['difference']:.2f}" in table
+    if BROWSER:
+        dom = browse(tmp_path / "page/comparison.html", "--dump-dom")
+        assert "better" in dom
+        assert class_names(dom)[:2] == ["road", "sidewalk"]
+
+
+def test_what_does_not_compare_is_refused(semask, planted, tmp_path):
+    files = []
+    for name, layout in (("cityscapes", "labelTrainIds"), ("ade20k", "annotations")):
+        root, masks = planted(name, layout, 2)
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(semask("eval", "-d", name, "--root", root, "--pred", masks, "--json").stdout)
+    (tmp_path / "list.json").write_text("[]")
+    for arguments, words in (
+        (files, "Only evaluations of the same split"),
+        (files[:1], "two evaluations or more"),
+        ([files[0], tmp_path / "list.json"], "is not the JSON of an evaluation"),
+        ([files[0], tmp_path / "gone.json"], "cannot read"),
+    ):
+        done = semask("compare", *arguments, ok=False)
+        assert done.returncode == 2
+        assert words in done.stderr
+
+
+def test_an_error_map_marks_what_is_wrong_and_what_is_not_counted():
+    image = np.full((1, 3, 3), 100, np.uint8)
+    shown = error_map(image, np.array([[1, 1, 255]], np.uint8), np.array([[1, 2, 2]], np.uint8))
+    right, wrong, ignored = shown[0].astype(int)
+    assert right.tolist() == [45, 45, 45]
+    assert wrong[0] > 2 * wrong[1]
+    assert ignored.min() > 150
