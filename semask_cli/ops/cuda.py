@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from semask_cli.ops import launcher
+from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.deform_conv2d import _by_embedding_bag as plain_deform_conv2d
 from semask_cli.ops.ms_deform_attn import _by_embedding_bag as plain_ms_deform_attn
 from semask_cli.ops.nvrtc import Kernel
@@ -71,6 +72,22 @@ def network_kernels(dtype: torch.dtype) -> dict[str, SamplingKernel | None]:
         "ms_deform_attn": sampling_kernel("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1),
         "deform_conv2d": sampling_kernel("deform_columns", dtype, dtype, 8, 32, GROUPS=8),
     }
+
+
+def why_plain(operator: str, device: torch.device) -> str | None:
+    """Why the operator's plain formulation runs on this device in the published networks; None where its kernel runs.
+
+    The kernels are compiled and loaded for the answer.
+    """
+    if device.type != "cuda":
+        return f"there is no kernel for {device.type}"
+    if not launcher.switched_on():
+        return "SEMASK_KERNELS=off"
+    for dtype in STORAGE:
+        of = network_kernels(dtype)[operator]
+        if of and isinstance(error := launcher.loaded(of.kernel, device), KernelError):
+            return str(error)
+    return None
 
 
 @torch.library.impl(library, "ms_deform_attn", "CUDA")

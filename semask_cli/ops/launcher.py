@@ -12,12 +12,8 @@ from functools import cache
 
 import torch
 
-from semask_cli.ops.nvrtc import Kernel, KernelError, checked, machine_code
-
-try:
-    from cuda.bindings import driver
-except ImportError:
-    from semask_cli.ops.ctypes_bindings import driver
+from semask_cli.ops.bindings import KernelError, call
+from semask_cli.ops.nvrtc import Kernel, machine_code
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +41,10 @@ def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
         code = machine_code(kernel, torch.cuda.get_device_capability(device))
         with torch.cuda.device(device):
             _ensure_context(device)
-            library = checked(driver.cuLibraryLoadData, code, None, None, 0, None, None, 0)
-            handle = checked(driver.cuLibraryGetKernel, library, kernel.name.encode())
+            library = call("cuLibraryLoadData", code, None, None, 0, None, None, 0)
+            handle = call("cuLibraryGetKernel", library, kernel.name.encode())
             # A function belongs to one device's context; asking for it loads the code now, not at the first launch.
-            return int(checked(driver.cuKernelGetFunction, handle))
+            return int(call("cuKernelGetFunction", handle))
     except KernelError as error:
         reason = str(error).splitlines()[0]
         logger.warning("The plain formulation runs instead of the kernel %s: %s", kernel.name, reason)
@@ -71,10 +67,10 @@ def launch(
         _ensure_context(device)
         # Asked for at each launch: a stream that was kept would escape CUDA graphs and torch.cuda.stream.
         stream = torch.cuda.current_stream(device).cuda_stream
-        checked(driver.cuLaunchKernel, function, *grid, threads, 1, 1, 0, stream, ctypes.addressof(parameters), 0)
+        call("cuLaunchKernel", function, *grid, threads, 1, 1, 0, stream, ctypes.addressof(parameters), 0)
 
 
 def _ensure_context(device: torch.device) -> None:
     """Makes torch's context current in this thread: a thread that has not called the CUDA runtime yet has none."""
-    if not int(checked(driver.cuCtxGetCurrent)):
-        checked(driver.cuCtxSetCurrent, checked(driver.cuDevicePrimaryCtxRetain, device.index))
+    if not int(call("cuCtxGetCurrent")):
+        call("cuCtxSetCurrent", call("cuDevicePrimaryCtxRetain", device.index))

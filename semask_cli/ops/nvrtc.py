@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semask_cli.cache import cache_folder
 from semask_cli.errors import OutputError
+from semask_cli.ops.bindings import KernelError, call
 from semask_cli.outputs import write_atomically
 from semask_cli.resources import project_file
-
-try:
-    from cuda.bindings import nvrtc
-except ImportError:
-    from semask_cli.ops.ctypes_bindings import nvrtc
-
-
-class KernelError(RuntimeError):
-    """A kernel cannot be compiled, loaded or launched on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +55,7 @@ def architecture(capability: tuple[int, int]) -> str:
     Raises:
         KernelError: the device is older than anything that this NVRTC compiles for.
     """
-    known = checked(nvrtc.nvrtcGetSupportedArchs)
+    known = call("nvrtcGetSupportedArchs")
     wanted = 10 * capability[0] + capability[1]
     if same_major := [arch for arch in known if arch // 10 == capability[0] and arch <= wanted]:
         return f"sm_{max(same_major)}"
@@ -79,7 +70,7 @@ def nvrtc_version() -> str:
     Raises:
         KernelError: NVRTC is missing.
     """
-    major, minor = checked(nvrtc.nvrtcVersion)
+    major, minor = call("nvrtcVersion")
     return f"{major}.{minor}"
 
 
@@ -90,8 +81,8 @@ def _sources(name: str) -> tuple[str, dict[str, str]]:
 
 
 def _compile(name: str, source: str, headers: dict[str, str], options: list[str]) -> bytes:
-    program = checked(
-        nvrtc.nvrtcCreateProgram,
+    program = call(
+        "nvrtcCreateProgram",
         source.encode(),
         f"{name}.cu".encode(),
         len(headers),
@@ -100,20 +91,20 @@ def _compile(name: str, source: str, headers: dict[str, str], options: list[str]
     )
     try:
         try:
-            checked(nvrtc.nvrtcCompileProgram, program, len(options), [option.encode() for option in options])
+            call("nvrtcCompileProgram", program, len(options), [option.encode() for option in options])
         except KernelError as error:
-            log = _output(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
+            log = _output("nvrtcGetProgramLog", program)
             raise KernelError(f"{error}\n{log.rstrip(bytes(1)).decode(errors='replace')}") from None
         if "=compute_" in options[0]:
-            return _output(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program)
-        return _output(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
+            return _output("nvrtcGetPTX", program)
+        return _output("nvrtcGetCUBIN", program)
     finally:
-        checked(nvrtc.nvrtcDestroyProgram, program)
+        call("nvrtcDestroyProgram", program)
 
 
-def _output(size: Callable[..., Any], fill: Callable[..., Any], program: Any) -> bytes:
-    buffer = bytes(checked(size, program))
-    checked(fill, program, buffer)  # NVRTC writes into it
+def _output(getter: str, program: Any) -> bytes:
+    buffer = bytes(call(f"{getter}Size", program))
+    call(getter, program, buffer)  # NVRTC writes into it
     return buffer
 
 
@@ -124,18 +115,3 @@ def _read(path: Path) -> bytes | None:
     except OSError:
         return None
     return code if hashlib.sha256(code).digest() == digest else None
-
-
-def checked(function: Callable[..., tuple[Any, ...]], *arguments: Any) -> Any:
-    """The outputs of a function of NVRTC or the CUDA driver, one as it is, several as a tuple.
-
-    Raises:
-        KernelError: the library is missing or reports an error.
-    """
-    try:
-        error, *outputs = function(*arguments)
-    except (OSError, RuntimeError) as missing:  # as ctypes and cuda.bindings say it
-        raise KernelError(str(missing)) from None
-    if int(error):
-        raise KernelError(f"{function.__name__}: {getattr(error, 'name', f'error {error}')}")
-    return outputs[0] if len(outputs) == 1 else tuple(outputs)

@@ -24,7 +24,8 @@ from test_deform_conv2d import random_inputs as convolution_inputs
 from test_ms_deform_attn import random_inputs as attention_inputs
 from torch import Tensor
 
-from semask_cli.ops import cuda, deform_conv2d, launcher, ms_deform_attn
+from semask_cli.ops import cuda, deform_conv2d, ms_deform_attn
+from semask_cli.ops.bindings import library
 
 scenario, folder = sys.argv[1], Path(sys.argv[2])
 launches: list[dict[str, object]] = []
@@ -78,8 +79,5 @@ if "plain" not in scenario:
     thread = Thread(target=lambda: errors.append(error("ms_deform_attn")))  # has no CUDA context yet
     thread.start()
     thread.join()
-print(
-    json.dumps(
-        {"errors": errors, "launches": launches, "guarded": guarded, "bindings": launcher.driver.__class__.__name__}
-    )
-)
+bindings = type(library("driver")).__name__
+print(json.dumps({"errors": errors, "launches": launches, "guarded": guarded, "bindings": bindings}))

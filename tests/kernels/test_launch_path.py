@@ -14,8 +14,9 @@ import pytest
 import torch
 from host_kernels import HostKernels, compiler
 
+from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.cuda import network_kernels
-from semask_cli.ops.nvrtc import KernelError, machine_code
+from semask_cli.ops.nvrtc import machine_code
 
 HERE = Path(__file__).parent
 Run = Callable[..., subprocess.CompletedProcess[str]]

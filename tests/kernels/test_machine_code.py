@@ -7,7 +7,8 @@ import csv
 import pytest
 from machine_code import ARCHITECTURES, cuobjdump, dissect, kernels
 
-from semask_cli.ops.nvrtc import Kernel, KernelError, machine_code, nvrtc_version
+from semask_cli.ops.bindings import KernelError
+from semask_cli.ops.nvrtc import Kernel, machine_code, nvrtc_version
 from semask_cli.resources import project_file
 
 RECORD = project_file("weights.toml").parent / "benchmarks" / "records" / "machine_code.csv"

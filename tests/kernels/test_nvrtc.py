@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from semask_cli.ops import ctypes_bindings, nvrtc
-from semask_cli.ops.nvrtc import Kernel, KernelError, architecture, machine_code, nvrtc_version
+from semask_cli.ops import bindings, ctypes_bindings, nvrtc
+from semask_cli.ops.bindings import KernelError
+from semask_cli.ops.nvrtc import Kernel, architecture, machine_code, nvrtc_version
 
 KERNEL = Kernel("scale", (("FACTOR", 3),))
 SOURCE = """
@@ -104,7 +105,7 @@ def test_a_source_that_does_not_compile(kernels: Path) -> None:
 
 def test_ctypes_in_the_place_of_cuda_bindings(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_default = machine_code(KERNEL, (9, 0)), machine_code(KERNEL, (99, 0))
-    monkeypatch.setattr(nvrtc, "nvrtc", ctypes_bindings.nvrtc)
+    monkeypatch.setattr(bindings, "library", lambda name: ctypes_bindings.nvrtc)
     monkeypatch.setattr(nvrtc, "_read", lambda path: None)
     assert (machine_code(KERNEL, (9, 0)), machine_code(KERNEL, (99, 0))) == by_default
     (kernels / "scale.cu").write_text(SOURCE.replace("TERM", "TREM"))
@@ -114,6 +115,6 @@ def test_ctypes_in_the_place_of_cuda_bindings(kernels: Path, monkeypatch: pytest
 
 def test_a_machine_without_nvrtc(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = ctypes_bindings._Nvrtc(lambda: iter(["libnvrtc.so.nowhere"]), ctypes_bindings.nvrtc._functions)
-    monkeypatch.setattr(nvrtc, "nvrtc", nowhere)
+    monkeypatch.setattr(bindings, "library", lambda name: nowhere)
     with pytest.raises(KernelError, match=r"libnvrtc\.so\.nowhere: cannot open"):
         machine_code(KERNEL, (9, 0))
