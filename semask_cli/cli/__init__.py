@@ -12,10 +12,15 @@ from typing import Annotated
 import typer
 
 from semask_cli import __version__
+from semask_cli.cli.check import check
 from semask_cli.cli.classes import classes
+from semask_cli.cli.compare import compare
+from semask_cli.cli.doctor import doctor
 from semask_cli.cli.download import download
+from semask_cli.cli.eval import evaluate
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
+from semask_cli.cli.reporting import report
 from semask_cli.errors import SemaskError
 
 INTERRUPTED = 130
@@ -27,8 +32,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (predict, download, models, classes):
-    app.command()(command)
+for name, command in {
+    "predict": predict,
+    "eval": evaluate,
+    "check": check,
+    "compare": compare,
+    "download": download,
+    "models": models,
+    "classes": classes,
+    "doctor": doctor,
+}.items():
+    app.command(name)(command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -60,14 +74,3 @@ def main() -> None:
         # The reader of our output has left. Python would complain once more while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-
-
-def report(error: SemaskError) -> None:
-    """Tell a person what happened, and what to do about it."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    console.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
-    if error.suggestion:
-        console.print(Text(error.suggestion, style="dim"), soft_wrap=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from semask_cli.cli import model_options as options
+from semask_cli.cli.reporting import report
 from semask_cli.errors import SemaskError, UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def predict(
             failures.append(result)
             rows.append({"input": entry.name, "error": result.message, "suggestion": result.suggestion})
             if not as_json:
-                print(f"failed: {result.message}", file=sys.stderr)
+                report(result)
             continue
         files = {kind: str(path) for kind, path in planned[entry].items()}
         if as_json:
