@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import DeformablePyramid, FeaturePyramid
 from semask_cli.models.positions import sine_positions
@@ -21,10 +22,9 @@ class Mask2Former(MaskClassifier):
     """SeMask Swin under a Mask2Former head. The row's family names the pixel decoder: mask2former, fapn or msfapn."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(spec.backbone)
-        self.sem_seg_head = Mask2FormerHead(
-            self.backbone.channels, family=spec.family, classes=spec.num_classes, **spec.head
-        )
+        backbone = SeMaskSwin(spec.backbone)
+        head = Mask2FormerHead(backbone.channels, family=spec.family, classes=spec.num_classes, **spec.head)
+        super().__init__(backbone, head)
 
 
 class Mask2FormerHead(nn.Module):
@@ -130,8 +130,9 @@ class MaskedQueryDecoder(nn.Module):
         self.mask_embed = MLP(dim, layers=3)
 
     def forward(self, maps: list[Tensor], mask_features: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (B, dim, h, w) at strides 32, 16 and 8, and mask features (B, dim, H, W) at stride 4 -> class logits
-        (B, Q, classes + 1) and mask logits (B, Q, H, W).
+        """Class logits (B, Q, classes + 1) and mask logits (B, Q, H, W).
+
+        `maps` (B, dim, h, w) are at strides 32, 16 and 8, `mask_features` (B, dim, H, W) at stride 4.
         """
         memories, keys, shrunk = [], [], []
         for level_embedding, features in zip(self.level_embed.weight, maps, strict=True):

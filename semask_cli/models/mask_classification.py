@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction, resize_rows
-from semask_cli.zoo import BackboneSpec
 
 SIZE_DIVISOR = 32
 
@@ -47,14 +46,15 @@ class MaskClassifier(Network):
 
     softmax = False
 
-    def __init__(self, backbone: BackboneSpec) -> None:
+    def __init__(self, backbone: SeMaskSwin, head: nn.Module) -> None:
         super().__init__()
-        self.backbone = SeMaskSwin(backbone)
-        self.sem_seg_head: nn.Module
+        self.backbone = backbone
+        self.sem_seg_head = head
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pixels (B, 3, H, W), multiples of 32 -> class logits (B, Q, classes + 1) and mask logits
-        (B, Q, H / 4, W / 4).
+        """Class logits (B, Q, classes + 1) and mask logits (B, Q, H / 4, W / 4).
+
+        `pixels` (B, 3, H, W), normalised and padded to multiples of 32.
         """
         features, _ = self.backbone(pixels)
         return self.sem_seg_head(features)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import FeaturePyramid
 from semask_cli.models.positions import sine_positions
@@ -21,8 +22,8 @@ class MaskFormer(MaskClassifier):
     """SeMask Swin under a MaskFormer head."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(spec.backbone)
-        self.sem_seg_head = MaskFormerHead(self.backbone.channels, classes=spec.num_classes, **spec.head)
+        backbone = SeMaskSwin(spec.backbone)
+        super().__init__(backbone, MaskFormerHead(backbone.channels, classes=spec.num_classes, **spec.head))
 
 
 class MaskFormerHead(nn.Module):

@@ -114,9 +114,7 @@ class FeaturePyramid(TopDown):
 
 
 class DeformablePyramid(TopDown):
-    """A deformable encoder at strides 32, 16 and 8, and one step to stride 4: the decoder of Mask2Former, and of MSFaPN
-    when `aligned`.
-    """
+    """A deformable encoder, then one step to stride 4: the decoder of Mask2Former, and of MSFaPN when `aligned`."""
 
     def __init__(
         self, channels: tuple[int, ...], *, hidden: int, heads: int, layers: int, feedforward: int, aligned: bool

@@ -61,20 +61,19 @@ def _by_embedding_bag(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tens
     offset_mask = offset_mask.permute(0, 2, 3, 1).reshape(batch, height * width, -1)
 
     tap = torch.arange(9, device=x.device).repeat(groups)
-    pixel = torch.arange(height * width, device=x.device)[:, None]
-    tap_y = (pixel // width + tap // 3 - 1).to(dtype)  # (h * w, groups * 9)
-    tap_x = (pixel % width + tap % 3 - 1).to(dtype)
+    tap_y, tap_x = (tap // 3 - 1).to(dtype), (tap % 3 - 1).to(dtype)  # (groups * 9,)
     group = torch.arange(groups, dtype=torch.int32, device=x.device).repeat_interleave(9)
 
     out = table.new_empty(batch, height * width, weight.shape[0])
     for image, maps in enumerate(table):
         for start in range(0, height * width, PIXELS):
-            part = slice(start, start + PIXELS)
+            part = slice(start, min(start + PIXELS, height * width))
+            pixel = torch.arange(part.start, part.stop, device=x.device)[:, None]
             raw = offset_mask[image, part].to(dtype)
             dy, dx = raw[:, : 18 * groups].unflatten(1, (-1, 2)).unbind(-1)
             rows, shares = bilinear_bags(
-                tap_x[part] + dx,
-                tap_y[part] + dy,
+                pixel % width + tap_x + dx,
+                pixel // width + tap_y + dy,
                 raw[:, 18 * groups :].sigmoid(),
                 width=tap_x.new_tensor(width),
                 height=tap_y.new_tensor(height),
