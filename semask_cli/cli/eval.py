@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +20,9 @@ from semask_cli.zoo import load_zoo
 if TYPE_CHECKING:
     from semask_cli.datasets import Dataset
     from semask_cli.evaluation.processes import Team
-    from semask_cli.evaluation.sources import MaskFolder, Source
+    from semask_cli.evaluation.selection import Selection
+    from semask_cli.evaluation.sources import MaskFolder, ModelSource, Source
+    from semask_cli.inference.segmenter import Segmenter
 
 _SAMPLE = 20  # labels whose values are looked at before the run
 _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
@@ -88,6 +92,10 @@ def evaluate(
     save_pred: Annotated[
         Path | None, typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Write the predicted masks here.")
     ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(metavar="ZIP", rich_help_panel=_RUN, help="Write the masks for the benchmark's server."),
+    ] = None,
 ) -> None:
     """Evaluate a model, or masks that any program wrote (--pred), on a dataset folder.
 
@@ -110,46 +118,50 @@ def evaluate(
     )
     if spec and spec.num_classes != len(chosen.classes):
         raise UsageError(f"{spec.name} knows {spec.num_classes} classes, {chosen.name} has {len(chosen.classes)}")
+    if submission:
+        from semask_cli.evaluation.submission import submission_coding
+
+        submission_coding(chosen)  # refuses a dataset without a server before the work is done
+    load = partial(
+        options.load_segmenter,
+        model=model,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        zoo=zoo,
+        ms_flip=ms_flip,
+        mode=mode,
+        crop=crop,
+        stride=stride,
+        scales=scales,
+        flip=flip,
+        precision=precision,
+        threads=threads,
+    )
     from semask_cli.evaluation.processes import team as join_team
     from semask_cli.evaluation.runner import evaluate as run
     from semask_cli.evaluation.selection import select
-    from semask_cli.evaluation.sources import ModelSource
 
     with join_team() as team:
         if team.rank == 0:
-            _refuse_defects(chosen, allow_missing=allow_missing)
-        source: Source
-        if pred:
-            source = _masks(chosen, pred, pred_coding)
-            selection = select(chosen, unpredicted=source.missing, limit=limit, shuffle_seed=shuffle_seed)
-            if selection.missing > allow_missing:
-                raise DatasetError(
-                    f"{len(source.missing)} of {len(chosen.pictures)} pictures have no mask in {pred}: "
-                    f"{source.missing[0].id}.png and so on",
-                    "Complete them, or go on without: --allow-missing N.",
-                )
-        else:
-            segmenter = options.load_segmenter(
-                model=model,
-                dataset=dataset,
-                checkpoint=checkpoint,
-                zoo=zoo,
-                ms_flip=ms_flip,
-                mode=mode,
-                crop=crop,
-                stride=stride,
-                scales=scales,
-                flip=flip,
-                device=_own_gpu(device, team),
-                precision=precision,
-                threads=threads,
+            _refuse_defects(chosen, allow_missing=allow_missing + (len(chosen.unlabelled) if submission else 0))
+        source = _masks(chosen, pred, pred_coding) if pred else _model(load, device, team)
+        selection = select(
+            chosen,
+            unpredicted=source.missing,
+            limit=limit,
+            shuffle_seed=shuffle_seed,
+            unlabelled_too=submission is not None,
+        )
+        if source.missing and selection.missing > allow_missing:
+            raise DatasetError(
+                f"{len(source.missing)} of {len(chosen.pictures)} pictures have no mask in {pred}",
+                f"The first is {source.missing[0].id}. Complete them, or go on without: --allow-missing N.",
             )
-            source = ModelSource(segmenter)
-            selection = select(chosen, limit=limit, shuffle_seed=shuffle_seed)
         book = journal or _default_journal(chosen, source)
-        if fresh and team.rank == 0:
-            shutil.rmtree(book, ignore_errors=True)
+        masks_to = save_pred or (book / "masks" if submission and not pred else None)
         if team.rank == 0:
+            if fresh:
+                shutil.rmtree(book, ignore_errors=True)
             print(f"journal: {book}", file=sys.stderr)
         team.wait()
         wanted = definition or source.definition
@@ -160,21 +172,24 @@ def evaluate(
                 source,
                 journal=book,
                 definition=wanted,
-                masks_to=save_pred,
+                masks_to=masks_to,
                 team=team,
                 on_record=on_record,
             )
-    if team.rank == 0:
-        if report:
-            from semask_cli.evaluation.report import write_report
+    if team.rank > 0:
+        return
+    if submission:
+        _submit(submission, chosen, selection, _masks(chosen, masks_to, "trainIds") if masks_to else source)
+    if report:
+        from semask_cli.evaluation.report import write_report
 
-            print(f"report: {write_report(report, evaluation, chosen, source)}", file=sys.stderr)
-        if as_json:
-            print(json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1))
-        elif as_csv:
-            print(evaluation.to_csv(), end="")
-        else:
-            eval_output.print_evaluation(evaluation)
+        print(f"report: {write_report(report, evaluation, chosen, source)}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1))
+    elif as_csv:
+        print(evaluation.to_csv(), end="")
+    else:
+        eval_output.print_evaluation(evaluation)
 
 
 def _refuse_defects(dataset: Dataset, *, allow_missing: int) -> None:
@@ -197,13 +212,22 @@ def _masks(dataset: Dataset, folder: Path, coding: str) -> MaskFolder:
     return MaskFolder(folder, dataset.pictures, codings[coding])
 
 
-def _own_gpu(device: str, team: Team) -> str:
-    """Of several processes on a machine each takes a GPU of its own."""
+def _model(load: Callable[..., Segmenter], device: str, team: Team) -> ModelSource:
+    """The model; of several processes on a machine each takes a GPU of its own."""
     import torch
 
+    from semask_cli.evaluation.sources import ModelSource
+
     if team.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
-        return f"cuda:{team.local_rank % torch.cuda.device_count()}"
-    return device
+        device = f"cuda:{team.local_rank % torch.cuda.device_count()}"
+    return ModelSource(load(device=device))
+
+
+def _submit(path: Path, dataset: Dataset, selection: Selection, source: Source) -> None:
+    from semask_cli.evaluation.submission import write_submission
+
+    write_submission(path, dataset, selection.pictures, source.labels(selection.pictures))
+    print(f"submission: {path}, {len(selection.pictures)} masks, read back and equal", file=sys.stderr)
 
 
 def _default_journal(dataset: Dataset, source: Source) -> Path:

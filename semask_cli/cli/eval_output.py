@@ -67,6 +67,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
+    if evaluation.miou is None:
+        console.print(Text(f"{evaluation.title}: no pixel is labelled, so there is nothing to measure", "yellow"))
+        return
     table = Table(box=None, pad_edge=False)
     for column in ("index", "class", "IoU", "acc"):
         table.add_column(column, justify="left" if column == "class" else "right")

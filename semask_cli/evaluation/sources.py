@@ -25,7 +25,8 @@ class Source(Protocol):
     """Gives the predicted labels of pictures.
 
     `settings` is all that they depend on besides the files. `definition` is the one of mIoU that suits them,
-    `published` the figure published for exactly these settings on the evaluated split, in percent.
+    `published` the figure published for exactly these settings on the evaluated split, in percent. `missing` are
+    pictures that it has no prediction for.
     """
 
     @property
@@ -40,6 +41,9 @@ class Source(Protocol):
     @property
     def published(self) -> float | None: ...
 
+    @property
+    def missing(self) -> Sequence[Picture]: ...
+
     def file_of(self, picture: Picture) -> Path:
         """The file that the prediction is made from."""
         ...
@@ -51,6 +55,8 @@ class Source(Protocol):
 
 class ModelSource:
     """The predictions of a model. A picture that cannot be read raises its ImageError."""
+
+    missing = ()
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter

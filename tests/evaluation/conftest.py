@@ -1,26 +1,17 @@
-import os
-import subprocess
-import sys
-
+import numpy as np
 import pytest
 
 import miniature
 from semask_cli.datasets import find_dataset, read_labels
+from semask_cli.datasets.folders import ROOT_VARIABLES
 
 
-@pytest.fixture
-def semask(tmp_path):
-    """Run the real command line; its journals go to a cache of its own."""
-
-    def run(*arguments, ok=True, launcher=(sys.executable,), **environment):
-        command = [*launcher, "-m", "semask_cli", *map(str, arguments)]
-        env = {**os.environ, "SEMASK_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-        done = subprocess.run(command, capture_output=True, text=True, env={**env, **environment}, check=False)
-        assert not ok or done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        return done
-
-    return run
+@pytest.fixture(autouse=True)
+def _quiet_machine(monkeypatch):
+    """No dataset of the user's is found, and many processes at once take a core each."""
+    for name in ROOT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -28,7 +19,7 @@ def planted(tmp_path):
     """Write a miniature dataset and predictions for it: (root, folder of masks)."""
 
     def plant(name, layout, count=6):
-        root, masks = tmp_path / name / layout, tmp_path / f"masks-{name}-{layout}"
+        root, masks = tmp_path / name, tmp_path / f"masks-{name}"
         miniature.write(root, name, layout, count=count)
         dataset = find_dataset(name, root=root)
         for seed, picture in enumerate(dataset.pictures):
@@ -38,3 +29,18 @@ def planted(tmp_path):
         return root, masks
 
     return plant
+
+
+@pytest.fixture
+def official(monkeypatch):
+    """The benchmark's evaluation of [(prediction, labelIds)] files, as its result dictionary."""
+    if not hasattr(np, "in1d"):  # the program predates NumPy 2.4
+        monkeypatch.setattr(np, "in1d", np.isin, raising=False)
+    program = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    monkeypatch.setattr(program.args, "quiet", True)
+    monkeypatch.setattr(program.args, "JSONOutput", False)
+
+    def evaluate(pairs):
+        return program.evaluateImgLists([str(p) for p, _ in pairs], [str(t) for _, t in pairs], program.args)
+
+    return evaluate

@@ -14,22 +14,7 @@ from semask_cli.evaluation.metrics import confusion, metrics
 LABEL_IDS = classes("cityscapes").codings["labelIds"]
 
 
-@pytest.fixture
-def official(monkeypatch):
-    """The benchmark's evaluation of [(prediction, labelIds)] files, as its result dictionary."""
-    if not hasattr(np, "in1d"):  # the program predates NumPy 2.4
-        monkeypatch.setattr(np, "in1d", np.isin, raising=False)
-    program = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
-    monkeypatch.setattr(program.args, "quiet", True)
-    monkeypatch.setattr(program.args, "JSONOutput", False)
-
-    def evaluate(pairs):
-        return program.evaluateImgLists([str(p) for p, _ in pairs], [str(t) for _, t in pairs], program.args)
-
-    return evaluate
-
-
-def planted(tmp_path, *, classes_labelled=19, classes_predicted=19):
+def folder(tmp_path, *, classes_labelled=19, classes_predicted=19):
     """A Cityscapes folder and, beside it, predictions as labelIds PNGs: [(picture, prediction file)]."""
     root = tmp_path / "cityscapes"
     truth = miniature.write(root, "cityscapes", "labelIds", count=5)
@@ -48,7 +33,7 @@ def planted(tmp_path, *, classes_labelled=19, classes_predicted=19):
 
 @pytest.mark.parametrize(("labelled", "predicted"), [(19, 19), (14, 19), (19, 12), (11, 11)])
 def test_every_score_equals_the_benchmarks(tmp_path, official, labelled, predicted):
-    pairs = planted(tmp_path, classes_labelled=labelled, classes_predicted=predicted)
+    pairs = folder(tmp_path, classes_labelled=labelled, classes_predicted=predicted)
     theirs = official([(file, picture.label) for picture, file in pairs])
     counts, found = np.zeros((19, 20), np.int64), []
     for picture, file in pairs:
@@ -77,7 +62,7 @@ def assert_equal(ours, theirs):
 
 
 def test_instances_need_no_order_to_give_the_same_score(tmp_path):
-    picture, file = planted(tmp_path)[0]
+    picture, file = folder(tmp_path)[0]
     prediction = read_labels(file, LABEL_IDS)
     counts = confusion(read_labels(picture.label, LABEL_IDS), prediction, 19)
     found = instances(read_values(picture.instances), prediction)

@@ -147,8 +147,7 @@ def test_what_does_not_compare_is_refused(semask, planted, tmp_path):
         ([files[0], tmp_path / "list.json"], "is not the JSON of an evaluation"),
         ([files[0], tmp_path / "gone.json"], "cannot read"),
     ):
-        done = semask("compare", *arguments, ok=False)
-        assert done.returncode == 2
+        done = semask("compare", *arguments, check=2)
         assert words in done.stderr
 
 

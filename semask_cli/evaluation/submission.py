@@ -1,0 +1,85 @@
+"""Files for the benchmarks' servers: masks in the server's own coding under the names it expects, in one ZIP file.
+
+Cityscapes takes labelIds, ADE20K the indices 1 to 150; both read a mask by its picture's name, and 0 as no class.
+COCO-Stuff 10k has no server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from semask_cli.datasets import IGNORE, Coding, Dataset, Picture
+from semask_cli.errors import OutputError, UsageError
+from semask_cli.outputs import write_atomically
+
+_CODINGS = {"ade20k": "reduce-zero", "cityscapes": "labelIds"}
+
+
+def write_submission(
+    path: Path, dataset: Dataset, pictures: Sequence[Picture], labels: Iterable[NDArray[np.uint8]]
+) -> None:
+    """Write the `labels` (class indices, (H, W) uint8) of `pictures` to the ZIP file `path`, and read it back.
+
+    Raises:
+        UsageError: the dataset has no server.
+        OutputError: the file cannot be written, or does not hold what was written.
+    """
+    coding = submission_coding(dataset)
+    values, digests = _values(coding), {}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
+        for picture, predicted in zip(pictures, labels, strict=True):
+            name = f"{picture.image.stem}.png"
+            archive.writestr(zipfile.ZipInfo(name), _png(values[predicted]))  # a fixed date: equal masks, equal files
+            digests[name] = _digest(predicted)
+    write_atomically(path, buffer.getvalue())
+    if len(digests) != len(pictures) or _read_back(path, coding) != digests:
+        raise OutputError(f"{path} does not hold what was written", "Write it again, to another place.")
+
+
+def submission_coding(dataset: Dataset) -> Coding:
+    """The coding in which the dataset's server takes masks.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if dataset.name not in _CODINGS:
+        raise UsageError(f"{dataset.name} has no server to submit to", f"Those that have: {', '.join(_CODINGS)}.")
+    return dataset.classes.codings[_CODINGS[dataset.name]]
+
+
+def _values(coding: Coding) -> NDArray[np.uint8]:
+    """The value written for each class index (256,); 0 for none."""
+    values = np.zeros(256, np.uint8)
+    written = np.flatnonzero((coding.table >= 0) & (coding.table != IGNORE))
+    values[coding.table[written]] = written
+    return values
+
+
+def _read_back(path: Path, coding: Coding) -> dict[str, str]:
+    """The digest of each mask in the file, as class indices; of those that can be read."""
+    digests = {}
+    with suppress(OSError, SyntaxError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file, Image.open(file) as mask:
+                digests[name] = _digest(coding.table[np.asarray(mask)].astype(np.uint8))
+    return digests
+
+
+def _digest(labels: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()
+
+
+def _png(values: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    return buffer.getvalue()
