@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from figures import Figure, figure, figures, manifest, published_state
 from semask_cli.inference.views import normalise
 from semask_cli.models.build import build_model
-from semask_cli.models.mask2former import Mask2Former, MaskedQueryDecoder, visible
+from semask_cli.models.mask2former import MaskedQueryDecoder, visible
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
 from semask_cli.zoo import load_zoo
 
 ROWS = [name for name, spec in load_zoo().models.items() if spec.family != "fpn"]
+MASKED = [name for name in ROWS if load_zoo().find(name).family != "maskformer"]  # with masked attention
 CPU = torch.device("cpu")
 # What follows a masked attention moves when a bit of a mask flips, which a later test looks into.
 TOLERANCES = {"pred_logits": 1e-4, "pred_masks": 1e-4, "sem_seg": 1e-3, "sem_seg_centred": 1e-3}
@@ -90,14 +91,13 @@ def test_every_stage_agrees_with_the_published_code(network: tuple[str, MaskClas
             assert expected.spread_error(key, ours[key].numpy()) < TOLERANCES.get(key, 1e-5), (path, key)
 
 
+@pytest.mark.parametrize("network", MASKED, indirect=True)
 @torch.inference_mode()
 def test_only_bits_on_the_threshold_of_masked_attention_part_us_from_the_published_code(
     network: tuple[str, MaskClassifier],
 ) -> None:
     """Mask logits that rounding could turn are turned, in all combinations: one of them leaves nothing but noise."""
     row, built = network
-    if not isinstance(built, Mask2Former):
-        pytest.skip("no masked attention")
     for path in figures(f"network/{row}__*.npz"):
         expected = figure(path)
         pixels = normalise([expected.image], CPU)
@@ -151,11 +151,10 @@ class RecordingDecoder:
         ]
 
 
+@pytest.mark.parametrize("network", MASKED, indirect=True)
 @torch.inference_mode()
 def test_resizing_features_for_logits_turns_only_bits_on_the_threshold(network: tuple[str, MaskClassifier]) -> None:
     row, built = network
-    if not isinstance(built, Mask2Former):
-        pytest.skip("no masked attention")
     pixels = normalise([figure(f"network/{row}__128x160__s1.npz").image], CPU)
     mask_features, maps = built.sem_seg_head.pixel_decoder(built.backbone(pixels)[0])
     decoder = built.sem_seg_head.predictor
