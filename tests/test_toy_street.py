@@ -12,8 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semask_cli.datasets import find_dataset, read_labels
-from semask_cli.toy_street import TEST_SEEDS, TRAIN_SEEDS, VAL_SEEDS, Label, Scene, render, write_dataset
+from semask_cli.datasets import classes, find_dataset, folder_dataset, read_classes, read_labels
+from semask_cli.toy_street import (
+    TEST_SEEDS,
+    TRAIN_SEEDS,
+    VAL_SEEDS,
+    Label,
+    Scene,
+    render,
+    write_cityscapes,
+    write_folders,
+)
 from semask_cli.toy_street.camera import Camera
 
 LABELS_DIGEST = "79b20719741d12262f0f5f10b00f6df5ca0c63c3c1f51340af5d50b32c0fbb77"
@@ -112,8 +121,8 @@ def test_the_ground_is_where_the_camera_sees_it() -> None:
     np.testing.assert_allclose(pixels, np.stack((columns, rows), axis=-1), atol=1e-2)
 
 
-def test_the_folder_reads_as_cityscapes(tmp_path: Path) -> None:
-    write_dataset(tmp_path, TEST_SEEDS[:2], split="val")
+def test_it_reads_as_cityscapes(tmp_path: Path) -> None:
+    write_cityscapes(tmp_path, TEST_SEEDS[:2])
     dataset = find_dataset("cityscapes", root=tmp_path, split="val")
     assert [picture.name for picture in dataset.pictures] == ["toy_200000_000000", "toy_200001_000000"]
     for seed, picture in zip(TEST_SEEDS, dataset.pictures, strict=False):
@@ -123,3 +132,15 @@ def test_the_folder_reads_as_cityscapes(tmp_path: Path) -> None:
         assert np.array_equal(read_labels(picture.label, dataset.coding), scene.labels)
         ids = picture.label.with_name(picture.label.name.replace("labelTrainIds", "labelIds"))
         assert np.array_equal(read_labels(ids, dataset.classes.codings["labelIds"]), scene.labels)
+
+
+def test_it_reads_as_two_folders(tmp_path: Path) -> None:
+    write_folders(tmp_path, TEST_SEEDS[:2])
+    known = read_classes(tmp_path / "toy-street.txt")
+    assert known.name == "toy-street"
+    assert known.classes == classes("cityscapes").classes
+    assert np.array_equal(known.palette, classes("cityscapes").palette)
+    dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", known)
+    for seed, picture in zip(TEST_SEEDS[:2], dataset.pictures, strict=True):
+        assert picture.label is not None
+        assert np.array_equal(read_labels(picture.label, dataset.coding), render(seed).labels)

@@ -5,7 +5,7 @@ A scene is a function of its seed. Training, validation and test scenes come fro
 
 from __future__ import annotations
 
-from semask_cli.toy_street.dataset import write_dataset
+from semask_cli.toy_street.dataset import write_cityscapes, write_folders
 from semask_cli.toy_street.labels import Label
 from semask_cli.toy_street.scene import Scene, render
 
@@ -13,4 +13,4 @@ TRAIN_SEEDS = range(0, 100_000)
 VAL_SEEDS = range(100_000, 200_000)
 TEST_SEEDS = range(200_000, 300_000)
 
-__all__ = ["TEST_SEEDS", "TRAIN_SEEDS", "VAL_SEEDS", "Label", "Scene", "render", "write_dataset"]
+__all__ = ["TEST_SEEDS", "TRAIN_SEEDS", "VAL_SEEDS", "Label", "Scene", "render", "write_cityscapes", "write_folders"]

@@ -1,0 +1,303 @@
+"""Train the bundled model toy-street-fpn: a maintainers' tool, not part of the package.
+
+    python training/train.py render  --work DIR     render the scenes once
+    python training/train.py train   --work DIR     train; started again after a kill, it goes on where it was
+    python training/train.py export  --work DIR     write the weights, the log and its curve
+
+The loss is the paper's (arXiv 2112.12782): cross-entropy of the logits, plus 0.4 times that of the semantic maps of the
+four stages, upsampled to stride 4 and summed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from semask_cli.models.build import build_model
+from semask_cli.toy_street import TRAIN_SEEDS, VAL_SEEDS, render
+from semask_cli.zoo import BackboneSpec, ModelSpec
+
+HERE = Path(__file__).parent
+BUNDLED = HERE.parent / "semask_cli/bundled/toy-street-fpn.safetensors"
+IGNORE = 255
+MEAN = torch.tensor((123.675, 116.28, 103.53)).view(3, 1, 1)
+STD = torch.tensor((58.395, 57.12, 57.375)).view(3, 1, 1)
+
+SPEC = ModelSpec(
+    name="toy-street-fpn", family="fpn", dataset="cityscapes",
+    backbone=BackboneSpec(
+        embed_dim=24, depths=(2, 2, 2, 1), heads=(1, 2, 4, 8), window=8,
+        semantic_classes=19, semantic_window=8, global_stages=(2, 3),
+    ),
+    num_classes=19, head={"channels": 64}, short_side=256, long_side=512, ms_scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
+    crop=(256, 384), stride=(170, 256), licence="Apache-2.0", source="toy-street",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the result. Sizes in pixels."""
+
+    train_scenes: int = 1400
+    val_scenes: int = 64
+    steps: int = 3200
+    batch: int = 8
+    crop: tuple[int, int] = (256, 256)
+    small_scales: tuple[float, ...] = (0.5, 0.5, 0.75, 1.0)  # cheap, for the first part of the steps
+    small_share: float = 0.45
+    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.0, 1.0, 1.25, 1.5, 1.75)
+    learning_rate: float = 2.5e-3
+    weight_decay: float = 0.02
+    warmup: int = 100
+    power: float = 0.9
+    ema: float = 0.997
+    semantic_weight: float = 0.4
+    log_every: int = 25
+    checkpoint_every: int = 100
+    validate_every: int = 250
+
+
+def render_scenes(work: Path, recipe: Recipe) -> None:
+    """Write scenes as uint8 (N, 256, 512, 4), RGB and label: train.npy and val.npy."""
+    for name, seeds in (("val", VAL_SEEDS[: recipe.val_scenes]), ("train", TRAIN_SEEDS[: recipe.train_scenes])):
+        part = work / f"{name}.part.npy"
+        scenes = np.lib.format.open_memmap(part, "w+", np.uint8, (len(seeds), 256, 512, 4))
+        with Pool(2, initializer=os.nice, initargs=(19,)) as pool:
+            for index, scene in enumerate(pool.imap(_rendered, seeds, chunksize=8)):
+                scenes[index] = scene
+        scenes.flush()
+        part.rename(work / f"{name}.npy")
+
+
+def _rendered(seed: int) -> NDArray[np.uint8]:
+    cv2.setNumThreads(1)
+    scene = render(seed)
+    return np.dstack((scene.image, scene.labels))
+
+
+def sample_batch(scenes: NDArray[np.uint8], recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+    """Pixels (B, 3, h, w), normalised, and labels (B, h, w), int64: a function of the step alone.
+
+    One scale for a batch, so that nothing is padding: a scene smaller than the crop is the crop.
+    """
+    rng = np.random.default_rng((step, 7))
+    scales = recipe.small_scales if step < recipe.small_share * recipe.steps else recipe.scales
+    scale = scales[rng.integers(len(scales))]
+    height, width = (
+        min(crop, int(size * scale) // 32 * 32) for crop, size in zip(recipe.crop, (256, 512), strict=True)
+    )
+    pixels, labels = [], []
+    for index in rng.integers(0, len(scenes), recipe.batch):
+        image, label = crop_and_resize(scenes[index], rng, scale, (height, width))
+        if rng.random() < 0.5:
+            image, label = image[:, ::-1], label[:, ::-1]
+        pixels.append(jitter_colours(image, rng))
+        labels.append(label)
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(labels).astype(np.int64))
+
+
+def crop_and_resize(
+    scene: NDArray[np.uint8], rng: np.random.Generator, scale: float, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A part of `scene` (256, 512, 4) that becomes `size` when it is scaled by about `scale`: RGB and labels."""
+    jitter = rng.uniform(0.88, 1.14)
+    height = min(256, round(size[0] / scale / jitter))
+    width = min(512, round(size[1] / scale / jitter * rng.uniform(0.93, 1.07)))
+    top, left = rng.integers(0, 257 - height), rng.integers(0, 513 - width)
+    part = scene[top : top + height, left : left + width]
+    image = cv2.resize(part[:, :, :3], size[::-1], interpolation=cv2.INTER_LINEAR)
+    return image, cv2.resize(np.ascontiguousarray(part[:, :, 3]), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def jitter_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Brightness, contrast and the balance of colours, then normalisation: float32 (h, w, 3)."""
+    picture = image.astype(np.float32)
+    gain = rng.uniform(0.75, 1.3) * rng.uniform(0.94, 1.06, 3)
+    offset = rng.uniform(-14, 14)
+    picture = np.clip(picture * gain.astype(np.float32) + np.float32(offset), 0, 255)
+    return (picture - MEAN.view(3).numpy()) / STD.view(3).numpy()
+
+
+def initialise(model: nn.Module) -> None:
+    """As published, but for R, which would never leave 0 while gamma is 0 too: each one's gradient holds the other."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("relative_position_bias_table") or (name.endswith("weight") and parameter.dim() == 2):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+
+
+def loss_of(model: nn.Module, pixels: Tensor, labels: Tensor, weights: Tensor, recipe: Recipe) -> Tensor:
+    """The paper's loss, at stride 2 for the logits and at stride 4 for the semantic maps."""
+    features, semantic_maps = model.backbone(pixels)
+    logits = model.decode_head(features)
+    fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
+    summed = semantic_maps[0]
+    for semantic_map in semantic_maps[1:]:
+        summed = summed + F.interpolate(semantic_map, summed.shape[2:], mode="bilinear", align_corners=False)
+
+    def cross_entropy(scores: Tensor, stride: int) -> Tensor:
+        return F.cross_entropy(
+            scores, labels[:, stride // 2 :: stride, stride // 2 :: stride], weights, ignore_index=IGNORE
+        )
+
+    return cross_entropy(fine, 2) + recipe.semantic_weight * cross_entropy(summed, 4)
+
+
+def class_weights(scenes: NDArray[np.uint8]) -> Tensor:
+    """Rare classes count a little more: frequency to the power -0.2, mean 1 over pixels."""
+    counts = np.bincount(np.asarray(scenes[:200, :, :, 3]).ravel(), minlength=256)[:19]
+    share = torch.from_numpy(counts / counts.sum()).float()
+    weights = share**-0.2
+    return weights / (weights * share).sum()
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, scenes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """IoU of each class (19,) in percent at single scale, nan for a class that does not occur."""
+    confusion = np.zeros((19, 19), np.int64)
+    for scene in scenes:
+        pixels = (torch.from_numpy(scene[:, :, :3].copy()).permute(2, 0, 1).float() - MEAN) / STD
+        logits = F.interpolate(model(pixels[None]), (256, 512), mode="bilinear", align_corners=False)
+        predicted, label = logits[0].max(0).indices.numpy(), scene[:, :, 3]
+        counted = label != IGNORE
+        confusion += np.bincount(19 * label[counted].astype(np.int64) + predicted[counted], minlength=361).reshape(
+            19, 19
+        )
+    hits = np.diag(confusion)
+    with np.errstate(invalid="ignore"):
+        return 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def train(work: Path, recipe: Recipe) -> None:
+    """Train from scratch, or from the last checkpoint in `work`, to the recipe's last step."""
+    torch.manual_seed(0)
+    scenes, val = (np.load(work / f"{name}.npy", mmap_mode="r") for name in ("train", "val"))
+    run = Run.begin(recipe)
+    if (work / "checkpoint.pt").exists():
+        run.load(work / "checkpoint.pt")
+    weights = class_weights(scenes)
+    running = math.nan
+    for step in range(run.step + 1, recipe.steps + 1):
+        for group in run.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        run.model.train()
+        loss = loss_of(run.model, *sample_batch(scenes, recipe, step), weights, recipe)
+        run.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+        run.optimizer.step()
+        if step > recipe.warmup:
+            run.average.update_parameters(run.model)
+        run.step = step
+        running = loss.item() if math.isnan(running) else 0.95 * running + 0.05 * loss.item()
+        last = step == recipe.steps
+        if step % recipe.log_every == 0 or last:
+            validated = step % recipe.validate_every == 0 or last
+            ious = evaluate(run.average.module.eval(), val) if validated else np.full(19, math.nan)
+            miou = float(np.nanmean(ious)) if validated else math.nan
+            run.log.append((step, running, miou))
+            print(f"step {step}  loss {running:.3f}" + (f"  val mIoU {miou:.2f}: {ious.round(1)}" if validated else ""), flush=True)
+        if step % recipe.checkpoint_every == 0 or last:
+            run.save(work / "checkpoint.pt")
+
+
+@dataclass
+class Run:
+    """The state of a training run: all that a checkpoint holds. `log` has (step, loss, validation mIoU or nan)."""
+
+    model: nn.Module
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    step: int
+    log: list[tuple[int, float, float]]
+
+    @classmethod
+    def begin(cls, recipe: Recipe) -> Run:
+        model = build_model(SPEC)
+        initialise(model)
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+        decayed = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": recipe.weight_decay}
+        plain = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}
+        return cls(model, average, torch.optim.AdamW([decayed, plain]), 0, [])
+
+    def save(self, path: Path) -> None:
+        state = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
+        part = path.with_suffix(".part")
+        torch.save({"step": self.step, "log": self.log, **state}, part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.step, self.log = state["step"], state["log"]
+        for name in ("model", "average", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, polynomial decay."""
+    return recipe.learning_rate * min(1.0, step / recipe.warmup) * (1 - (step - 1) / recipe.steps) ** recipe.power
+
+
+def export(work: Path, recipe: Recipe) -> None:
+    """Write the averaged weights, in half precision, and the log and its curve."""
+    run = Run.begin(recipe)
+    run.load(work / "checkpoint.pt")
+    # What follows from the rest, or only training reads, stays out: the loader knows both.
+    tensors = {
+        name: tensor.half().contiguous()
+        for name, tensor in run.average.module.state_dict().items()
+        if not name.endswith(("relative_position_index", "num_batches_tracked"))
+    }
+    BUNDLED.parent.mkdir(exist_ok=True)
+    save_file(tensors, BUNDLED)
+    with (HERE / "log.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("step", "loss", "val_miou"))
+        writer.writerows(
+            (step, f"{loss:.4f}", "" if math.isnan(miou) else f"{miou:.2f}") for step, loss, miou in run.log
+        )
+    plot_log(run.log, HERE / "curve.png")
+
+
+def plot_log(log: list[tuple[int, float, float]], path: Path) -> None:
+    """The loss and the validation mIoU over the steps."""
+    from matplotlib import pyplot
+
+    figure, left = pyplot.subplots(figsize=(8, 4), layout="constrained")
+    left.plot([step for step, _, _ in log], [loss for _, loss, _ in log], color="tab:grey", linewidth=1)
+    left.set(xlabel="step", ylabel="training loss", ylim=(0, 3))
+    right = left.twinx()
+    validated = [(step, miou) for step, _, miou in log if not math.isnan(miou)]
+    right.plot(*zip(*validated, strict=True), color="tab:blue", marker=".")
+    right.set(ylabel="mIoU on validation scenes, %", ylim=(0, 100))
+    right.grid(axis="y", alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("render", "train", "export"))
+    parser.add_argument("--work", type=Path, required=True, help="a folder for scenes and checkpoints (1 GB)")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    {"render": render_scenes, "train": train, "export": export}[arguments.verb](arguments.work, Recipe())
+
+
+if __name__ == "__main__":
+    main()
