@@ -30,6 +30,7 @@ def load(
     stride: int | tuple[int, int] | None = None,
     scales: Sequence[float] | Literal["native", "published"] | None = None,
     flip: bool = False,
+    random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Segmenter:
     """A published model, ready to segment. Its checkpoint is fetched on first use.
@@ -47,6 +48,7 @@ def load(
         scales: factors of the row's test size to average over, "published" for the row's multi-scale list, or "native"
             for the picture as it is. None is the test size.
         flip: average with the mirrored picture too.
+        random_weights: need no checkpoint; for measuring speed.
         progress: hears (bytes so far, bytes in all or None) of a download.
 
     Raises:
@@ -65,8 +67,11 @@ def load(
     )
     where = choose_device(device)
     computes_in = choose_precision(precision, where)
-    file = Path(checkpoint) if checkpoint else None
-    network, spec, digest = load_network(spec, rows, checkpoint=file, device=where, progress=progress)
+    if random_weights:
+        network, digest = build_network(spec).requires_grad_(False).to(where), ""
+    else:
+        file = Path(checkpoint) if checkpoint else None
+        network, spec, digest = load_network(spec, rows, checkpoint=file, device=where, progress=progress)
     return Segmenter(network, spec, recipe=recipe, device=where, precision=computes_in, digest=digest)
 
 

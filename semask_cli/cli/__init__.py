@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from semask_cli import __version__
+from semask_cli.cli.bench import bench
 from semask_cli.cli.check import check
 from semask_cli.cli.classes import classes
 from semask_cli.cli.compare import compare
@@ -32,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for name, command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "eval": evaluate,
     "check": check,
@@ -41,8 +43,10 @@ for name, command in {
     "models": models,
     "classes": classes,
     "doctor": doctor,
-}.items():
-    app.command(name)(command)
+    "bench": bench,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _show_version(wanted: bool) -> None:

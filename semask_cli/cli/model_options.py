@@ -84,11 +84,14 @@ def load_segmenter(
     device: str,
     precision: Literal["auto", "fp32", "bf16"],
     threads: int | None,
+    random_weights: bool = False,
 ) -> Segmenter:
     """The segmenter that the options ask for; a checkpoint that has to be fetched shows its progress."""
     if ms_flip and scales:
         raise UsageError("--ms-flip brings the published scales", "Give it alone, or --scales with --flip.")
-    chosen_crop, chosen_stride, chosen_scales = _size("--crop", crop), _size("--stride", stride), _scales(scales)
+    chosen_crop = parse_size("--crop", crop) if crop else None
+    chosen_stride = parse_size("--stride", stride) if stride else None
+    chosen_scales = _scales(scales)
     import torch
 
     from semask_cli.api import load
@@ -108,14 +111,13 @@ def load_segmenter(
             stride=chosen_stride,
             scales="published" if ms_flip else chosen_scales,
             flip=flip or ms_flip,
+            random_weights=random_weights,
             progress=progress,
         )
 
 
-def _size(option: str, text: str | None) -> tuple[int, int] | None:
+def parse_size(option: str, text: str) -> tuple[int, int]:
     """ "512" or "512x1024" (height x width)."""
-    if text is None:
-        return None
     height, _, width = text.lower().partition("x")
     try:
         return int(height), int(width or height)

@@ -1,0 +1,117 @@
+"""`semask bench`: how fast a model runs on this machine, and where the time goes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from semask_cli.cli import model_options as options
+
+if TYPE_CHECKING:
+    from semask_cli.benchmark import Benchmark
+
+
+def bench(
+    model: options.ModelName = None,
+    dataset: options.DatasetName = None,
+    checkpoint: options.CheckpointFile = None,
+    zoo: options.ZooFile = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", rich_help_panel="Model", help="Need no checkpoint.")
+    ] = False,
+    size: Annotated[str, typer.Option(metavar="N|HxW", help="Of the picture, in pixels.")] = "1000x1500",
+    repeats: Annotated[int, typer.Option(min=1, help="Pictures measured, after one that warms up.")] = 5,
+    ms_flip: options.MsFlip = False,
+    mode: options.ViewMode = "whole",
+    crop: options.Crop = None,
+    stride: options.Stride = None,
+    scales: options.Scales = None,
+    flip: options.Flip = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionName = "auto",
+    threads: options.Threads = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Add a row to this file, with machine and versions.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Measure milliseconds by stage, pictures a second, peak memory, and the share of the machine's matrix peak."""
+    picture = options.parse_size("--size", size)
+    segmenter = options.load_segmenter(
+        model=model,
+        dataset=dataset,
+        checkpoint=checkpoint,
+        zoo=zoo,
+        random_weights=random_weights,
+        ms_flip=ms_flip,
+        mode=mode,
+        crop=crop,
+        stride=stride,
+        scales=scales,
+        flip=flip,
+        device=device,
+        precision=precision,
+        threads=threads,
+    )
+    from semask_cli.benchmark import run_benchmark
+
+    measured = run_benchmark(segmenter, height=picture[0], width=picture[1], repeats=repeats)
+    if csv_file:
+        _append(csv_file, _flat(measured))
+    if as_json:
+        print(json.dumps({"schema_version": 1, **dataclasses.asdict(measured)}, indent=2))
+    else:
+        _print(measured)
+
+
+def _print(measured: Benchmark) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    total = sum(measured.milliseconds.values())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    table.add_column("ms", justify="right")
+    table.add_column("share", justify="right")
+    for stage, spent in measured.milliseconds.items():
+        table.add_row(stage, f"{spent:.1f}", f"{spent / total:.1%}")
+    console = Console(highlight=False)
+    console.print(
+        f"{measured.model}, {measured.width} x {measured.height}, {measured.device}, {measured.precision},"
+        f" {measured.threads} threads"
+    )
+    console.print(table)
+    console.print(f"{measured.images_per_second:.2f} pictures a second, {measured.peak_memory / 2**30:.2f} GiB at most")
+    console.print(
+        f"network {measured.network_gflop:.0f} GFLOP at {measured.share_of_peak:.0%}"
+        f" of the {measured.peak_gflops:.0f} GFLOP/s of a large matrix product"
+    )
+
+
+def _flat(measured: Benchmark) -> dict[str, Any]:
+    """One row of the record: figures, then what they were measured with."""
+    import platform
+    from datetime import UTC, datetime
+
+    from semask_cli.inference.versions import versions
+
+    document = dataclasses.asdict(measured)
+    stages = {f"{stage}_ms": round(spent, 2) for stage, spent in document.pop("milliseconds").items()}
+    rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in document.items()}
+    machine = {"date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
+    return {**rounded, **stages, **machine, **versions()}
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
