@@ -106,6 +106,8 @@ def evaluate(
         raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
     if as_json and as_csv:
         raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
+    if shuffle_seed is not None and limit is None:
+        raise UsageError("--shuffle-seed draws the pictures of --limit", "Give --limit N with it.")
     spec = None if pred else load_zoo(zoo).find(model, dataset=dataset)
     chosen = dataset_options.chosen_dataset(
         None if class_file else dataset or (spec.dataset if spec else None),
@@ -165,7 +167,7 @@ def evaluate(
             print(f"journal: {book}", file=sys.stderr)
         team.wait()
         wanted = definition or source.definition
-        with eval_output.watching(chosen, selection, wanted, team=team) as on_record:
+        with eval_output.Watcher(chosen, selection, wanted, team=team) as watcher:
             evaluation = run(
                 chosen,
                 selection,
@@ -174,7 +176,7 @@ def evaluate(
                 definition=wanted,
                 masks_to=masks_to,
                 team=team,
-                on_record=on_record,
+                observer=watcher,
             )
     if team.rank > 0:
         return

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,43 +20,56 @@ if TYPE_CHECKING:
 _LINE_EVERY = 30  # seconds, where stderr is a file
 
 
-@contextmanager
-def watching(
-    dataset: Dataset, selection: Selection, definition: str, *, team: Team
-) -> Iterator[Callable[[Record, int], None]]:
-    """A callback for `evaluate`: a bar on a terminal, else a line now and then, with running mIoU and time left.
+class Watcher:
+    """An observer that shows progress on stderr: a bar on a terminal, else a line now and then.
 
-    Of several processes the first shows what it knows: its own pictures, and those of the journal.
+    It shows pictures done, the mIoU so far and the time left. Of several processes the first one tells what it knows:
+    its own pictures, and those in the journal.
     """
-    import numpy as np
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
 
-    from semask_cli.evaluation.metrics import metrics
+    def __init__(self, dataset: Dataset, selection: Selection, definition: str, *, team: Team) -> None:
+        import numpy as np
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
 
-    console = Console(stderr=True)
-    pictures, classes = len(selection.pictures), len(dataset.classes)
-    total = np.zeros((classes, classes + 1), np.int64)
-    begun, line_at, first_left = time.monotonic(), time.monotonic() + _LINE_EVERY, 0
-    columns = (TextColumn("evaluating"), BarColumn(), TextColumn("{task.fields[state]}"))
-    with Progress(*columns, console=console, transient=True, disable=team.rank > 0 or not console.is_terminal) as bar:
-        task = bar.add_task("", total=pictures, state="")
+        self._classes, self._definition = len(dataset.classes), definition
+        self._pictures, self._team = len(selection.pictures), team
+        self._total = np.zeros((self._classes, self._classes + 1), np.int64)
+        console = Console(stderr=True)
+        self._shown = team.rank == 0 and console.is_terminal
+        columns = (TextColumn("evaluating"), BarColumn(), TextColumn("{task.fields[state]}"))
+        self._bar = Progress(*columns, console=console, transient=True, disable=not self._shown)
+        self._task = self._bar.add_task("", total=self._pictures, state="")
 
-        def on_record(record: Record, left: int) -> None:
-            nonlocal total, line_at, first_left
-            total += record.counts(classes)
-            first_left = max(first_left, left)
-            done, now = max(0, pictures - left * team.size), time.monotonic()
-            state = f"{done} of {pictures}  mIoU {metrics(total, definition).miou:.2f} so far"
-            if left < first_left:
-                seconds = (now - begun) / (first_left - left) * left
-                state += f"  {timedelta(seconds=round(seconds))} left"
-            bar.update(task, completed=done, state=state)
-            if team.rank == 0 and not console.is_terminal and now > line_at:
-                print(state, file=sys.stderr, flush=True)
-                line_at = now + _LINE_EVERY
+    def __enter__(self) -> Watcher:
+        self._bar.start()
+        return self
 
-        yield on_record
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def resumed(self, records: Sequence[Record], left: int) -> None:
+        """Say how much is done already, and start the clock."""
+        for record in records:
+            self._total += record.counts(self._classes)
+        if records and self._team.rank == 0:
+            print(f"{len(records)} of {self._pictures} pictures are in the journal already", file=sys.stderr)
+        self._begun, self._first_left, self._line_at = time.monotonic(), left, time.monotonic() + _LINE_EVERY
+
+    def counted(self, record: Record, left: int) -> None:
+        """Show a picture more."""
+        from semask_cli.evaluation.metrics import metrics
+
+        self._total += record.counts(self._classes)
+        now = time.monotonic()
+        done = max(0, self._pictures - left * self._team.size)
+        seconds = round((now - self._begun) / (self._first_left - left) * left)
+        miou = metrics(self._total, self._definition).miou
+        state = f"{done} of {self._pictures}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"
+        self._bar.update(self._task, completed=done, state=state)
+        if self._team.rank == 0 and not self._shown and now > self._line_at:
+            print(state, file=sys.stderr, flush=True)
+            self._line_at = now + _LINE_EVERY
 
 
 def print_evaluation(evaluation: Evaluation) -> None:

@@ -12,7 +12,7 @@ class Picture:
     """A picture and the files that belong to it; `label` is None where the dataset has none (yet).
 
     `id` is its path below the split's folder without the suffix: "frankfurt/frankfurt_000000_000294".
-    `instances` is Cityscapes' instanceIds file, when it is there.
+    `instances` is Cityscapes' instanceIds file, when every picture has one.
     """
 
     id: str
@@ -53,6 +53,8 @@ class Layout:
         if self.listed:
             wanted = _listed(root / self.listed.format(split=word))
             images, labels = ({i: f for i, f in found.items() if i in wanted} for found in (images, labels))
+        if not images.keys() <= instances.keys():
+            instances = {}  # from some pictures alone, scores of instances would be wrong
         pictures = [Picture(id=i, image=f, label=labels.get(i), instances=instances.get(i)) for i, f in images.items()]
         return pictures, [file for key, file in labels.items() if key not in images]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,15 @@ from semask_cli.evaluation.sources import Source
 from semask_cli.outputs import write_atomically
 from semask_cli.render import encode_mask
 
-OnRecord = Callable[[Record, int], None]
-"""Hears each record, and how many this process has yet to make."""
+
+class Observer(Protocol):
+    """Hears how an evaluation goes on. `left` is how many pictures this process has yet to count."""
+
+    def resumed(self, records: Sequence[Record], left: int) -> None:
+        """These records were in the journal."""
+
+    def counted(self, record: Record, left: int) -> None:
+        """This process has made a record."""
 
 
 def evaluate(
@@ -35,7 +43,7 @@ def evaluate(
     definition: str | None = None,
     masks_to: Path | None = None,
     team: Team | None = None,
-    on_record: OnRecord = lambda record, left: None,
+    observer: Observer | None = None,
 ) -> Evaluation:
     """Evaluate the pictures of `selection`, but for those that the folder `journal` knows already.
 
@@ -50,7 +58,7 @@ def evaluate(
     settings = evaluation_settings(dataset, source)
     team = team or Team()
     book = Journal(journal, settings, rank=team.rank)
-    records = _collect(dataset, selection.pictures, source, book, team=team, masks_to=masks_to, on_record=on_record)
+    records = _collect(dataset, selection.pictures, source, book, team=team, masks_to=masks_to, observer=observer)
     whole = is_published_split(dataset) and not selection.partial
     return summarise(
         records,
@@ -85,19 +93,16 @@ def _collect(
     *,
     team: Team,
     masks_to: Path | None,
-    on_record: OnRecord,
+    observer: Observer | None,
 ) -> list[Record]:
-    """The records of `pictures`, sorted by id: those in the journal whose files are unchanged, and the rest, made now.
-
-    `on_record` hears the former, then those that this process makes.
-    """
+    """The records of `pictures`, sorted by id: those in the journal whose files are unchanged, and new ones."""
     by_id = {picture.id: picture for picture in pictures}
     current, stale = _sort_out(journal.records(), pictures, source)
     done = {key: record for key, record in current.items() if not masks_to or mask_path(masks_to, by_id[key]).exists()}
     rest = [picture for picture in pictures if picture.id not in done]
     mine = rest[team.rank :: team.size]
-    for record in done.values():
-        on_record(record, len(mine))
+    if observer:
+        observer.resumed(tuple(done.values()), len(mine))
     team.wait()  # all processes have read the journal, so all divide the same rest
 
     def count(picture: Picture, predicted: NDArray[np.uint8]) -> Record:
@@ -107,15 +112,20 @@ def _collect(
         journal.append(record)
         return record
 
+    def settle(counting: Future[Record], left: int) -> None:
+        record = counting.result()
+        if observer:
+            observer.counted(record, left)
+
     # While one picture is predicted the one before it is counted.
     with ThreadPoolExecutor(1) as worker:
         counting: Future[Record] | None = None
         for number, (picture, predicted) in enumerate(zip(mine, source.labels(mine), strict=True)):
             if counting:
-                on_record(counting.result(), len(mine) - number)
+                settle(counting, len(mine) - number)
             counting = worker.submit(count, picture, predicted)
         if counting:
-            on_record(counting.result(), 0)
+            settle(counting, 0)
     team.wait()  # all records are on disk
     known = {record.id: record for record in journal.records() if (record.id, record.digest) not in stale}
     return [known[key] for key in sorted(by_id)]

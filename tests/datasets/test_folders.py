@@ -56,6 +56,12 @@ def test_cityscapes_falls_back_to_label_ids_where_few_train_ids_were_made(tmp_pa
     assert not dataset.unlabelled
 
 
+def test_instance_files_are_used_only_where_every_picture_has_one(tmp_path):
+    miniature.write(tmp_path, "cityscapes", "labelIds", count=3)
+    next(tmp_path.rglob("*_instanceIds.png")).unlink()
+    assert all(picture.instances is None for picture in find_dataset("cityscapes", root=tmp_path).pictures)
+
+
 def test_the_test_split_of_mmsegs_first_converter_has_no_suffix(tmp_path):
     miniature.write(tmp_path, "coco-stuff10k", "mmseg", count=2)
     for file in tmp_path.rglob("*_labelTrainIds.png"):

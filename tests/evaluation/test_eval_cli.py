@@ -123,6 +123,7 @@ def test_a_quick_look_is_marked_as_partial_and_its_pictures_are_not_counted_twic
     assert [p["id"] for p in drawn["picture_results"]] != [p["id"] for p in first["picture_results"]]
     assert evaluated(semask(*command, "--limit", 2, "--shuffle-seed", 1)) == drawn
     whole = semask(*command)
+    assert "of 6 pictures are in the journal already" in whole.stderr
     assert whole.stdout == semask(*command, "--fresh").stdout
 
 
@@ -219,6 +220,7 @@ def test_a_journal_of_another_evaluation_is_refused_until_begun_again(semask, pl
         (("--pred", "x"), "which dataset?"),
         (("--pred", "x", "-d", "ade20k"), "where is the dataset?"),
         (("--pred", "x", "-d", "ade20k", "--json", "--csv"), "both print on stdout"),
+        (("--pred", "x", "-d", "ade20k", "--shuffle-seed", "1"), "draws the pictures of --limit"),
         (("--model", "swin-t-fpm", "-d", "ade20k"), "swin-t-fpn"),
         (("--images", "x", "--labels", "y", "--pred", "z"), "--images goes with"),
     ],

@@ -1,0 +1,101 @@
+"""A model as the source of predictions, through the real command line; and which published figure is whose."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import miniature
+from semask_cli.datasets import Picture, classes
+from semask_cli.errors import DatasetError
+from semask_cli.evaluation.sources import MaskFolder, ModelSource
+from semask_cli.inference.views import Recipe
+from semask_cli.zoo import load_zoo
+
+
+def source(name, **recipe):
+    spec = load_zoo().find(name)
+    return ModelSource(SimpleNamespace(spec=spec, recipe=Recipe(crop=spec.crop, stride=spec.stride, **recipe)))
+
+
+@pytest.mark.parametrize(
+    ("name", "definition"),
+    [
+        ("swin-t-fpn", "mmseg"),
+        ("swin-s-fpn-cityscapes", "mmseg"),
+        ("swin-l-mf", "detectron2"),
+        ("swin-l-m2f", "detectron2"),
+        ("swin-l-m2f-cityscapes", "cityscapes"),
+    ],
+)
+def test_each_row_is_measured_in_the_definition_it_was_published_in(name, definition):
+    assert source(name).definition == definition
+
+
+def test_the_published_figure_belongs_to_its_own_protocol_alone():
+    spec = load_zoo().find("swin-s-fpn")
+    assert source("swin-s-fpn").published == spec.miou == 45.92
+    assert source("swin-s-fpn", scales=spec.ms_scales, flip=True).published == spec.miou_ms_flip == 47.63
+    for other in ({"flip": True}, {"scales": (1.0, 1.5)}, {"scales": "native"}, {"mode": "slide"}):
+        assert source("swin-s-fpn", **other).published is None
+
+
+@pytest.fixture
+def model(checkpoint_of):
+    name = "swin-t-fpn-cityscapes"
+    return ("--model", name, "--checkpoint", checkpoint_of(name), "--scales", "native", "--device", "cpu")
+
+
+def test_a_model_is_evaluated_and_the_masks_it_saves_score_the_same(semask, planted, tmp_path, model):
+    root, _ = planted("cityscapes", "labelIds", 3)
+    command = ("eval", "--root", root, "--json")
+    first = json.loads(
+        semask(*command, *model, "--save-pred", tmp_path / "masks", "--report", tmp_path / "page").stdout
+    )
+    assert (first["dataset"], first["definition"], first["pictures"]) == ("cityscapes", "mmseg", 3)
+    assert first["settings"]["model"] == "swin-t-fpn-cityscapes"
+    assert len(first["settings"]["checkpoint"]) == 64
+    assert first["published"] is None  # three pictures are not the validation set
+    again = json.loads(semask(*command, "-d", "cityscapes", "--pred", tmp_path / "masks").stdout)
+    assert again["classes"] == first["classes"]
+    assert again["cityscapes"] == first["cityscapes"]
+    assert "swin-t-fpn-cityscapes" in (tmp_path / "page/report.html").read_text(encoding="utf-8")
+
+
+def test_a_picture_that_cannot_be_read_stops_the_run_after_what_was_done_is_noted(semask, planted, tmp_path, model):
+    root, _ = planted("cityscapes", "labelIds", 3)
+    last = max(root.rglob("*_leftImg8bit.png"))
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-40])
+    journal = tmp_path / "journal"
+    stopped = semask("eval", "--root", root, *model, "--journal", journal, check=3)
+    assert last.name in stopped.stderr
+    noted = (journal / "rank-0.jsonl").read_text().count('"id"')
+    assert noted >= 1
+    last.write_bytes(whole)
+    resumed = semask("eval", "--root", root, *model, "--journal", journal, "--json").stdout
+    assert resumed == semask("eval", "--root", root, *model, "--journal", journal, "--json", "--fresh").stdout
+
+
+def test_a_mask_is_found_by_path_then_name_then_what_its_name_goes_on_with(tmp_path):
+    pictures = [
+        Picture(id=key, image=tmp_path / f"{key}.jpg")
+        for key in ("a/img_1", "b/img_1", "img_10", "img_2", "img_2_b", "x")
+    ]
+    for name in ("a/img_1", "b/img_1", "deep/img_10", "img_2.pred", "img_2_b", "other"):
+        miniature.save(tmp_path / "masks" / f"{name}.png", np.zeros((2, 2), np.uint8))
+    masks = MaskFolder(tmp_path / "masks", pictures, classes("cityscapes").codings["trainIds"])
+    names = {p.id: masks.file_of(p).name for p in pictures if p not in masks.missing}
+    assert names == {
+        "a/img_1": "img_1.png",
+        "b/img_1": "img_1.png",
+        "img_10": "img_10.png",
+        "img_2": "img_2.pred.png",
+        "img_2_b": "img_2_b.png",
+    }
+    assert masks.file_of(pictures[1]) == tmp_path / "masks/b/img_1.png"
+    assert [picture.id for picture in masks.missing] == ["x"]
+    miniature.save(tmp_path / "masks/img_2_other.png", np.zeros((2, 2), np.uint8))
+    with pytest.raises(DatasetError, match="two masks for img_2"):
+        MaskFolder(tmp_path / "masks", pictures, classes("cityscapes").codings["trainIds"])
