@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -99,8 +98,11 @@ def evaluate(
 ) -> None:
     """Evaluate a model, or masks that any program wrote (--pred), on a dataset folder.
 
-    A killed run goes on where it was when it is started again. Under torchrun the processes share the pictures:
-    torchrun --nproc-per-node 4 -m semask_cli eval …
+    A killed run goes on where it was when it is started again.
+
+    Processes share the pictures under torchrun, and the figures stay the same to the last bit: `torchrun
+    --nproc-per-node 4 -m semask_cli eval …`. (On CPUs give every run the same --threads: the last bit of a sum depends
+    on how many threads make it.)
     """
     if pred and (model or checkpoint):
         raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
@@ -139,6 +141,7 @@ def evaluate(
         precision=precision,
         threads=threads,
     )
+    from semask_cli.evaluation.journal import forget
     from semask_cli.evaluation.processes import team as join_team
     from semask_cli.evaluation.runner import evaluate as run
     from semask_cli.evaluation.selection import select
@@ -163,7 +166,7 @@ def evaluate(
         masks_to = save_pred or (book / "masks" if submission and not pred else None)
         if team.rank == 0:
             if fresh:
-                shutil.rmtree(book, ignore_errors=True)
+                forget(book)
             print(f"journal: {book}", file=sys.stderr)
         team.wait()
         wanted = definition or source.definition

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.cityscapes import Instance
 from semask_cli.evaluation.metrics import Counts
 
 _FORMAT = "semask journal 1"
+_FILES = "rank-*.jsonl"
 
 Settings = Mapping[str, Any]
 """Whatever changes a picture's counts: model, weights, recipe, coding, versions. JSON values only."""
@@ -33,20 +35,15 @@ Settings = Mapping[str, Any]
 class Record:
     """What one picture counted: `cells` are the (label, prediction, pixels) of its confusion matrix that are not 0.
 
-    `digest` is that of the files behind it: the label and the picture, or the mask that was scored.
+    `files` is the digest of the files behind it: the label, and the picture or mask that was scored. `predicted` is
+    that of the predicted labels.
     """
 
     id: str
-    digest: str
+    files: str
+    predicted: str
     cells: tuple[tuple[int, int, int], ...]
     instances: tuple[Instance, ...] = ()
-
-    @classmethod
-    def of(cls, id: str, digest: str, counts: Counts, instances: tuple[Instance, ...] = ()) -> Record:
-        """The record of a picture with these counts (K, K + 1)."""
-        rows, columns = np.nonzero(counts)
-        cells = zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True)
-        return cls(id=id, digest=digest, cells=tuple(cells), instances=instances)
 
     def counts(self, classes: int) -> Counts:
         """The confusion matrix (classes, classes + 1)."""
@@ -54,6 +51,12 @@ class Record:
         for row, column, pixels in self.cells:
             counts[row, column] = pixels
         return counts
+
+
+def cells(counts: Counts) -> tuple[tuple[int, int, int], ...]:
+    """The (row, column, pixels) of a confusion matrix that are not 0."""
+    rows, columns = np.nonzero(counts)
+    return tuple(zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True))
 
 
 class Journal:
@@ -79,7 +82,7 @@ class Journal:
     def records(self) -> list[Record]:
         """Every record in the folder, in no order that matters; several for a picture whose files have changed."""
         found: list[Record] = []
-        for file in sorted(self.folder.glob("rank-*.jsonl")):
+        for file in sorted(self.folder.glob(_FILES)):
             lines = _whole_lines(file)
             if lines:
                 self._refuse_other_settings(file, lines[0])
@@ -93,7 +96,13 @@ class Journal:
             OutputError: it could not be written.
         """
         instances = [(each.label, each.pixels, each.right, each.right_category) for each in record.instances]
-        line = {"id": record.id, "digest": record.digest, "cells": record.cells, "instances": instances}
+        line = {
+            "id": record.id,
+            "files": record.files,
+            "predicted": record.predicted,
+            "cells": record.cells,
+            "instances": instances,
+        }
         try:
             self._write(line)
         except OSError as error:
@@ -120,6 +129,17 @@ class Journal:
             )
 
 
+def forget(folder: Path) -> None:
+    """Remove the journal in `folder`, and nothing else there."""
+    for file in folder.glob(_FILES):
+        file.unlink()
+
+
+def labels_digest(labels: NDArray[np.uint8]) -> str:
+    """SHA-256 of class indices (H, W) uint8."""
+    return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()
+
+
 def settings_digest(settings: Settings) -> str:
     """Eight hexadecimal digits that differ where settings differ."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
@@ -137,7 +157,8 @@ def _whole_lines(file: Path) -> list[dict[str, Any]]:
 def _record(line: Mapping[str, Any]) -> Record:
     return Record(
         id=line["id"],
-        digest=line["digest"],
+        files=line["files"],
+        predicted=line["predicted"],
         cells=tuple((row, column, pixels) for row, column, pixels in line["cells"]),
         instances=tuple(
             Instance(label=label, pixels=pixels, right=right, right_category=alike)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from semask_cli.datasets import Dataset, Picture, read_labels, read_values
 from semask_cli.errors import DatasetError
 from semask_cli.evaluation.cityscapes import instances
-from semask_cli.evaluation.journal import Journal, Record, Settings
+from semask_cli.evaluation.journal import Journal, Record, Settings, cells, labels_digest
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.processes import Team
 from semask_cli.evaluation.results import Evaluation, summarise
@@ -98,7 +98,7 @@ def _collect(
     """The records of `pictures`, sorted by id: those in the journal whose files are unchanged, and new ones."""
     by_id = {picture.id: picture for picture in pictures}
     current, stale = _sort_out(journal.records(), pictures, source)
-    done = {key: record for key, record in current.items() if not masks_to or mask_path(masks_to, by_id[key]).exists()}
+    done = {key: record for key, record in current.items() if not masks_to or _is_saved(masks_to, by_id[key], record)}
     rest = [picture for picture in pictures if picture.id not in done]
     mine = rest[team.rank :: team.size]
     if observer:
@@ -107,8 +107,8 @@ def _collect(
 
     def count(picture: Picture, predicted: NDArray[np.uint8]) -> Record:
         if masks_to:
-            _save_mask(mask_path(masks_to, picture), predicted, dataset)
-        record = _record(dataset, picture, predicted, digest=files_digest(picture, source))
+            _save_mask(_mask_path(masks_to, picture), predicted, dataset)
+        record = _record(dataset, picture, predicted, files=_files_digest(picture, source))
         journal.append(record)
         return record
 
@@ -127,39 +127,33 @@ def _collect(
         if counting:
             settle(counting, 0)
     team.wait()  # all records are on disk
-    known = {record.id: record for record in journal.records() if (record.id, record.digest) not in stale}
+    known = {record.id: record for record in journal.records() if (record.id, record.files) not in stale}
     return [known[key] for key in sorted(by_id)]
-
-
-def files_digest(picture: Picture, source: Source) -> str:
-    """SHA-256 over the files a record depends on: the label, and what the prediction is made from."""
-    digest = hashlib.sha256()
-    for path in (picture.label, source.file_of(picture)):
-        if path:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def mask_path(folder: Path, picture: Picture) -> Path:
-    """Where the predicted mask of a picture is written below `folder`."""
-    return folder / f"{picture.id}.png"
 
 
 def _sort_out(
     records: Sequence[Record], pictures: Sequence[Picture], source: Source
 ) -> tuple[dict[str, Record], set[tuple[str, str]]]:
-    """The records whose files are still the same, by id; and (id, digest) of those whose files have changed since."""
+    """The records whose files are still the same, by id; and (id, files) of those whose files have changed since."""
     recorded = {record.id for record in records}
-    digests = {picture.id: files_digest(picture, source) for picture in pictures if picture.id in recorded}
-    current = {record.id: record for record in records if digests.get(record.id) == record.digest}
-    stale = {(record.id, record.digest) for record in records if digests.get(record.id) != record.digest}
+    digests = {picture.id: _files_digest(picture, source) for picture in pictures if picture.id in recorded}
+    current = {record.id: record for record in records if digests.get(record.id) == record.files}
+    stale = {(record.id, record.files) for record in records if digests.get(record.id) != record.files}
     return current, stale
 
 
-def _record(dataset: Dataset, picture: Picture, predicted: NDArray[np.uint8], *, digest: str) -> Record:
-    count = len(dataset.classes)
+def _files_digest(picture: Picture, source: Source) -> str:
+    """SHA-256 over the files that a record depends on."""
+    digest = hashlib.sha256()
+    for path in filter(None, (picture.label, picture.instances, source.file_of(picture))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _record(dataset: Dataset, picture: Picture, predicted: NDArray[np.uint8], *, files: str) -> Record:
+    digest = labels_digest(predicted)
     if picture.label is None:  # predicted for a submission alone
-        return Record(id=picture.id, digest=digest, cells=())
+        return Record(id=picture.id, files=files, predicted=digest, cells=())
     labels = read_labels(picture.label, dataset.coding)
     if labels.shape != predicted.shape:
         sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
@@ -167,10 +161,27 @@ def _record(dataset: Dataset, picture: Picture, predicted: NDArray[np.uint8], *,
             f"{picture.label} is {sizes[0]}, its prediction {sizes[1]}",
             "Predictions must have the size of the label: nothing is resized.",
         )
-    found = instances(read_values(picture.instances), predicted) if picture.instances else ()
-    return Record.of(picture.id, digest, confusion(labels, predicted, count), found)
+    return Record(
+        id=picture.id,
+        files=files,
+        predicted=digest,
+        cells=cells(confusion(labels, predicted, len(dataset.classes))),
+        instances=instances(read_values(picture.instances), predicted) if picture.instances else (),
+    )
+
+
+def _mask_path(folder: Path, picture: Picture) -> Path:
+    return folder / f"{picture.id}.png"
 
 
 def _save_mask(path: Path, predicted: NDArray[np.uint8], dataset: Dataset) -> None:
     known = dataset.classes
     write_atomically(path, encode_mask(predicted, known.palette, dataset=known.name, classes=known.classes))
+
+
+def _is_saved(folder: Path, picture: Picture, record: Record) -> bool:
+    """Whether the mask in `folder` is the one that was counted: a mask of another run may lie there."""
+    try:
+        return labels_digest(read_values(_mask_path(folder, picture)).astype(np.uint8)) == record.predicted
+    except DatasetError:
+        return False

@@ -6,7 +6,6 @@ COCO-Stuff 10k has no server.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from PIL import Image
 
 from semask_cli.datasets import IGNORE, Coding, Dataset, Picture
 from semask_cli.errors import OutputError, UsageError
+from semask_cli.evaluation.journal import labels_digest
 from semask_cli.outputs import write_atomically
 
 _CODINGS = {"ade20k": "reduce-zero", "cityscapes": "labelIds"}
@@ -40,7 +40,7 @@ def write_submission(
         for picture, predicted in zip(pictures, labels, strict=True):
             name = f"{picture.image.stem}.png"
             archive.writestr(zipfile.ZipInfo(name), _png(values[predicted]))  # a fixed date: equal masks, equal files
-            digests[name] = _digest(predicted)
+            digests[name] = labels_digest(predicted)
     write_atomically(path, buffer.getvalue())
     if len(digests) != len(pictures) or _read_back(path, coding) != digests:
         raise OutputError(f"{path} does not hold what was written", "Write it again, to another place.")
@@ -71,12 +71,8 @@ def _read_back(path: Path, coding: Coding) -> dict[str, str]:
     with suppress(OSError, SyntaxError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             with archive.open(name) as file, Image.open(file) as mask:
-                digests[name] = _digest(coding.table[np.asarray(mask)].astype(np.uint8))
+                digests[name] = labels_digest(coding.table[np.asarray(mask)].astype(np.uint8))
     return digests
-
-
-def _digest(labels: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()
 
 
 def _png(values: NDArray[np.uint8]) -> bytes:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.cityscapes import Instance
-from semask_cli.evaluation.journal import Journal, Record, settings_digest
+from semask_cli.evaluation.journal import Journal, Record, cells, forget, settings_digest
 
 SETTINGS = {"model": "swin-t-fpn", "scales": (0.5, 1.0), "flip": False}
 
@@ -13,8 +13,12 @@ SETTINGS = {"model": "swin-t-fpn", "scales": (0.5, 1.0), "flip": False}
 def record(number):
     counts = np.zeros((3, 4), np.int64)
     counts[number % 3, 1:] = (number, 0, 2**40 + number)
-    return Record.of(
-        f"city/{number}", f"digest {number}", counts, (Instance(label=1, pixels=9, right=3, right_category=4),)
+    return Record(
+        id=f"city/{number}",
+        files=f"digest {number}",
+        predicted=f"labels {number}",
+        cells=cells(counts),
+        instances=(Instance(label=1, pixels=9, right=3, right_category=4),),
     )
 
 
@@ -74,3 +78,10 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 def test_settings_have_one_digest_each():
     assert settings_digest(SETTINGS) == settings_digest({**SETTINGS, "scales": [0.5, 1.0]})
     assert settings_digest(SETTINGS) != settings_digest({**SETTINGS, "scales": [0.5]})
+
+
+def test_forgetting_a_journal_takes_nothing_else_from_its_folder(tmp_path):
+    Journal(tmp_path, SETTINGS).append(record(0))
+    (tmp_path / "thesis.txt").write_text("mine")
+    forget(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
