@@ -106,32 +106,49 @@ def compare(runs: dict[str, Evaluation]) -> Comparison:
     Raises:
         UsageError: they are of different datasets, splits or classes.
     """
-    first, *others = each = tuple(runs.values())
-    classes = [c.name for c in first.classes]
-    for name, other in list(runs.items())[1:]:
-        if (other.dataset, other.split) != (first.dataset, first.split) or [c.name for c in other.classes] != classes:
+    evaluations = tuple(runs.values())
+    first, names = evaluations[0], tuple(runs)
+    for name, other in runs.items():
+        if _measured(other) != _measured(first):
             raise UsageError(
-                f"{name} is of {other.dataset} {other.split}, {next(iter(runs))} of {first.dataset} {first.split}",
+                f"{name} is of {other.dataset} {other.split}, {names[0]} of {first.dataset} {first.split}",
                 "Only evaluations of the same split and classes compare.",
             )
     return Comparison(
-        names=tuple(runs),
-        runs=each,
+        names=names,
+        runs=evaluations,
         definition=first.definition,
-        mious=tuple(run.miou_by_definition[first.definition] for run in each),
+        mious=tuple(run.miou_by_definition[first.definition] for run in evaluations),
         classes=tuple(
             _row(same[0].name, [c.iou for c in same], colour=same[0].colour, label_pixels=same[0].label_pixels)
-            for same in zip(*(run.classes for run in each), strict=True)
+            for same in zip(*(run.classes for run in evaluations), strict=True)
         ),
-        pictures=_pictures(each),
-        settings=_differing(each),
-        cautions=tuple(_cautions(runs, others)),
+        pictures=_pictures(evaluations),
+        settings=_differing(evaluations),
+        cautions=tuple(_cautions(runs)),
     )
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> Path:
+    """Write comparison.html and comparison.json to `folder`; the page's path.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    document = json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n"
+    write_atomically(folder / "comparison.json", document.encode())
+    page = folder / "comparison.html"
+    write_atomically(page, comparison_page(comparison).encode())
+    return page
 
 
 def comparison_page(comparison: Comparison) -> str:
     """The page, as HTML."""
     return render_page("compare.html.j2", c=comparison, definition=DEFINITIONS[comparison.definition])
+
+
+def _measured(run: Evaluation) -> tuple[str, str, tuple[str, ...]]:
+    return run.dataset, run.split, tuple(each.name for each in run.classes)
 
 
 def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_pixels: int = 0) -> Row:
@@ -154,24 +171,11 @@ def _differing(runs: Sequence[Evaluation]) -> tuple[tuple[str, tuple[str, ...]],
     return tuple((key, values) for key, values in rows if len(set(values)) > 1)
 
 
-def _cautions(runs: dict[str, Evaluation], others: Sequence[Evaluation]) -> list[str]:
+def _cautions(runs: dict[str, Evaluation]) -> list[str]:
     first = next(iter(runs.values()))
     cautions = [f"{name} is partial: {run.partial}." for name, run in runs.items() if run.partial]
-    if any({p.id for p in run.picture_results} != {p.id for p in first.picture_results} for run in others):
+    if len({frozenset(each.id for each in run.picture_results) for run in runs.values()}) > 1:
         cautions.append("The runs are of different pictures.")
-    if any(run.definition != first.definition for run in others):
+    if any(run.definition != first.definition for run in runs.values()):
         cautions.append(f"The runs were evaluated in different definitions; mIoU is given in {first.definition}'s.")
     return cautions
-
-
-def write_comparison(folder: Path, comparison: Comparison) -> Path:
-    """Write comparison.html and comparison.json to `folder`; the page's path.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    document = json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n"
-    write_atomically(folder / "comparison.json", document.encode())
-    page = folder / "comparison.html"
-    write_atomically(page, comparison_page(comparison).encode())
-    return page
