@@ -49,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) deform_columns(const __gri
         const long long mask = pixel + (18 * GROUPS + 9 * group + own) * a.channel_stride;
         const float dy = load(OFFSET(), a.offset_mask, offset);
         const float dx = load(OFFSET(), a.offset_mask, offset + a.channel_stride);
-        const float weight = __fdividef(1.0f, 1.0f + __expf(-load(OFFSET(), a.offset_mask, mask)));
+        const float weight = sigmoid(load(OFFSET(), a.offset_mask, mask));
         const Corners mine = corners(neighbours(y - 1 + own / 3, dy, a.height), neighbours(x - 1 + own % 3, dx, a.width),
                                      a.width, 0, PIXEL, weight);
 #pragma unroll

@@ -52,12 +52,11 @@ __device__ int tile_query(const Arguments& a) {
 
 // Softmax weights of this lane's samples lane, lane + LANES, ...: (SAMPLES,) logits spread over the group
 __device__ void softmax(const void* logits, long long first, int lane, float (&weights)[ROUNDS]) {
-    const float none = __uint_as_float(0xff800000u);  // minus infinity
-    float peak = none;
+    float peak = MINUS_INFINITY;
 #pragma unroll
     for (int round = 0; round < ROUNDS; ++round) {
         const int sample = round * LANES + lane;
-        weights[round] = sample < SAMPLES ? load(OFFSET(), logits, first + sample) : none;
+        weights[round] = sample < SAMPLES ? load(OFFSET(), logits, first + sample) : MINUS_INFINITY;
         peak = fmaxf(peak, weights[round]);
     }
 #pragma unroll

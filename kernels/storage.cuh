@@ -49,6 +49,10 @@ __device__ inline unsigned pack_bfloats(float low, float high) {
 #endif
 }
 
+#define MINUS_INFINITY __uint_as_float(0xff800000u)
+
+__device__ inline float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+
 // One stored number -----------------------------------------------------------------------------------------------------
 __device__ inline float load(Float32, const void* numbers, long long i) {
     return __ldg(static_cast<const float*>(numbers) + i);

@@ -13,11 +13,11 @@ import torch
 
 from semask_cli.cache import cache_folder, offline
 from semask_cli.inference.versions import versions
-from semask_cli.ops import cuda
 from semask_cli.ops.bindings import KernelError, call
 from semask_cli.ops.nvrtc import nvrtc_version
+from semask_cli.ops.status import network_kernels, why_plain
 
-OPERATORS = ("ms_deform_attn", "deform_conv2d")
+OPERATORS = tuple(network_kernels())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def _devices() -> Iterator[Device]:
 
 
 def _path(operator: str, device: str) -> OperatorPath:
-    reason = cuda.why_plain(operator, torch.device(device))
+    reason = why_plain(operator, torch.device(device))
     if reason is None:
         return OperatorPath(operator=operator, device=device, path="kernel", reason="compiled and loaded")
     return OperatorPath(operator=operator, device=device, path="plain", reason=reason)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from semask_cli.doctor import diagnose
-from semask_cli.ops import cuda
+from semask_cli.ops import launcher
 from semask_cli.ops.bindings import KernelError
+from semask_cli.ops.status import network_kernels, why_plain
 
 
 def test_as_json(semask: Callable[..., object], tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_as_json(semask: Callable[..., object], tmp_path: Path) -> None:
     assert document["offline"] is True
     assert document["devices"][-1]["name"] == "cpu"
     on_cpu = {line["operator"]: line["path"] for line in document["operators"] if line["device"] == "cpu"}
-    assert on_cpu == {"ms_deform_attn": "plain", "deform_conv2d": "plain"}
+    assert on_cpu == dict.fromkeys(network_kernels(), "plain")
 
 
 def test_as_a_table(semask: Callable[..., object]) -> None:
@@ -39,12 +40,12 @@ def test_before_there_is_a_cache(tmp_path: Path) -> None:
     assert diagnose().kernels.files == 0
 
 
-@pytest.mark.parametrize("operator", cuda.network_kernels(torch.float32))
+@pytest.mark.parametrize("operator", network_kernels())
 def test_why_a_plain_formulation_runs(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cuda", 0)
-    monkeypatch.setattr(cuda.launcher, "loaded", lambda kernel, device: 1)
-    assert cuda.why_plain(operator, device) is None
-    monkeypatch.setattr(cuda.launcher, "loaded", lambda kernel, device: KernelError("no room"))
-    assert cuda.why_plain(operator, device) == "no room"
+    monkeypatch.setattr(launcher, "loaded", lambda kernel, device: 1)
+    assert why_plain(operator, device) is None
+    monkeypatch.setattr(launcher, "loaded", lambda kernel, device: KernelError("no room"))
+    assert why_plain(operator, device) == "no room"
     monkeypatch.setenv("SEMASK_KERNELS", "off")
-    assert cuda.why_plain(operator, device) == "SEMASK_KERNELS=off"
+    assert why_plain(operator, device) == "SEMASK_KERNELS=off"

@@ -26,13 +26,10 @@ def compiler() -> str | None:
 
 @dataclass(frozen=True)
 class HostKernels:
-    """Stands in for semask_cli.ops.launcher; `folder` keeps what is compiled."""
+    """Launches on the CPU; `folder` keeps what is compiled."""
 
     folder: Path
     flags: tuple[str, ...] = ()
-
-    def available(self, kernel: Kernel, device: torch.device) -> bool:
-        return True
 
     def launch(
         self,

@@ -20,12 +20,12 @@ if "ctypes" in sys.argv[1]:
 
 import torch
 from host_kernels import host_library
-from test_deform_conv2d import random_inputs as convolution_inputs
-from test_ms_deform_attn import random_inputs as attention_inputs
+from kernel_inputs import attention_inputs, convolution_inputs
 from torch import Tensor
 
-from semask_cli.ops import cuda, deform_conv2d, ms_deform_attn
+from semask_cli.ops import cuda_sampling, deform_conv2d, ms_deform_attn
 from semask_cli.ops.bindings import library
+from semask_cli.ops.status import network_kernels
 
 scenario, folder = sys.argv[1], Path(sys.argv[2])
 launches: list[dict[str, object]] = []
@@ -45,12 +45,12 @@ def guard(device: torch.device) -> AbstractContextManager[None]:
 torch.cuda.device = guard
 torch.cuda.get_device_capability = lambda device: (9, 0)
 torch.cuda.current_stream = lambda device: SimpleNamespace(cuda_stream=next(streams))
-torch.cuda.is_current_stream_capturing = lambda: "capturing" in scenario
+torch.cuda.is_current_stream_capturing = lambda: False
 
 
 def launched(name: bytes, context: int, x: int, y: int, z: int, threads: int, stream: int, parameters: int) -> None:
     launches.append({"kernel": name.decode(), "device": context, "stream": stream, "grid": [x, y, z]})
-    kernels = {of.kernel.name: of.kernel for of in cuda.network_kernels(torch.float32).values()}
+    kernels = {kernel.name: kernel for operator in network_kernels().values() for kernel in operator[:1]}
     host_library(kernels[name.decode()], folder, ()).launch(x, y, z, threads, ctypes.c_void_p(parameters))
 
 
@@ -65,12 +65,12 @@ def error(operator: str) -> float:
     else:
         inputs, plain = convolution_inputs(channels=256, groups=8), deform_conv2d
     on_device = [x.as_subclass(OnDevice) if isinstance(x, Tensor) else x for x in inputs]
-    result = getattr(cuda, operator)(*on_device).as_subclass(Tensor)
+    result = getattr(cuda_sampling, operator)(*on_device).as_subclass(Tensor)
     return float((result - plain(*inputs)).abs().max())
 
 
 if "plain" in scenario:
-    cuda.plain_ms_deform_attn = lambda *inputs: ms_deform_attn(
+    cuda_sampling.plain_ms_deform_attn = lambda *inputs: ms_deform_attn(
         *(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs)
     )
 errors = [error("ms_deform_attn"), error("ms_deform_attn")]

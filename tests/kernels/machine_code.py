@@ -1,6 +1,6 @@
 """What NVRTC makes of the kernels, read without a GPU by the cuobjdump that Triton's wheel carries.
 
-As a program it writes the record: one line for each kernel, storage type and architecture.
+As a program it writes the record: one line for each kernel, choice of its constants, and architecture.
 
     python tests/kernels/machine_code.py > benchmarks/records/machine_code.csv
 """
@@ -15,10 +15,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from pathlib import Path
 
-from semask_cli.ops.cuda import STORAGE, network_kernels
 from semask_cli.ops.nvrtc import Kernel, machine_code
+from semask_cli.ops.status import network_kernels
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
@@ -28,7 +29,7 @@ class MachineCode:
     """One kernel's figures; `loads_16` and `stores_16` count instructions that move sixteen bytes a thread."""
 
     kernel: str
-    storage: str
+    constants: str
     architecture: int
     registers: int
     stack_bytes: int
@@ -47,15 +48,15 @@ def cuobjdump() -> Path | None:
     return tool if tool.exists() else None
 
 
-def kernels() -> Iterator[tuple[str, Kernel]]:
-    """The published networks' kernels, and the name of the storage type of each."""
-    for dtype in STORAGE:
-        for kernel in network_kernels(dtype).values():
-            assert kernel is not None
-            yield str(dtype).removeprefix("torch."), kernel.kernel
+def kernels() -> Iterator[Kernel]:
+    return chain.from_iterable(network_kernels().values())
 
 
-def dissect(kernel: Kernel, storage: str, architecture: int, tool: Path) -> MachineCode:
+def constants(kernel: Kernel) -> str:
+    return " ".join(f"{key}={value}" for key, value in kernel.constants)
+
+
+def dissect(kernel: Kernel, architecture: int, tool: Path) -> MachineCode:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(machine_code(kernel, divmod(architecture, 10)))
         file.flush()
@@ -69,7 +70,7 @@ def dissect(kernel: Kernel, storage: str, architecture: int, tool: Path) -> Mach
 
     return MachineCode(
         kernel=kernel.name,
-        storage=storage,
+        constants=constants(kernel),
         architecture=architecture,
         registers=int(used["REG"]),
         stack_bytes=int(used["STACK"]),
@@ -87,9 +88,9 @@ def main() -> None:
         sys.exit("cuobjdump is missing: install triton")
     writer = csv.DictWriter(sys.stdout, [field.name for field in fields(MachineCode)], lineterminator="\n")
     writer.writeheader()
-    for storage, kernel in kernels():
+    for kernel in kernels():
         for architecture in ARCHITECTURES:
-            writer.writerow(asdict(dissect(kernel, storage, architecture, tool)))
+            writer.writerow(asdict(dissect(kernel, architecture, tool)))
 
 
 if __name__ == "__main__":

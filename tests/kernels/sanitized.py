@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 from host_kernels import SANITIZE, HostKernels
-from test_deform_conv2d import random_inputs as convolution_inputs
-from test_ms_deform_attn import random_inputs as attention_inputs
+from kernel_inputs import attention_inputs, convolution_inputs
 
-from semask_cli.ops import cuda
+from semask_cli.ops import cuda_resize, cuda_sampling, launcher
 
 
 class Planted(HostKernels):
@@ -26,10 +25,18 @@ class Planted(HostKernels):
         super().launch(*kernel_and_device, arguments=arguments, **grid)
 
 
-cuda.launcher = (Planted if "planted" in sys.argv else HostKernels)(Path(sys.argv[1]), SANITIZE)
+host = (Planted if "planted" in sys.argv else HostKernels)(Path(sys.argv[1]), SANITIZE)
+launcher.available = lambda kernel, device: True
+launcher.launch = host.launch
 half = torch.float16
 for queries in (None, 13):
-    cuda.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
+    cuda_sampling.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
 for height, width in ((5, 7), (1, 4), (3, 1)):
-    cuda.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
+    cuda_sampling.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
+maps = torch.randn(3, 6, 7, generator=torch.Generator().manual_seed(0))
+for heights, widths in (((6, 24, 61), (7, 28, 83)), ((6, 24, 9), (7, 28, 5))):
+    size = heights[-1], widths[-1]
+    cuda_resize.argmax(maps, heights, widths, 0, size[0])
+    cuda_resize.sigmoid(maps, heights, widths, 0, size[0])
+    cuda_resize.accumulate(torch.zeros(3, *size), maps, heights, widths, 0, size[0], softmax=True)
 print("clean")

@@ -14,11 +14,13 @@ import pytest
 import torch
 from host_kernels import HostKernels, compiler
 
+from semask_cli.ops import launcher
 from semask_cli.ops.bindings import KernelError
-from semask_cli.ops.cuda import network_kernels
 from semask_cli.ops.nvrtc import machine_code
+from semask_cli.ops.status import network_kernels
 
 HERE = Path(__file__).parent
+KERNEL = network_kernels()["resize_argmax"][0]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -49,9 +51,8 @@ def run(host_kernels: HostKernels, stub_driver: Path) -> Run:
     They must be there before: NVRTC itself would open the stub, and find it wanting.
     """
     try:
-        for of in network_kernels(torch.float32).values():
-            assert of is not None
-            machine_code(of.kernel, (9, 0))
+        for operator in ("ms_deform_attn", "deform_conv2d"):
+            machine_code(network_kernels()[operator][0], (9, 0))
     except KernelError as error:
         pytest.skip(f"nothing to launch: {error}")
 
@@ -92,12 +93,14 @@ def test_the_plain_formulation_where_the_driver_refuses(run: Run, bindings: str)
     assert line.startswith("The plain formulation runs instead of the kernel ms_deform_attn: cuLibraryLoadData")
 
 
-def test_kernels_switched_off(run: Run) -> None:
-    finished = run("plain", SEMASK_KERNELS="off")
-    assert report(finished)["launches"] == []
-    assert finished.stderr == ""
+def test_kernels_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "loaded", lambda kernel, device: 1)
+    assert launcher.available(KERNEL, torch.device("cuda", 0))
+    monkeypatch.setenv("SEMASK_KERNELS", "off")
+    assert not launcher.available(KERNEL, torch.device("cuda", 0))
 
 
-def test_nothing_is_loaded_while_a_graph_is_captured(run: Run) -> None:
-    finished = run("capturing")
-    assert "RuntimeError: run the model once before capturing a CUDA graph" in finished.stderr
+def test_nothing_is_loaded_while_a_graph_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="run the model once before capturing a CUDA graph"):
+        launcher.available(KERNEL, torch.device("cuda", 0))

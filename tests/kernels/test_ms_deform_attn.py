@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kernel_inputs import AttentionInputs, attention_inputs
 from torch import Tensor
 
-from semask_cli.ops import cuda
+from semask_cli.ops import cuda_sampling
 from semask_cli.ops.ms_deform_attn import ms_deform_attn
 
 pytestmark = pytest.mark.usefixtures("on_host")
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 1e-2}
 NAN, INF = float("nan"), float("inf")
-LEVELS = ((5, 7), (3, 4), (9, 2))
 
 
-class Inputs(NamedTuple):
-    value: Tensor
-    level_sizes: list[int]
-    reference: Tensor
-    offsets: Tensor
-    logits: Tensor
-
-
-def random_inputs(
-    levels: tuple[tuple[int, int], ...] = LEVELS,
-    *,
-    batch: int = 2,
-    queries: int | None = None,
-    heads: int = 8,
-    channels: int = 32,
-    points: int = 4,
-    dtype: torch.dtype = torch.float32,
-    seed: int = 0,
-) -> Inputs:
-    """Reaches over all borders; without `queries`, one for each pixel of the levels."""
-    generator = torch.Generator().manual_seed(seed)
-    tokens = sum(h * w for h, w in levels)
-    queries = tokens if queries is None else queries
-    return Inputs(
-        torch.randn(batch, tokens, heads, channels, generator=generator).to(dtype),
-        [extent for level in levels for extent in level],
-        torch.rand(queries, 2, generator=generator) * 1.2 - 0.1,
-        (torch.randn(batch, queries, heads, len(levels), points, 2, generator=generator) * 4).to(dtype),
-        (torch.randn(batch, queries, heads, len(levels) * points, generator=generator) * 2).to(dtype),
-    )
-
-
-def assert_as_plain(inputs: Inputs) -> None:
+def assert_as_plain(inputs: AttentionInputs) -> None:
     """The kernel gives what the plain formulation gives in float64, NaN for NaN."""
     expected = ms_deform_attn(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
-    result = cuda.ms_deform_attn(*inputs)
+    result = cuda_sampling.ms_deform_attn(*inputs)
     assert result.dtype == inputs.value.dtype
     assert result.shape == expected.shape
     assert torch.equal(result.isnan(), expected.isnan())
@@ -65,16 +31,16 @@ def assert_as_plain(inputs: Inputs) -> None:
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_queries_that_are_the_pixels(dtype: torch.dtype) -> None:
-    assert_as_plain(random_inputs(dtype=dtype))
+    assert_as_plain(attention_inputs(dtype=dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_queries_of_any_number(dtype: torch.dtype) -> None:
-    assert_as_plain(random_inputs(queries=21, dtype=dtype))
+    assert_as_plain(attention_inputs(queries=21, dtype=dtype))
 
 
 def test_half_values_with_float32_offsets() -> None:
-    inputs = random_inputs(dtype=torch.float16)
+    inputs = attention_inputs(dtype=torch.float16)
     assert_as_plain(inputs._replace(offsets=inputs.offsets.float()))
 
 
@@ -87,19 +53,19 @@ def test_half_values_with_float32_offsets() -> None:
     ],
 )
 def test_other_constants(levels: tuple[tuple[int, int], ...], shape: dict[str, int]) -> None:
-    assert_as_plain(random_inputs(levels, **shape))
+    assert_as_plain(attention_inputs(levels, **shape))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("levels", [((1, 1), (0, 5), (1, 6)), ((8, 1), (2, 2), (4, 0)), ((0, 0), (0, 3), (1, 2))])
 def test_levels_without_pixels_or_one_pixel_wide(levels: tuple[tuple[int, int], ...], dtype: torch.dtype) -> None:
-    assert_as_plain(random_inputs(levels, dtype=dtype))
-    assert_as_plain(random_inputs(levels, queries=9, dtype=dtype))
+    assert_as_plain(attention_inputs(levels, dtype=dtype))
+    assert_as_plain(attention_inputs(levels, queries=9, dtype=dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_points_on_and_beyond_the_borders(dtype: torch.dtype) -> None:
-    inputs = random_inputs(dtype=dtype)
+    inputs = attention_inputs(dtype=dtype)
     inputs.reference.zero_()
     corners = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5, 4.5, 5.0, 7.5, 8.5, 9.5, -3e4, 6e4, INF, -INF, NAN])
     inputs.offsets.view(-1)[:] = corners.repeat(-(-inputs.offsets.numel() // len(corners)))[: inputs.offsets.numel()]
@@ -107,7 +73,7 @@ def test_points_on_and_beyond_the_borders(dtype: torch.dtype) -> None:
 
 
 def test_logits_of_any_size() -> None:
-    inputs = random_inputs()
+    inputs = attention_inputs()
     inputs.logits[0, 0] = 3e38
     inputs.logits[0, 1, :, 0] = 1e4
     inputs.logits[0, 2, :, 1:] = -INF
@@ -117,7 +83,7 @@ def test_logits_of_any_size() -> None:
 
 
 def test_views_that_are_neither_contiguous_nor_aligned() -> None:
-    inputs = random_inputs(dtype=torch.float16)
+    inputs = attention_inputs(dtype=torch.float16)
     storage = inputs.value.new_zeros(inputs.value.numel() + 1)
     misaligned = storage[1:].view_as(inputs.value).copy_(inputs.value)
     strided = inputs.offsets.transpose(0, 1).contiguous().transpose(0, 1)
@@ -128,7 +94,7 @@ def test_views_that_are_neither_contiguous_nor_aligned() -> None:
 @given(levels=st.tuples(*[st.tuples(st.integers(0, 9), st.integers(0, 9))] * 3), seed=st.integers(0, 99))
 def test_any_levels(levels: tuple[tuple[int, int], ...], seed: int) -> None:
     if any(h * w for h, w in levels):
-        assert_as_plain(random_inputs(levels, batch=1, seed=seed))
+        assert_as_plain(attention_inputs(levels, batch=1, seed=seed))
 
 
 @pytest.mark.parametrize(
@@ -146,14 +112,14 @@ def test_any_levels(levels: tuple[tuple[int, int], ...], seed: int) -> None:
 )
 def test_tensors_that_do_not_fit(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cuda.ms_deform_attn(*random_inputs()._replace(**change))
+        cuda_sampling.ms_deform_attn(*attention_inputs()._replace(**change))
 
 
 @pytest.mark.parametrize("shape", [{"channels": 12}, {"dtype": torch.float64}])
 def test_the_plain_formulation_runs_what_the_kernel_does_not_cover(shape: dict[str, object]) -> None:
-    inputs = random_inputs(**shape)
-    assert torch.equal(cuda.ms_deform_attn(*inputs), ms_deform_attn(*inputs))
+    inputs = attention_inputs(**shape)
+    assert torch.equal(cuda_sampling.ms_deform_attn(*inputs), ms_deform_attn(*inputs))
 
 
 def test_no_queries() -> None:
-    assert cuda.ms_deform_attn(*random_inputs(queries=0)).shape == (2, 0, 256)
+    assert cuda_sampling.ms_deform_attn(*attention_inputs(queries=0)).shape == (2, 0, 256)

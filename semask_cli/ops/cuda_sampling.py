@@ -17,15 +17,13 @@ import torch
 from torch import Tensor
 
 from semask_cli.ops import launcher
-from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.deform_conv2d import _by_embedding_bag as plain_deform_conv2d
 from semask_cli.ops.ms_deform_attn import _by_embedding_bag as plain_ms_deform_attn
 from semask_cli.ops.nvrtc import Kernel
+from semask_cli.ops.storage import MAX_GRID, STORAGE
 
-STORAGE = {torch.float32: "Float32", torch.float16: "Float16", torch.bfloat16: "BFloat16"}
 BLOCK_THREADS = 512
 COLUMN_BYTES = 32 << 20  # of sampled columns between two matrix products: they stay in the L2 cache of large devices
-MAX_GRID = 65535  # blocks in y
 
 library = torch.library.Library("semask", "FRAGMENT")
 
@@ -64,30 +62,6 @@ def sampling_kernel(
     return SamplingKernel(
         Kernel(name, (*types.items(), *constants.items())), height, width, height * width * groups * lanes
     )
-
-
-def network_kernels(dtype: torch.dtype) -> dict[str, SamplingKernel | None]:
-    """The kernel of each operator, for the heads, groups, channels, levels and points of the published networks."""
-    return {
-        "ms_deform_attn": sampling_kernel("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1),
-        "deform_conv2d": sampling_kernel("deform_columns", dtype, dtype, 8, 32, GROUPS=8),
-    }
-
-
-def why_plain(operator: str, device: torch.device) -> str | None:
-    """Why the operator's plain formulation runs on this device in the published networks; None where its kernel runs.
-
-    The kernels are compiled and loaded for the answer.
-    """
-    if device.type != "cuda":
-        return f"there is no kernel for {device.type}"
-    if not launcher.switched_on():
-        return "SEMASK_KERNELS=off"
-    for dtype in STORAGE:
-        of = network_kernels(dtype)[operator]
-        if of and isinstance(error := launcher.loaded(of.kernel, device), KernelError):
-            return str(error)
-    return None
 
 
 @torch.library.impl(library, "ms_deform_attn", "CUDA")

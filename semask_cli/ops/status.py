@@ -1,0 +1,49 @@
+"""Which kernels the published networks use, and whether they run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from semask_cli.ops import launcher
+from semask_cli.ops.bindings import KernelError
+from semask_cli.ops.cuda_resize import resize_kernel
+from semask_cli.ops.cuda_sampling import sampling_kernel
+from semask_cli.ops.nvrtc import Kernel
+from semask_cli.ops.storage import STORAGE
+
+
+def network_kernels() -> dict[str, list[Kernel]]:
+    """The kernels of each operator, for the heads, groups, channels, levels and points of the published networks.
+
+    The engine's maps are float32, and enlarged at least threefold (less takes a kernel with a larger window).
+    """
+    attentions = (
+        sampling_kernel("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1)
+        for dtype in STORAGE
+    )
+    columns = (sampling_kernel("deform_columns", dtype, dtype, 8, 32, GROUPS=8) for dtype in STORAGE)
+    resize = partial(resize_kernel, maps=torch.float32, window=4)
+    return {
+        "ms_deform_attn": [of.kernel for of in attentions if of],
+        "deform_conv2d": [of.kernel for of in columns if of],
+        "resize_argmax": [resize("resize_argmax")],
+        "resize_accumulate": [resize("resize_accumulate", SOFTMAX=softmax) for softmax in (0, 1)],
+        "resize_sigmoid": [resize("resize_sigmoid")],
+    }
+
+
+def why_plain(operator: str, device: torch.device) -> str | None:
+    """Why the operator's plain formulation runs on this device in the published networks; None where its kernel runs.
+
+    The kernels are compiled and loaded for the answer.
+    """
+    if device.type != "cuda":
+        return f"there is no kernel for {device.type}"
+    if not launcher.switched_on():
+        return "SEMASK_KERNELS=off"
+    for kernel in network_kernels()[operator]:
+        if isinstance(error := launcher.loaded(kernel, device), KernelError):
+            return str(error)
+    return None
