@@ -14,6 +14,7 @@ import argparse
 import csv
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
@@ -54,11 +55,11 @@ class Recipe:
 
     train_scenes: int = 1400
     val_scenes: int = 64
-    steps: int = 3200
+    steps: int = 3600
     batch: int = 8
     crop: tuple[int, int] = (256, 256)
     small_scales: tuple[float, ...] = (0.5, 0.5, 0.75, 1.0)  # cheap, for the first part of the steps
-    small_share: float = 0.45
+    small_share: float = 0.42
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.0, 1.0, 1.25, 1.5, 1.75)
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
@@ -66,6 +67,7 @@ class Recipe:
     power: float = 0.9
     ema: float = 0.997
     semantic_weight: float = 0.4
+    full_share: float = 0.2  # of the steps, at the end, with the loss at full resolution
     log_every: int = 25
     checkpoint_every: int = 100
     validate_every: int = 250
@@ -141,21 +143,29 @@ def initialise(model: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
-def loss_of(model: nn.Module, pixels: Tensor, labels: Tensor, weights: Tensor, recipe: Recipe) -> Tensor:
-    """The paper's loss, at stride 2 for the logits and at stride 4 for the semantic maps."""
+def loss_of(model: nn.Module, pixels: Tensor, labels: Tensor, weights: Tensor, recipe: Recipe, step: int) -> Tensor:
+    """The paper's loss: the logits' at stride 2, at the end of training at full resolution; the semantic maps' at 4."""
     features, semantic_maps = model.backbone(pixels)
     logits = model.decode_head(features)
-    fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
     summed = semantic_maps[0]
     for semantic_map in semantic_maps[1:]:
-        summed = summed + F.interpolate(semantic_map, summed.shape[2:], mode="bilinear", align_corners=False)
+        summed = summed + resized(semantic_map, summed.shape[2:])
+    at_random = np.random.default_rng((step, 8)).integers
+    stride = 2 if step < (1 - recipe.full_share) * recipe.steps else 1
 
     def cross_entropy(scores: Tensor, stride: int) -> Tensor:
-        return F.cross_entropy(
-            scores, labels[:, stride // 2 :: stride, stride // 2 :: stride], weights, ignore_index=IGNORE
-        )
+        # A cell is as far from each of its pixels: any fixed one would shift what is learnt.
+        top, left = at_random(0, stride, 2)
+        return F.cross_entropy(scores, labels[:, top::stride, left::stride], weights, ignore_index=IGNORE)
 
-    return cross_entropy(fine, 2) + recipe.semantic_weight * cross_entropy(summed, 4)
+    height, width = labels.shape[1:]
+    fine = resized(logits, (height // stride, width // stride))
+    return cross_entropy(fine, stride) + recipe.semantic_weight * cross_entropy(summed, 4)
+
+
+def resized(scores: Tensor, size: Sequence[int]) -> Tensor:
+    """Scores (B, classes, h, w), bilinearly."""
+    return F.interpolate(scores, tuple(size), mode="bilinear", align_corners=False)
 
 
 def class_weights(scenes: NDArray[np.uint8]) -> Tensor:
@@ -172,7 +182,7 @@ def evaluate(model: nn.Module, scenes: NDArray[np.uint8]) -> NDArray[np.float64]
     confusion = np.zeros((19, 19), np.int64)
     for scene in scenes:
         pixels = (torch.from_numpy(scene[:, :, :3].copy()).permute(2, 0, 1).float() - MEAN) / STD
-        logits = F.interpolate(model(pixels[None]), (256, 512), mode="bilinear", align_corners=False)
+        logits = resized(model(pixels[None]), (256, 512))
         predicted, label = logits[0].max(0).indices.numpy(), scene[:, :, 3]
         counted = label != IGNORE
         confusion += np.bincount(19 * label[counted].astype(np.int64) + predicted[counted], minlength=361).reshape(
@@ -196,7 +206,7 @@ def train(work: Path, recipe: Recipe) -> None:
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         run.model.train()
-        loss = loss_of(run.model, *sample_batch(scenes, recipe, step), weights, recipe)
+        loss = loss_of(run.model, *sample_batch(scenes, recipe, step), weights, recipe, step)
         run.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
@@ -211,7 +221,10 @@ def train(work: Path, recipe: Recipe) -> None:
             ious = evaluate(run.average.module.eval(), val) if validated else np.full(19, math.nan)
             miou = float(np.nanmean(ious)) if validated else math.nan
             run.log.append((step, running, miou))
-            print(f"step {step}  loss {running:.3f}" + (f"  val mIoU {miou:.2f}: {ious.round(1)}" if validated else ""), flush=True)
+            print(
+                f"step {step}  loss {running:.3f}" + (f"  val mIoU {miou:.2f}: {ious.round(1)}" if validated else ""),
+                flush=True,
+            )
         if step % recipe.checkpoint_every == 0 or last:
             run.save(work / "checkpoint.pt")
 

@@ -67,14 +67,13 @@ def _paint_bonnet(painter: Painter, rng: np.random.Generator) -> None:
     radii = (int(rng.uniform(0.42, 0.6) * width), int(rng.uniform(0.12, 0.19) * height))
     for share, tone in ((1.0, 0.75), (0.94, 1.0), (0.6, 1.12)):
         axes = (int(radii[0] * share), int(radii[1] * share))
-        cv2.ellipse(
-            painter.canvas, middle, axes, 0, 0, 360, (*np.clip(colour * tone, 0, 255).tolist(), float(Label.IGNORE)), -1
-        )
+        scalar = (*np.clip(colour * tone, 0, 255).tolist(), float(Label.IGNORE))
+        cv2.ellipse(painter.canvas, middle, axes, 0, 0, 360, scalar, -1)
 
 
 def _one_label_per_pixel(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The label that most sub-pixels of each pixel have: (2H, 2W) -> (H, W)."""
     a, b, c, d = fine[::2, ::2], fine[::2, 1::2], fine[1::2, ::2], fine[1::2, 1::2]
-    pair = np.where((b == c) | (b == d), b, c)  # if any two of b, c, d agree, it is their label
-    agree = (b == c) | (b == d) | (c == d)
-    return np.where(agree & (a != b) | agree & (a != c), pair, a)
+    # Where two of b, c and d agree, no label has more votes than theirs; elsewhere a has as many as any.
+    pair = np.where((b == c) | (b == d), b, c)
+    return np.where((b == c) | (b == d) | (c == d), pair, a)

@@ -26,9 +26,9 @@ class Street:
     has_tram: bool
     paved: bool  # lots are courtyards, not gardens
 
-    def point(self, lateral: float, z: float, y: float = 0.0) -> Array:
-        """A place on the street in world axes (3,)."""
-        return np.array((lateral + self.bend / 2 * z * z, y, z))
+    def point(self, lateral: float, z: float) -> Array:
+        """A place on the ground in world axes (3,)."""
+        return np.array((lateral + self.bend / 2 * z * z, 0.0, z))
 
     def lot_line(self, side: int) -> float:
         """The lateral position at which the sidewalk of `side` (-1 left, 1 right) ends."""

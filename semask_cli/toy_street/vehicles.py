@@ -12,6 +12,8 @@ from semask_cli.toy_street.labels import Label
 from semask_cli.toy_street.painter import Painter
 
 _TRIM = np.array((0.12, 0.12, 0.13))
+# Discs of a wheel, as shares of its radius: the arch, the tyre, the rim, the hub.
+_WHEEL = ((1.18, _TRIM * 0.8), (1.0, _TRIM), (0.58, np.array((0.66, 0.67, 0.70))), (0.2, _TRIM * 2))
 
 # A panel: the face it lies on, (left, right, bottom, top) as shares of that face, and its albedo.
 Panel = tuple[str, tuple[float, float, float, float], Array]
@@ -94,12 +96,7 @@ def _paint_wheels(painter: Painter, vehicle: Vehicle, turn: Array, place: Array)
         if (painter.camera.position - (flank @ turn + place)) @ outward <= 0:
             continue
         for axle in vehicle.axles:
-            for scale, albedo in (
-                (1.18, _TRIM * 0.8),
-                (1.0, _TRIM),
-                (0.58, np.array((0.66, 0.67, 0.70))),
-                (0.2, _TRIM * 2),
-            ):
+            for scale, albedo in _WHEEL:
                 disc = (flank + (0, 0, axle) + rim * vehicle.wheel * scale) @ turn + place
                 disc[:, 1] = np.maximum(disc[:, 1], 0)
                 painter.fill(disc[None], painter.light.soft(albedo, 0.3), vehicle.label)
