@@ -10,6 +10,7 @@ from typing import Literal
 from semask_cli.checkpoints.download import Progress
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.inference.device import Precision, choose_device, choose_precision
+from semask_cli.inference.memory import reuse_freed_memory
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.views import Mode, Recipe
 from semask_cli.models.build import build_model as build_network
@@ -34,6 +35,8 @@ def load(
     progress: Progress | None = None,
 ) -> Segmenter:
     """A published model, ready to segment. Its checkpoint is fetched on first use.
+
+    On a CPU the process keeps memory that it has freed for the next layer (see `inference.memory`).
 
     Args:
         name: a row of the zoo ("swin-l-m2f"); None is the default row of `dataset`, or of ADE20K.
@@ -66,6 +69,8 @@ def load(
         flip=flip,
     )
     where = choose_device(device)
+    if where.type == "cpu":
+        reuse_freed_memory()
     computes_in = choose_precision(precision, where)
     if random_weights:
         network, digest = build_network(spec).requires_grad_(False).to(where), ""

@@ -21,26 +21,35 @@ GLOBAL_QUERIES = 1024  # queries of a global semantic attention that are looked 
 
 
 @lru_cache(maxsize=256)
-def window_slots(height: int, width: int, window: int, shift: int, device: torch.device) -> tuple[Tensor, int]:
+def window_slots(height: int, width: int, window: int, shift: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the tokens of a (height, width) map stand when it is read window by window.
 
-    Returns the slot of each token, int64 (height * width,), and the number of slots, padding included. `shift` moves
-    the map up and left cyclically before it is cut.
+    Returns the slot of each token, int64 (height * width,), and the slots of the padding. `shift` moves the map up and
+    left cyclically before it is cut.
     """
     rows, columns = (math.ceil(n / window) * window for n in (height, width))
-    y = (torch.arange(height, device=device) - shift) % rows
-    x = (torch.arange(width, device=device) - shift) % columns
+    y = (torch.arange(height, device="cpu") - shift) % rows
+    x = (torch.arange(width, device="cpu") - shift) % columns
     per_row = columns // window
     slots = (y // window * per_row)[:, None] + x // window
     slots = slots * window**2 + (y % window * window)[:, None] + x % window
-    return slots.flatten(), rows * columns
+    slots = slots.flatten()
+    empty = torch.ones(rows * columns, dtype=torch.bool, device="cpu")
+    empty[slots] = False
+    return slots.to(device), empty.nonzero()[:, 0].to(device)
 
 
-def cut_windows(tokens: Tensor, window: int, shift: int = 0) -> Tensor:
-    """(B, H, W, C) -> (B, slots, C), zero in the padding."""
+def cut_windows(tokens: Tensor, window: int, shift: int = 0, *, padding: Tensor) -> Tensor:
+    """(B, H, W, C) -> (B, slots, C), with `padding` (C,) in the slots beyond the map.
+
+    Published code pads with zeros before a linear layer, and a zero comes out of that as the layer's bias. To cut after
+    the layer, with its bias as padding, gives the same windows and spares the products of the padding.
+    """
     b, h, w, c = tokens.shape
-    slots, count = window_slots(h, w, window, shift, tokens.device)
-    return tokens.new_zeros(b, count, c).index_copy_(1, slots, tokens.reshape(b, h * w, c))
+    slots, empty = window_slots(h, w, window, shift, tokens.device)
+    windows = tokens.new_empty(b, len(slots) + len(empty), c)
+    windows[:, empty] = padding.to(tokens.dtype)
+    return windows.index_copy_(1, slots, tokens.reshape(b, h * w, c))
 
 
 def join_windows(windows: Tensor, height: int, width: int, window: int, shift: int = 0) -> Tensor:
@@ -79,7 +88,7 @@ class WindowAttention(nn.Module):
         """(B, H, W, C) -> (B, H, W, C)."""
         b, h, w, c = x.shape
         rows, columns = math.ceil(h / self.window), math.ceil(w / self.window)
-        qkv = self.qkv(cut_windows(x, self.window, self.shift))
+        qkv = cut_windows(self.qkv(x), self.window, self.shift, padding=self.qkv.bias)
         # (B, slots, 3 * C) -> (B, rows, columns, window ** 2, 3, heads, C / heads)
         qkv = qkv.view(b, rows, columns, self.window**2, 3, self.heads, c // self.heads)
         plain, right, bottom, corner = self.biases(x.dtype)
@@ -110,17 +119,22 @@ class WindowAttention(nn.Module):
     def biases(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Position biases (heads, N, N) of a plain window, and of those at the right, the bottom and the corner."""
         table = self.relative_position_bias_table
-        key = (table._version, dtype, table.device)
+        if torch.is_grad_enabled() and table.requires_grad:  # in training they are part of the graph
+            return self._fold(dtype)
+        key = (0 if table.is_inference() else table._version, dtype, table.device)
         if self._biases is None or self._biases[0] != key:
-            bias = table[self.relative_position_index.flatten()]  # (N * N, heads)
-            bias = bias.view(*self.relative_position_index.shape, -1).permute(2, 0, 1).contiguous()
-            far = torch.arange(self.window, device=table.device) >= self.window - self.shift
-            y, x = far.repeat_interleave(self.window), far.repeat(self.window)
-            across = [a[:, None] != a for a in (x, y)]
-            masks = (across[0], across[1], across[0] | across[1])
-            folded = (bias, *(bias + SHIFT_MASK * mask for mask in masks))
-            self._biases = (key, tuple(b.to(dtype) for b in folded))
+            self._biases = (key, self._fold(dtype))
         return self._biases[1]
+
+    def _fold(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        table = self.relative_position_bias_table
+        bias = table[self.relative_position_index.flatten()]  # (N * N, heads)
+        bias = bias.view(*self.relative_position_index.shape, -1).permute(2, 0, 1).contiguous()
+        far = torch.arange(self.window, device=table.device) >= self.window - self.shift
+        y, x = far.repeat_interleave(self.window), far.repeat(self.window)
+        across = [a[:, None] != a for a in (x, y)]
+        masks = (across[0], across[1], across[0] | across[1])
+        return tuple(b.to(dtype) for b in (bias, *(bias + SHIFT_MASK * mask for mask in masks)))
 
 
 class SemanticAttention(nn.Module):
@@ -142,17 +156,19 @@ class SemanticAttention(nn.Module):
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the same shape, and the semantic map (B, H, W, classes) before any softmax."""
         b, h, w, c = y.shape
-        tokens = y.view(b, h * w, c) if self.global_ else cut_windows(y, self.window)
-        q, k, v = self.mlp_cls_q(tokens), self.mlp_cls_k(tokens), self.mlp_v(tokens)
+        layers = (self.mlp_cls_q, self.mlp_cls_k, self.mlp_v)
+        semantic_map, key, value = (layer(y) for layer in layers)
         if self.global_:
+            q, k, v = (t.flatten(1, 2) for t in (semantic_map, key, value))
             attended = torch.cat([_attend_classes(part, k, v) for part in q.split(GLOBAL_QUERIES, dim=1)], dim=1)
-            attended, semantic_map = attended.view(b, h, w, c), q.view(b, h, w, -1)
+            attended = attended.view(b, h, w, c)
         else:
-            n = self.window**2
-            # (B, slots, C) -> (B * windows, N, C)
-            parts = (t.view(-1, n, t.shape[-1]) for t in (q, k, v))
-            attended = join_windows(_attend_classes(*parts).view(b, -1, c), h, w, self.window)
-            semantic_map = join_windows(q, h, w, self.window)
+            # (B, H, W, C) -> (B, slots, C) -> (B * windows, N, C)
+            q, k, v = (
+                cut_windows(t, self.window, padding=layer.bias).view(-1, self.window**2, t.shape[-1])
+                for t, layer in zip((semantic_map, key, value), layers, strict=True)
+            )
+            attended = join_windows(_attend_classes(q, k, v).view(b, -1, c), h, w, self.window)
         return torch.addcmul(y, self.gamma, self.mlp_res(attended)), semantic_map
 
 

@@ -53,9 +53,10 @@ class FPNHead(nn.Module):
         """(B, C_i, h_i, w_i) for the four strides -> (B, classes, h_0, w_0)."""
         total = self.scale_heads[0](features[0])
         for head, feature in zip(self.scale_heads[1:], features[1:], strict=True):
-            # Doubling a size that was rounded up overshoots: resize, as published, rather than crop.
             scaled = head(feature)
-            total = total + F.interpolate(scaled, total.shape[2:], mode="bilinear", align_corners=False)
+            if scaled.shape != total.shape:  # a size that was rounded up overshoots when doubled: resized, as published
+                scaled = F.interpolate(scaled, total.shape[2:], mode="bilinear", align_corners=False)
+            total = total + scaled
         return self.conv_seg(total)
 
 
