@@ -21,10 +21,11 @@ from semask_cli.resources import project_file
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The kernel `name` of the file kernels/`name`.cu, for one choice of the constants that its head lists."""
+    """The kernel `name` of the file `folder`/`name`.cu, for one choice of the constants that its head lists."""
 
     name: str
     constants: tuple[tuple[str, int | str], ...]
+    folder: str = "kernels"
 
 
 def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
@@ -35,8 +36,9 @@ def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
     """
     target = architecture(capability)
     options = [f"--gpu-architecture={target}", "--std=c++17", *(f"-D{key}={value}" for key, value in kernel.constants)]
-    source, headers = _sources(kernel.name)
-    recipe = repr((nvrtc_version(), options, source, sorted(headers.items())))
+    source = (project_file(kernel.folder) / f"{kernel.name}.cu").read_text()
+    headers = {file.name: file.read_text() for file in sorted(project_file("kernels").glob("*.cuh"))}
+    recipe = repr((nvrtc_version(), options, source, headers))
     path = cache_folder() / "kernels" / f"{kernel.name}-{target}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.bin"
     if code := _read(path):
         return code
@@ -72,12 +74,6 @@ def nvrtc_version() -> str:
     """
     major, minor = call("nvrtcVersion")
     return f"{major}.{minor}"
-
-
-def _sources(name: str) -> tuple[str, dict[str, str]]:
-    """The text of kernels/`name`.cu and of the headers beside it."""
-    folder = project_file("kernels")
-    return (folder / f"{name}.cu").read_text(), {file.name: file.read_text() for file in folder.glob("*.cuh")}
 
 
 def _compile(name: str, source: str, headers: dict[str, str], options: list[str]) -> bytes:

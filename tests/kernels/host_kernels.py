@@ -46,16 +46,15 @@ class HostKernels:
 
 @cache
 def host_library(kernel: Kernel, folder: Path, flags: tuple[str, ...]) -> ctypes.CDLL:
-    kernels = project_file("kernels")
-    constants = [f"-D{key}={value}" for key, value in kernel.constants]
+    kernels, source = project_file("kernels"), project_file(kernel.folder) / f"{kernel.name}.cu"
     command = [
         *(compiler() or "g++", "-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
-        *("-shared", "-fPIC", f"-I{kernels}", f'-DKERNEL="{kernel.name}.cu"', f"-DENTRY={kernel.name}"),
-        *constants,
+        *("-shared", "-fPIC", f"-I{kernels}", f'-DKERNEL="{source}"', f"-DENTRY={kernel.name}"),
+        *(f"-D{key}={value}" for key, value in kernel.constants),
         *flags,
         str(SHIM),
     ]
-    sources = [SHIM.read_bytes(), *(file.read_bytes() for file in sorted(kernels.glob("*.cu*")))]
+    sources = [SHIM.read_bytes(), source.read_bytes(), *(file.read_bytes() for file in sorted(kernels.glob("*.cuh")))]
     digest = hashlib.sha256(b"\0".join([repr(command).encode(), *sources])).hexdigest()[:32]
     path = folder / f"{kernel.name}-{digest}.so"
     if not path.exists():
