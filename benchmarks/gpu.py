@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run from a source tree, installed or not
+
 import torch
 from gpu_bench import Bench, Cases, Line, Measured, peaks
 from gpu_networks import networks

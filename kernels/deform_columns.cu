@@ -12,7 +12,7 @@ constexpr int LANES = CHANNELS * VALUE::BYTES / 16;
 constexpr int TAPS = 9;
 constexpr int ROUNDS = (TAPS + LANES - 1) / LANES;
 constexpr int PIXEL_LANES = GROUPS * LANES;
-constexpr int PIXEL = PIXEL_LANES * 16;  // bytes of a pixel of `input`
+constexpr unsigned PIXEL = PIXEL_LANES * 16;  // bytes of a pixel of `input`
 constexpr int THREADS = TILE_HEIGHT * TILE_WIDTH * PIXEL_LANES;
 
 struct Arguments {

@@ -13,7 +13,7 @@ constexpr int LANES = CHANNELS * VALUE::BYTES / 16;
 constexpr int SAMPLES = LEVELS * POINTS;
 constexpr int ROUNDS = (SAMPLES + LANES - 1) / LANES;
 constexpr int QUERY_LANES = HEADS * LANES;
-constexpr int PIXEL = QUERY_LANES * 16;  // bytes of a pixel of `value`
+constexpr unsigned PIXEL = QUERY_LANES * 16;  // bytes of a pixel of `value`
 constexpr int THREADS = TILE_HEIGHT * TILE_WIDTH * QUERY_LANES;
 
 struct Arguments {

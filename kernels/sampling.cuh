@@ -29,7 +29,7 @@ __device__ inline Neighbours neighbours(int whole, float part, int size) {
             before ? 0.0f : after ? weight0 : weight1};
 }
 
-// The four corners of one sample: index of the first in units of sixteen bytes, and their weights
+// The four corners of one sample: the first one's distance in bytes from the map's beginning, and their weights
 struct Corners {
     unsigned offset;
     float weight00, weight01, weight10, weight11;
@@ -49,7 +49,7 @@ __device__ Corners shared(Corners own, int owner) {
             __shfl_sync(WARP, own.weight10, owner, LANES), __shfl_sync(WARP, own.weight11, owner, LANES)};
 }
 
-// sum += the sample; `right` and `down` are the distances of its corners in units of sixteen bytes
+// sum += the sample; `right` and `down` are the distances of its corners in bytes
 template <typename Type>
 __device__ void add_sample(Channels<Type>& sum, const char* map, Corners at, unsigned right, unsigned down) {
     const char* corner = map + at.offset;

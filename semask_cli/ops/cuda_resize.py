@@ -151,7 +151,7 @@ def _table(
         raise ValueError(f"numbers {begin} to {end} of {sizes} are not all in numbers {start} to {start + count}")
     table = torch.cat([inside[:, None], weights], dim=1)
     table = table.flip(0) if flip else table
-    groups = F.pad(inside[None], (0, -len(inside) % PIXELS), mode="replicate").view(-1, PIXELS)
+    groups = F.pad(table[None, :, 0], (0, -len(table) % PIXELS), mode="replicate").view(-1, PIXELS)
     window = int((groups.amax(1) - groups.amin(1)).max()) + TAPS
     return table.to(device), window
 

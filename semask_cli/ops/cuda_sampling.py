@@ -134,16 +134,8 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
     columns = x.new_empty(strip * width, 9 * channels)
     for row in range(0, batch * height, strip):
         rows = min(strip, batch * height - row)
-        arguments = ColumnsArguments(
-            pixels.data_ptr(),
-            offset_mask.data_ptr(),
-            columns.data_ptr(),
-            *offset_mask.stride(),
-            height,
-            width,
-            row,
-            rows,
-        )
+        pointers = (t.data_ptr() for t in (pixels, offset_mask, columns))
+        arguments = ColumnsArguments(*pointers, *offset_mask.stride(), height, width, row, rows)
         grid = (-(-width // of.tile_width), -(-rows // of.tile_height), 1)
         launcher.launch(of.kernel, x.device, grid=grid, threads=of.threads, arguments=arguments)
         part = slice(row * width, (row + rows) * width)

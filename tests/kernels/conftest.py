@@ -10,10 +10,12 @@ from semask_cli.ops import launcher
 
 
 @pytest.fixture(scope="session")
-def host_kernels(request: pytest.FixtureRequest) -> HostKernels:
+def host_kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    """Compiled once: pytest's cache keeps them, where it is switched on."""
     if compiler() is None:
         pytest.skip("g++ is not installed: it compiles the kernels for the CPU")
-    return HostKernels(request.config.cache.mkdir("host-kernels"))
+    cache = getattr(request.config, "cache", None)
+    return HostKernels(cache.mkdir("host-kernels") if cache else tmp_path_factory.mktemp("host-kernels"))
 
 
 @pytest.fixture

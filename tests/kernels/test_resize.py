@@ -129,14 +129,18 @@ def test_half_types(on_host: None, dtype: torch.dtype) -> None:
     size=st.tuples(st.integers(1, 9), st.integers(1, 12)),
     picture=st.tuples(st.integers(1, 60), st.integers(1, 60)),
     rows=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    flip=st.booleans(),
 )
-def test_any_size(on_host: None, size: tuple[int, int], picture: tuple[int, int], rows: tuple[float, float]) -> None:
+def test_any_size(
+    on_host: None, size: tuple[int, int], picture: tuple[int, int], rows: tuple[float, float], flip: bool
+) -> None:
     heights, widths = ((length, 4 * length, to) for length, to in zip(size, picture, strict=True))
     y0, y1 = int(min(rows) * (picture[0] - 1)), int(max(rows) * (picture[0] - 1)) + 1
     maps = random_maps(heights, widths)
     scores = torch.zeros(5, y1 - y0, picture[1])
-    cuda_resize.accumulate(scores, maps, heights, widths, y0, y1)
+    cuda_resize.accumulate(scores, maps, heights, widths, y0, y1, flip=flip)
     expected = one_after_the_other(maps, heights, widths)[:, y0:y1]
+    expected = expected.flip(2) if flip else expected
     torch.testing.assert_close(scores.double(), expected, atol=1e-5, rtol=0)
 
 
