@@ -21,6 +21,7 @@ from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.resize import (
     TAPS,
     bilinear_taps,
+    check,
     plain_accumulate,
     plain_argmax,
     plain_sigmoid,
@@ -110,6 +111,7 @@ def _launched(
     constants: Mapping[str, int] = MappingProxyType({}),
 ) -> bool:
     """Launches the kernel if it covers this. `output` has rows of padded(widths[-1]) numbers."""
+    check(maps, heights, widths, first_row)
     count, available_rows, width = maps.shape
     rows, _ = _table(tuple(heights), first_row, available_rows, y0, y1, maps.device)
     columns, window = _table(tuple(widths), 0, width, 0, widths[-1], maps.device, flip=flip)

@@ -116,11 +116,27 @@ def bilinear_taps(sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 def resized(
     maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int, first_row: int = 0
 ) -> Tensor:
-    """Rows y0 to y1 of the resized maps, (maps, y1 - y0, widths[-1]), at least float32."""
+    """Rows y0 to y1 of the resized maps, (maps, y1 - y0, widths[-1]), at least float32.
+
+    Raises:
+        ValueError: the maps do not have these sizes.
+    """
+    check(maps, heights, widths, first_row)
     first, weights = bilinear_taps(tuple(heights))
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     maps = _weighted(maps, first[y0:y1] - first_row, weights[y0:y1], dim=1)
     return _weighted(maps, *bilinear_taps(tuple(widths)), dim=2)
+
+
+def check(maps: Tensor, heights: Sequence[int], widths: Sequence[int], first_row: int) -> None:
+    """What all operators ask of their maps.
+
+    Raises:
+        ValueError: the maps do not have these sizes.
+    """
+    rows, width = maps.shape[1:]
+    if width != widths[0] or first_row < 0 or first_row + rows > heights[0]:
+        raise ValueError(f"maps of {rows} x {width} do not lie in {heights[0]} x {widths[0]} from row {first_row} on")
 
 
 def _weighted(maps: Tensor, first: Tensor, weights: Tensor, *, dim: int) -> Tensor:

@@ -161,6 +161,8 @@ def test_what_the_kernels_refuse(on_host: None) -> None:
     maps = random_maps((6, 24), (7, 28))
     with pytest.raises(ValueError, match=r"scores are \(4, 24, 28\) on cpu, expected \(5, 24, 28\) on cpu"):
         cuda_resize.accumulate(torch.zeros(4, 24, 28), maps, (6, 24), (7, 28), 0, 24)
+    with pytest.raises(ValueError, match=r"maps of 6 x 7 do not lie in 6 x 8 from row 0 on"):
+        cuda_resize.argmax(maps, (6, 24), (8, 28), 0, 24)
     with pytest.raises(ValueError, match=r"numbers 0 to 24 of \(6, 24\) are not all in numbers 1 to 6"):
         cuda_resize.argmax(maps[:, 1:], (6, 24), (7, 28), 0, 24, first_row=1)
 
