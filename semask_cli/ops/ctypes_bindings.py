@@ -10,7 +10,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_void_p
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,9 @@ class _Library:
                 failures.append(str(error))
         raise OSError("; ".join(failures) or "no such library in torch's folders")
 
-    def __getattr__(self, name: str) -> Callable[..., tuple[Any, ...]]:
+    def __getattr__(self, name: str) -> Any:
         if name not in self._functions:
             raise AttributeError(name)
-
-        def call(*arguments: Any) -> tuple[Any, ...]:  # the library loads with the first call, as in cuda.bindings
-            outputs: tuple[Any, ...] = self._bound(name)(*arguments)
-            return outputs
-
-        call.__name__ = name
-        setattr(self, name, call)
-        return call
-
-    @cache  # noqa: B019 (one object for each library)
-    def _bound(self, name: str) -> Any:
         parameters = self._functions[name]
         outputs = [isinstance(parameter, type(POINTER(c_int))) for parameter in parameters]
         flags = tuple((2 if output else 1,) for output in outputs)
@@ -64,6 +53,7 @@ class _Library:
             return error, *(argument.value or 0 for argument, output in zip(arguments, outputs, strict=True) if output)
 
         function.errcheck = error_and_outputs
+        setattr(self, name, function)
         return function
 
 

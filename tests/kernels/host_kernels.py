@@ -17,7 +17,7 @@ from semask_cli.ops.nvrtc import Kernel
 from semask_cli.resources import project_file
 
 SHIM = Path(__file__).parent / "host" / "shim.cpp"
-SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+SANITIZE = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 
 
 def compiler() -> str | None:

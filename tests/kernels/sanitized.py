@@ -33,10 +33,8 @@ for queries in (None, 13):
     cuda_sampling.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
 for height, width in ((5, 7), (1, 4), (3, 1)):
     cuda_sampling.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
-maps = torch.randn(3, 6, 7, generator=torch.Generator().manual_seed(0))
-for heights, widths in (((6, 24, 61), (7, 28, 83)), ((6, 24, 9), (7, 28, 5))):
-    size = heights[-1], widths[-1]
-    cuda_resize.argmax(maps, heights, widths, 0, size[0])
-    cuda_resize.sigmoid(maps, heights, widths, 0, size[0])
-    cuda_resize.accumulate(torch.zeros(3, *size), maps, heights, widths, 0, size[0], softmax=True)
+maps, sizes = torch.randn(3, 6, 7), ((6, 24, 61), (7, 28, 83))
+cuda_resize.argmax(maps, *sizes, 0, 61)
+cuda_resize.sigmoid(maps, *sizes, 0, 61)
+cuda_resize.accumulate(torch.zeros(3, 61, 83), maps, *sizes, 0, 61, softmax=True)
 print("clean")
