@@ -1,21 +1,22 @@
-"""From predictions to scores and labels at the picture's size, strip by strip.
+"""From predictions to scores and labels at the picture's size, tile by tile.
 
-Nothing of the size classes x height x width is ever held: each view answers for a few rows of the picture, the answers
-are averaged, and the strip is reduced to labels before the next one is asked for.
+Nothing of the size classes x height x width is ever held: each view answers for a tile of the picture, the answers are
+averaged, and the tile is reduced to labels before the next one is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from semask_cli.models.prediction import DenseLogits, Prediction, source_rows
+from semask_cli.models.prediction import DenseLogits, Prediction
+from semask_cli.models.resampling import Taps, bilinear, resample
 
-STRIP_BYTES = 8 << 20  # scores of one strip: about what a processor's caches hold
+TILE = 128  # pixels: the scores of 150 classes fit a processor's caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +26,8 @@ class ViewPrediction:
     prediction: Prediction
     flipped: bool = False
 
-    def picture_rows(self, size: tuple[int, int], y0: int, y1: int) -> Tensor:
-        """Rows y0 to y1 of the class map at the picture's `size`, not yet un-flipped: (1, classes, y1 - y0, width)."""
-        height, width = self.prediction.size
-        if height == size[0]:
-            rows = self.prediction.rows(y0, y1)
-        else:
-            above, below, fraction = source_rows(height, size[0], y0, y1)
-            first = int(above[0])
-            rows = self.prediction.rows(first, int(below[-1]) + 1)
-            above, below, fraction = (t.to(rows.device) for t in (above - first, below - first, fraction))
-            rows = torch.lerp(rows.index_select(2, above), rows.index_select(2, below), fraction[:, None])
-        if width != size[1]:
-            rows = F.interpolate(rows, (y1 - y0, size[1]), mode="bilinear", align_corners=False)
-        return rows
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Merge:
     """The scores of a picture of `size` (height, width), averaged over views.
 
@@ -51,45 +37,87 @@ class Merge:
 
     views: Sequence[ViewPrediction]
     size: tuple[int, int]
-    classes: int
     softmax: bool
 
-    def strips(self) -> list[tuple[int, int]]:
-        """The rows (y0, y1) of each strip, from top to bottom, the order in which views expect to be asked."""
-        height, width = self.size
-        step = max(1, STRIP_BYTES // (4 * self.classes * width))
-        return [(y, min(y + step, height)) for y in range(0, height, step)]
-
-    def scores(self, y0: int, y1: int) -> Tensor:
-        """The averaged scores of rows y0 to y1: (classes, y1 - y0, width), float32."""
-        total: Tensor | None = None
-        for view in self.views:
-            scores = view.picture_rows(self.size, y0, y1)
-            scores = scores.softmax(1) if self.softmax else scores
-            scores = scores.flip(3) if view.flipped else scores
-            total = scores if total is None else total.add_(scores)
-        assert total is not None
-        return (total.div_(len(self.views)) if len(self.views) > 1 else total)[0]
+    def scores(self) -> Tensor:
+        """The averaged scores of the whole picture: (classes, height, width), float32, on the CPU."""
+        full: Tensor | None = None
+        for ys, xs in self._tiles():
+            tile = self._scores(ys, xs)
+            if full is None:
+                full = torch.empty(len(tile), *self.size)
+            full[:, ys, xs] = tile.cpu()
+        assert full is not None
+        return full
 
     def labels(self) -> Tensor:
-        """The class with the best score, for each pixel: uint8 (height, width), where the predictions are."""
-        if len(self.views) > 1 or not self.softmax:
-            return self.labels_and_scores()[0]
-        # Softmax keeps the order of one view's logits, and only few classes can win anywhere.
-        prediction = self.views[0].prediction
-        if not isinstance(prediction, DenseLogits):
-            return replace(self, softmax=False).labels()
-        winners = prediction.contenders()
-        few = DenseLogits(prediction.logits.index_select(0, winners), prediction.size)
-        places = replace(self, views=[ViewPrediction(few)], classes=len(winners), softmax=False).labels()
-        return winners.to(torch.uint8)[places.long()]
+        """The class with the best score, for each pixel: uint8 (height, width), on the CPU."""
+        labels = torch.empty(self.size, dtype=torch.uint8)
+        for ys, xs in self._tiles():
+            labels[ys, xs] = self._labels(ys, xs)
+        return labels
 
     def labels_and_scores(self) -> tuple[Tensor, Tensor]:
         """As `labels`, and the best score, float32 (height, width)."""
-        labels, best = [], []
-        for y0, y1 in self.strips():
-            # max also where only labels count: argmax is slow over a dimension that is not the last
-            score, label = self.scores(y0, y1).max(0)
-            labels.append(label.to(torch.uint8))
-            best.append(score)
-        return torch.cat(labels), torch.cat(best)
+        labels, best = torch.empty(self.size, dtype=torch.uint8), torch.empty(self.size)
+        for ys, xs in self._tiles():
+            best[ys, xs], labels[ys, xs] = _max(self._scores(ys, xs))
+        return labels, best
+
+    def _tiles(self) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of each tile: from top to bottom, the order in which views expect to be asked."""
+        height, width = self.size
+        for y in range(0, height, TILE):
+            for x in range(0, width, TILE):
+                yield slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width))
+
+    def _scores(self, ys: slice, xs: slice) -> Tensor:
+        """The averaged scores of a tile: (classes, rows, columns)."""
+        total: Tensor | None = None
+        for view in self.views:
+            scores = view.prediction.resample(*self._taps(view, ys, xs))
+            scores = scores.softmax(0) if self.softmax else scores
+            scores = scores.flip(2) if view.flipped else scores
+            total = scores if total is None else total.add_(scores)
+        assert total is not None
+        return total.div_(len(self.views)) if len(self.views) > 1 else total
+
+    def _labels(self, ys: slice, xs: slice) -> Tensor:
+        prediction = self.views[0].prediction
+        if len(self.views) > 1 or not isinstance(prediction, DenseLogits):
+            return _max(self._scores(ys, xs))[1]
+        # Softmax keeps the order of one view's logits, and few classes can win in a tile.
+        rows, columns = self._taps(self.views[0], ys, xs)
+        rows, columns = (
+            taps.after(count, size)
+            for taps, count, size in zip((rows, columns), prediction.logits.shape[1:], prediction.size, strict=True)
+        )
+        near = self._contenders[:, rows.first : rows.stop, columns.first : columns.stop]
+        classes = near.flatten(1).any(1).nonzero()[:, 0]
+        logits = prediction.logits[:, rows.first : rows.stop, columns.first : columns.stop]
+        return classes[_max(resample(logits[classes], rows.inside(), columns.inside()))[1].int()]
+
+    @cached_property
+    def _contenders(self) -> Tensor:
+        prediction = self.views[0].prediction
+        assert isinstance(prediction, DenseLogits)
+        return prediction.contenders()
+
+    def _taps(self, view: ViewPrediction, ys: slice, xs: slice) -> tuple[Taps, Taps]:
+        """Where a tile's rows and columns lie in a view; a flipped view's columns count from the right."""
+        (height, width), (view_height, view_width) = self.size, view.prediction.size
+        if view.flipped:
+            xs = slice(width - xs.stop, width - xs.start)
+        return bilinear(view_height, height, ys.start, ys.stop), bilinear(view_width, width, xs.start, xs.stop)
+
+
+def _max(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """scores.max(0) of (classes, rows, columns), fewer than 256 classes: the best score, and its class as uint8.
+
+    On a CPU torch finds a maximum along the first dimension twenty times as fast as its index: so the index is the
+    first place where the maximum stands.
+    """
+    best = scores.amax(0)
+    countdown = torch.arange(len(scores), 0, -1, dtype=torch.uint8, device=scores.device)
+    first = (scores == best).view(torch.uint8).mul_(countdown[:, None, None]).amax(0)
+    return best, (len(scores) - first).clamp_(max=len(scores) - 1)  # nothing equals a NaN

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semask_cli.inference.views import Recipe, windows
 from semask_cli.models.prediction import Prediction
+from semask_cli.models.resampling import Taps, resample
 
 Predict = Callable[[list[NDArray[np.uint8]]], list[Prediction]]
 
@@ -32,26 +33,34 @@ class Mosaic:
         self._cover_y = _cover(self.size[0], [row[0][0] for row in self.grid])
         self._cover_x = _cover(self.size[1], [x for _, x in self.grid[0]])
 
-    def rows(self, y0: int, y1: int) -> Tensor:
-        """Rows y0 to y1 of the class map: (1, classes, y1 - y0, width)."""
-        self._seen = {i: seen for i, seen in self._seen.items() if self.grid[i][0][0].stop > y0}
+    def resample(self, rows: Taps, columns: Taps) -> Tensor:
+        """The class map, sampled along its rows and columns: (classes, rows, columns), float32."""
+        self._seen = {i: seen for i, seen in self._seen.items() if self.grid[i][0][0].stop > rows.first}
         total: Tensor | None = None
         for i, row in enumerate(self.grid):
-            ys = row[0][0]
-            top, bottom = max(y0, ys.start), min(y1, ys.stop)
-            if top >= bottom:
+            ys = _overlap(row[0][0], rows)
+            if not ys:
                 continue
             if i not in self._seen:
                 self._seen[i] = self.predict([self.view[window] for window in row])
-            for (_, xs), prediction in zip(row, self._seen[i], strict=True):
-                part = prediction.rows(top - ys.start, bottom - ys.start)
-                if total is None:
-                    shape = (1, part.shape[1], y1 - y0, self.size[1])
-                    total = part.new_zeros(shape).contiguous(memory_format=torch.channels_last)
-                total[:, :, top - y0 : bottom - y0, xs] += part
-        assert total is not None  # windows cover every row
-        cover = self._cover_y[y0:y1, None] * self._cover_x
-        return total.div_(cover.to(total.device))
+            for (window_y, window_x), prediction in zip(row, self._seen[i], strict=True):
+                if xs := _overlap(window_x, columns):
+                    part = prediction.resample(_within(window_y, ys), _within(window_x, xs))
+                    if total is None:
+                        total = part.new_zeros(len(part), rows.stop - rows.first, columns.stop - columns.first)
+                    place = total[:, ys.start - rows.first : ys.stop - rows.first]
+                    place[..., xs.start - columns.first : xs.stop - columns.first] += part
+        assert total is not None  # windows cover every row and column
+        cover = self._cover_y[rows.first : rows.stop, None] * self._cover_x[columns.first : columns.stop]
+        return resample(total.div_(cover.to(total.device)), rows.inside(), columns.inside())
+
+
+def _overlap(window: slice, taps: Taps) -> range:
+    return range(max(window.start, taps.first), min(window.stop, taps.stop))
+
+
+def _within(window: slice, positions: range) -> Taps:
+    return Taps(positions.start - window.start, positions.stop - window.start)
 
 
 def _cover(length: int, spans: list[slice]) -> Tensor:

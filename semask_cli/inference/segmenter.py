@@ -99,22 +99,20 @@ class Segmenter:
     @torch.inference_mode()
     def scores(self, image: ImageSource) -> Tensor:
         """The merged class scores at the picture's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
-        merge = self._merge(read_image(image), Stopwatch())
-        return torch.cat([merge.scores(y0, y1).cpu() for y0, y1 in merge.strips()], dim=1)
+        return self._merge(read_image(image), Stopwatch()).scores()
 
     @torch.inference_mode()
     def _segmentation(self, pixels: Pixels, watch: Stopwatch, *, confidence: bool) -> Segmentation:
         merge = self._merge(pixels, watch)
         with watch("merge"):
             labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
-            labels = labels.cpu()
         known = classes(self.spec.dataset)
         return Segmentation(
             labels=labels.numpy(),
             classes=known.classes,
             palette=known.palette,
             image=pixels,
-            confidence=None if best is None else best.cpu().numpy(),
+            confidence=None if best is None else best.numpy(),
             info=self._info(watch),
         )
 
@@ -136,7 +134,7 @@ class Segmenter:
             else:
                 predictions = look(seen)
             views += [ViewPrediction(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
-        return Merge(views=views, size=(height, width), classes=self.spec.num_classes, softmax=self.network.softmax)
+        return Merge(views=views, size=(height, width), softmax=self.network.softmax)
 
     def _look(self, images: list[Pixels]) -> list[Prediction]:
         """The network on pictures of one size, in batches that fit the GPU's memory."""

@@ -77,4 +77,4 @@ class SemanticFPN(Network):
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         size = (pixels.shape[2], pixels.shape[3])
-        return [DenseLogits(logits, size) for logits in self(pixels).float()]
+        return [DenseLogits(logits, size) for logits in self(pixels).float().contiguous()]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
-from semask_cli.models.prediction import Prediction, resize_rows
+from semask_cli.models.prediction import Prediction
+from semask_cli.models.resampling import Taps, resample
 
 SIZE_DIVISOR = 32
 
@@ -30,15 +31,17 @@ class MaskClassification:
     size: tuple[int, int]
     padded_size: tuple[int, int]
 
-    def rows(self, y0: int, y1: int) -> Tensor:
+    def resample(self, rows: Taps, columns: Taps) -> Tensor:
         """Class scores, at least 0 and not normalised: how much of each class all masks together put on a pixel.
 
         As published, masks are resized before their sigmoid, and the padding counts in that resize.
         """
-        masks = resize_rows(self.mask_logits[None], self.padded_size, y0, y1)[..., : self.size[1]].sigmoid()
+        (_, h, w), (height, width) = self.mask_logits.shape, self.padded_size
+        masks = resample(self.mask_logits, rows.own().after(h, height), columns.own().after(w, width)).sigmoid()
         classes = self.class_logits.softmax(-1)[:, :-1]
-        # (classes, Q) @ (1, Q, rows * width)
-        return (classes.T @ masks.flatten(2)).unflatten(2, masks.shape[2:])
+        # (classes, Q) @ (Q, rows * columns)
+        scores = (classes.T @ masks.flatten(1)).unflatten(1, masks.shape[1:])
+        return resample(scores, rows.inside(), columns.inside())
 
 
 class MaskClassifier(Network):
@@ -66,5 +69,5 @@ class MaskClassifier(Network):
         sizes = (height, width), (padded.shape[2], padded.shape[3])
         return [
             MaskClassification(classes, masks, *sizes)
-            for classes, masks in zip(class_logits.float(), mask_logits.float(), strict=True)
+            for classes, masks in zip(class_logits.float(), mask_logits.float().contiguous(), strict=True)
         ]

@@ -1,17 +1,20 @@
 """What a network knows about its input, at the resolution at which it knows it.
 
-A `Prediction` answers one question, "your class map for the rows y0 to y1 of your input", and never holds that map for
-the whole input. Everything after it (windows, flips, scales, merging, labels) is written once, for all families.
+A `Prediction` answers one question, "your class map at these rows and columns", and never holds that map for the whole
+input. Everything after it (windows, flips, scales, merging, labels) is written once, for all families.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from semask_cli.models.resampling import Taps, resample
 
 
 class Prediction(Protocol):
@@ -20,8 +23,8 @@ class Prediction(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
-    def rows(self, y0: int, y1: int) -> Tensor:
-        """Rows y0 to y1 of the class map at the input's size: (1, classes, y1 - y0, width), float32."""
+    def resample(self, rows: Taps, columns: Taps) -> Tensor:
+        """The class map, sampled along its rows and columns: (classes, rows, columns), float32."""
         ...
 
 
@@ -32,45 +35,24 @@ class DenseLogits:
     logits: Tensor
     size: tuple[int, int]
 
-    def rows(self, y0: int, y1: int) -> Tensor:
-        """Logits, resized bilinearly to the input's size."""
-        return resize_rows(self.logits[None], self.size, y0, y1)
+    def resample(self, rows: Taps, columns: Taps) -> Tensor:
+        """Logits, resized bilinearly to the input's size and sampled there."""
+        (_, h, w), (height, width) = self.logits.shape, self.size
+        return resample(self.logits, rows.after(h, height), columns.after(w, width))
 
     def contenders(self) -> Tensor:
-        """The classes that can win a pixel at any size that this is resized to: indices, ascending.
+        """Which classes can win near a logit, at any size that this is resized to: bool (classes, h, w).
 
-        However often it is resized bilinearly, a pixel remains a mean of up to 3 x 3 neighbouring logits (of input
-        pixels that are neighbours). A class whose greatest logit there is below another's least one cannot win.
+        However often it is resized bilinearly, a pixel remains a mean of up to 3 x 3 neighbouring logits (those of two
+        neighbouring input pixels). A class whose greatest logit there is below another's least one cannot win.
         """
-        around = F.pad(self.logits[None], (1, 1, 1, 1), mode="replicate")
-        most, least = (sign * F.max_pool2d(sign * around, 3, stride=1) for sign in (1, -1))
-        bound = least.amax(1, keepdim=True)
+        bound = _of_neighbours(torch.minimum, self.logits).amax(0)
         bound -= 1e-5 * bound.abs() + 1e-5  # rounding
-        return (most >= bound).flatten(2).any(2)[0].nonzero()[:, 0]
+        return _of_neighbours(torch.maximum, self.logits) >= bound
 
 
-def resize_rows(x: Tensor, size: tuple[int, int], y0: int, y1: int) -> Tensor:
-    """Rows y0 to y1 of `x` (1, C, h, w) resized bilinearly (align_corners False) to `size`: (1, C, y1 - y0, size[1]).
-
-    The same arithmetic as F.interpolate on the whole, at the price of the rows asked for.
-    """
-    height, width = size
-    if x.shape[2] != height:
-        above, below, fraction = (t.to(x.device) for t in source_rows(x.shape[2], height, y0, y1))
-        x = torch.lerp(x.index_select(2, above), x.index_select(2, below), fraction[:, None])
-    else:
-        x = x[:, :, y0:y1]
-    if x.shape[3] != width:
-        x = F.interpolate(x, (y1 - y0, width), mode="bilinear", align_corners=False)
-    return x
-
-
-def source_rows(rows: int, size: int, y0: int, y1: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the rows y0 to y1 of a map of `size` rows come from, when it is resized from one of `rows` rows.
-
-    Returns, on the CPU, the row above and the row below, int64 (y1 - y0,), and how far from one to the other, float32.
-    """
-    centre = (torch.arange(y0, y1, dtype=torch.float32) + 0.5) * (rows / size) - 0.5
-    centre.clamp_(min=0)
-    above = centre.long().clamp_(max=rows - 1)
-    return above, (above + 1).clamp_(max=rows - 1), centre - above
+def _of_neighbours(extreme: Callable[[Tensor, Tensor], Tensor], maps: Tensor) -> Tensor:
+    """The minimum or maximum of each 3 x 3 neighbourhood of (C, h, w); torch's pooling takes ten times as long."""
+    around = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+    lines = extreme(extreme(around[:, :-2], around[:, 1:-1]), around[:, 2:])
+    return extreme(extreme(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])

@@ -1,7 +1,7 @@
 """Views, merging and test-time augmentation around a toy network: no weights, varied labels, any size.
 
-The figures stand for the published reading, resizing, padding and merging of the mask-classification rows, with the same
-toy in the network's place.
+The figures stand for the published reading, resizing, padding and merging of the mask-classification rows, with the
+same toy in the network's place.
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ sizes = st.integers(1, 70)
     mode=st.sampled_from(("whole", "slide")),
     flip=st.booleans(),
     scales=st.sampled_from((None, (0.5, 1.25), "native")),
-    rows=st.integers(1, 9),
+    tile=st.integers(1, 40),
 )
-def test_strip_height_never_changes_labels(
-    family: str, height: int, width: int, mode: Mode, flip: bool, scales: object, rows: int
+def test_tiles_never_change_labels(
+    family: str, height: int, width: int, mode: Mode, flip: bool, scales: object, tile: int
 ) -> None:
     spec = SMALL[family]
     engine = segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=flip, scales=scales)
@@ -118,8 +118,11 @@ def test_strip_height_never_changes_labels(
     whole = engine.predict(picture).labels
     assert whole.shape == (height, width)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "STRIP_BYTES", rows * 4 * spec.num_classes * width)
-        assert np.array_equal(engine.predict(picture).labels, whole)
+        patch.setattr(merge, "TILE", tile)
+        tiled = engine.predict(picture).labels
+    if not np.array_equal(tiled, whole):  # in another tile, a sum may round in another order: only ties may turn
+        best = np.sort(engine.scores(picture).numpy(), axis=0)
+        assert np.all((best[-1] - best[-2])[tiled != whole] < 1e-5)
 
 
 @settings(max_examples=40, deadline=None)

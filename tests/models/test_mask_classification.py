@@ -1,4 +1,4 @@
-"""Class scores of masks, row by row, against the published order on the whole: resize, sigmoid, sum, crop."""
+"""Class scores of masks, for a part of the picture, against the published order: resize, sigmoid, sum, crop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semask_cli.models.mask_classification import MaskClassification
+from semask_cli.models.resampling import Taps
 
 
 @settings(deadline=None, max_examples=40)
@@ -19,11 +20,13 @@ from semask_cli.models.mask_classification import MaskClassification
     seed=st.integers(0, 99),
     data=st.data(),
 )
-def test_rows_follow_the_published_order(
+def test_scores_follow_the_published_order(
     height: int, width: int, queries: int, classes: int, seed: int, data: st.DataObject
 ) -> None:
     y0 = data.draw(st.integers(0, height - 1))
     y1 = data.draw(st.integers(y0 + 1, height))
+    x0 = data.draw(st.integers(0, width - 1))
+    x1 = data.draw(st.integers(x0 + 1, width))
     padded = (height + -height % 32, width + -width % 32)
     generator = torch.Generator().manual_seed(seed)
     class_logits = torch.randn(queries, classes + 1, generator=generator)
@@ -32,6 +35,6 @@ def test_rows_follow_the_published_order(
     resized = F.interpolate(mask_logits[None], padded, mode="bilinear", align_corners=False)[0]
     scores = torch.einsum("qc,qhw->chw", class_logits.softmax(-1)[:, :-1], resized.sigmoid())[:, :height, :width]
 
-    rows = MaskClassification(class_logits, mask_logits, (height, width), padded).rows(y0, y1)
-    assert rows.shape == (1, classes, y1 - y0, width)
-    torch.testing.assert_close(rows[0], scores[:, y0:y1], atol=1e-5, rtol=1e-5)
+    prediction = MaskClassification(class_logits, mask_logits, (height, width), padded)
+    part = prediction.resample(Taps(y0, y1), Taps(x0, x1))
+    torch.testing.assert_close(part, scores[:, y0:y1, x0:x1], atol=1e-5, rtol=1e-5)
