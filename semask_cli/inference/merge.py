@@ -17,6 +17,7 @@ from semask_cli.models.prediction import DenseLogits, Prediction
 from semask_cli.models.resampling import Taps, bilinear, resample
 
 TILE = 128  # pixels: the scores of 150 classes fit a processor's caches
+GPU_TILE = 1024  # pixels: enough work for a GPU at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Merge:
     views: Sequence[ViewPrediction]
     size: tuple[int, int]
     softmax: bool
+    device: torch.device
 
     def scores(self) -> Tensor:
         """The averaged scores of the whole picture: (classes, height, width), float32, on the CPU."""
@@ -67,9 +69,10 @@ class Merge:
     def _tiles(self) -> Iterator[tuple[slice, slice]]:
         """Rows and columns of each tile: from top to bottom, the order in which views expect to be asked."""
         height, width = self.size
-        for y in range(0, height, TILE):
-            for x in range(0, width, TILE):
-                yield slice(y, min(y + TILE, height)), slice(x, min(x + TILE, width))
+        side = GPU_TILE if self.device.type == "cuda" else TILE
+        for y in range(0, height, side):
+            for x in range(0, width, side):
+                yield slice(y, min(y + side, height)), slice(x, min(x + side, width))
 
     def _scores(self, ys: slice, xs: slice) -> Tensor:
         """The averaged scores of a tile: (classes, rows, columns)."""

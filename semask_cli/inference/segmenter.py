@@ -134,7 +134,7 @@ class Segmenter:
             else:
                 predictions = look(seen)
             views += [ViewPrediction(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
-        return Merge(views=views, size=(height, width), softmax=self.network.softmax)
+        return Merge(views=views, size=(height, width), softmax=self.network.softmax, device=self.device)
 
     def _look(self, images: list[Pixels]) -> list[Prediction]:
         """The network on pictures of one size, in batches that fit the GPU's memory."""

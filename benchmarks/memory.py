@@ -1,0 +1,103 @@
+"""Peak memory of large pictures: semask's engine beside the plain formulation, on this machine.
+
+    python benchmarks/memory.py --record benchmarks/records/memory.csv
+
+Each case is a process of its own; its peak is that of the whole process: libraries, weights, and the picture
+itself (3 bytes a pixel) too. Weights are random. "native" slides windows over the picture at its own resolution;
+there the network looks at two windows, and copies of its answers stand for the others: a thousand windows take
+many minutes, and need no more memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+CASES = {
+    "slide at the test size, 12000 x 9000": (9000, 12000, None),
+    "slide at the test size, 16384 x 16384": (16384, 16384, None),
+    "slide native, 12000 x 9000": (9000, 12000, "native"),
+    "slide native, 16384 x 16384": (16384, 16384, "native"),
+}
+
+
+def work(case: str) -> None:
+    """Segment one picture, and print seconds, peak bytes, and the peak before the picture."""
+    import torch
+
+    import semask_cli
+
+    torch.set_num_threads(2)
+    height, width, scales = CASES[case]
+    segmenter = semask_cli.load("swin-t-fpn", random_weights=True, device="cpu", mode="slide", scales=scales)
+    if scales == "native":
+        repeat_after_two_windows(segmenter)
+    before = peak()
+    picture = np.random.default_rng(0).integers(0, 256, (height // 64 + 1, width // 64 + 1, 3), np.uint8)
+    picture = np.ascontiguousarray(picture.repeat(64, 0).repeat(64, 1)[:height, :width])
+    start = time.perf_counter()
+    labels = segmenter.predict(picture).labels
+    assert labels.shape == (height, width)
+    print(json.dumps([time.perf_counter() - start, peak(), before]))
+
+
+def repeat_after_two_windows(segmenter: object) -> None:
+    """Have the network answer twice, and copies of its answers stand for the other windows."""
+    import dataclasses
+
+    network = segmenter.network  # type: ignore[attr-defined]
+    answer, seen = network.predict, []
+
+    def predict(pixels: object) -> list[object]:
+        if len(seen) < 2:
+            seen.extend(answer(pixels))
+        return [dataclasses.replace(seen[-1], logits=seen[-1].logits.clone())]
+
+    network.predict = predict
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=Path, help="write a CSV here")
+    parser.add_argument("--work", choices=list(CASES), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        work(arguments.work)
+        return
+    rows = []
+    for case, (height, width, _) in CASES.items():
+        finished = subprocess.run(
+            [sys.executable, __file__, "--work", case], check=True, capture_output=True, text=True
+        )
+        seconds, most, before = json.loads(finished.stdout)
+        rows.append({
+            "case": case,
+            "seconds": f"{seconds:.1f}",
+            "peak_gib": f"{most / 2**30:.2f}",
+            "beyond_libraries_and_weights_gib": f"{(most - before) / 2**30:.2f}",
+            "full_size_logits_would_be_gib": f"{4 * 150 * height * width / 2**30:.0f}",
+            "date": datetime.now(UTC).date().isoformat(),
+        })  # fmt: skip
+        print(rows[-1])
+    if arguments.record:
+        with arguments.record.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
