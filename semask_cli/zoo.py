@@ -45,7 +45,8 @@ class BackboneSpec:
 class CheckpointSpec:
     """One published file of a row, with the mIoU (in percent) published for it.
 
-    It lies on Google Drive (`drive_id`) or beside the zoo file that names it (`path`). `sha256` is empty while unknown.
+    It lies on Google Drive (`drive_id`), or at `path`: relative to the zoo file that names it, in weights.toml to this
+    package. `sha256` is empty while unknown.
     """
 
     label: str
@@ -171,13 +172,15 @@ def _configured_zoo() -> Path | None:
 @cache
 def _read(path: Path) -> Zoo:
     document = _toml(path)
+    published = project_file("weights.toml")
+    folder = Path(__file__).parent if path == published else path.parent
     # A user's rows may stand on the published backbones.
-    backbones = _toml(project_file("weights.toml"))["backbones"] | document.get("backbones", {})
+    backbones = _toml(published)["backbones"] | document.get("backbones", {})
     shared = {key: document.get(key, "unknown") for key in ("licence", "source")}
     models = {}
     for name, table in document.get("models", {}).items():
         try:
-            models[name] = _model(name, {**shared, **table}, backbones, folder=path.parent)
+            models[name] = _model(name, {**shared, **table}, backbones, folder=folder)
         except (KeyError, TypeError, ValueError) as error:
             reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ZooError(f"row {name} of {path}: {reason}", "weights.toml explains every key.") from error

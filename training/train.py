@@ -53,17 +53,17 @@ SPEC = ModelSpec(
 class Recipe:
     """Everything that decides the result. Sizes in pixels."""
 
-    train_scenes: int = 1400
+    train_scenes: int = 2000
     val_scenes: int = 64
-    steps: int = 3600
+    steps: int = 5000
     batch: int = 8
     crop: tuple[int, int] = (256, 256)
     small_scales: tuple[float, ...] = (0.5, 0.5, 0.75, 1.0)  # cheap, for the first part of the steps
-    small_share: float = 0.42
+    small_share: float = 0.35
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.0, 1.0, 1.25, 1.5, 1.75)
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
-    warmup: int = 100
+    warmup: int = 200
     power: float = 0.9
     ema: float = 0.997
     semantic_weight: float = 0.4

@@ -17,6 +17,7 @@ from semask_cli.cli.bench import bench
 from semask_cli.cli.check import check
 from semask_cli.cli.classes import classes
 from semask_cli.cli.compare import compare
+from semask_cli.cli.demo import demo
 from semask_cli.cli.doctor import doctor
 from semask_cli.cli.download import download
 from semask_cli.cli.eval import evaluate
@@ -44,6 +45,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "classes": classes,
     "doctor": doctor,
     "bench": bench,
+    "demo": demo,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
