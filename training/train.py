@@ -30,7 +30,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from semask_cli.models.build import build_model
 from semask_cli.toy_street import TRAIN_SEEDS, VAL_SEEDS, render
-from semask_cli.zoo import BackboneSpec, ModelSpec
+from semask_cli.zoo import load_zoo
 
 HERE = Path(__file__).parent
 BUNDLED = HERE.parent / "semask_cli/bundled/toy-street-fpn.safetensors"
@@ -38,15 +38,7 @@ IGNORE = 255
 MEAN = torch.tensor((123.675, 116.28, 103.53)).view(3, 1, 1)
 STD = torch.tensor((58.395, 57.12, 57.375)).view(3, 1, 1)
 
-SPEC = ModelSpec(
-    name="toy-street-fpn", family="fpn", dataset="cityscapes",
-    backbone=BackboneSpec(
-        embed_dim=24, depths=(2, 2, 2, 1), heads=(1, 2, 4, 8), window=8,
-        semantic_classes=19, semantic_window=8, global_stages=(2, 3),
-    ),
-    num_classes=19, head={"channels": 64}, short_side=256, long_side=512, ms_scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
-    crop=(256, 384), stride=(170, 256), licence="Apache-2.0", source="toy-street",
-)  # fmt: skip
+SPEC = load_zoo().find("toy-street-fpn")
 
 
 @dataclass(frozen=True, kw_only=True)
