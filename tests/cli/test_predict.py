@@ -194,7 +194,8 @@ except SystemExit as stop:
     assert not stop.code, stop.code
 print([name for name in {watched} if name in sys.modules], file=sys.stderr)
 """
-    for arguments in (["--help"], ["predict", "--help"], ["eval", "--help"], ["models"], ["models", "swin-l-m2f", "--json"]):
+    for line in ("--help", "predict --help", "eval --help", "models", "models swin-l-m2f --json"):
+        arguments = line.split()
         finished = subprocess.run(
             [sys.executable, "-c", code.format(arguments=arguments)], capture_output=True, text=True, check=True
         )
