@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from command_line import Run
 
 
 @pytest.fixture(autouse=True)

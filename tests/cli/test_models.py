@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from conftest import Run
+from command_line import Run
 from semask_cli import __version__, errors
 from semask_cli.zoo import load_zoo
 

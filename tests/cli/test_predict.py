@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import filled
-from conftest import Run
+from command_line import Run
 from figures import figure
 from semask_cli.datasets import classes
 from semask_cli.errors import ImageError, OutputError, UsageError
