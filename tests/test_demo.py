@@ -21,10 +21,12 @@ from semask_cli.evaluation.metrics import confusion, metrics
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.resources import project_file
 from semask_cli.toy_street import TEST_SEEDS, Scene, render
-from semask_cli.zoo import load_zoo
 
 FLOOR = 80.0
-"""mIoU in percent that the bundled model must reach on the demo's scenes."""
+"""mIoU in percent that the bundled model must reach on the demo's scenes, whoever trains it anew."""
+
+DOCUMENTED = 80.81
+"""The figure in training/README.md."""
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +46,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_demo_measures_what_the_zoo_says(demo: Path) -> None:
+def test_demo_measures_the_documented_figure(demo: Path) -> None:
     evaluation = json.loads((demo / "report/evaluation.json").read_text())
     assert evaluation["pictures"] == EVALUATED
     assert not evaluation["left_out"]
     assert evaluation["miou"] >= FLOOR
     # Another processor's rounding may turn a few pixels.
-    assert evaluation["miou"] == pytest.approx(load_zoo().find(MODEL).miou, abs=0.05)
+    assert evaluation["miou"] == pytest.approx(DOCUMENTED, abs=0.05)
 
 
 def test_demo_writes_masks_and_a_page(demo: Path) -> None:

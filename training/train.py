@@ -45,17 +45,17 @@ SPEC = load_zoo().find("toy-street-fpn")
 class Recipe:
     """Everything that decides the result. Sizes in pixels."""
 
-    train_scenes: int = 2000
+    train_scenes: int = 1400
     val_scenes: int = 64
-    steps: int = 5000
+    steps: int = 3600
     batch: int = 8
     crop: tuple[int, int] = (256, 256)
     small_scales: tuple[float, ...] = (0.5, 0.5, 0.75, 1.0)  # cheap, for the first part of the steps
-    small_share: float = 0.35
+    small_share: float = 0.42
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.0, 1.0, 1.25, 1.5, 1.75)
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
-    warmup: int = 200
+    warmup: int = 100
     power: float = 0.9
     ema: float = 0.997
     semantic_weight: float = 0.4
