@@ -14,6 +14,8 @@ from semask_cli.cli.predict import predict
 MODEL = "toy-street-fpn"
 EVALUATED = 60  # scenes that the model has not seen
 PREDICTED = 10  # of them
+# So small a network gains nothing from a second core, and where another program keeps that busy, waits for it.
+THREADS = 1
 
 
 def demo(
@@ -30,17 +32,18 @@ def demo(
     write_folders(scenes, seeds)
 
     pictures = [str(scenes / "images" / f"{seed}.png") for seed in seeds[:PREDICTED]]
-    _say(f"\n$ semask predict {scenes}/images -m {MODEL} -o {masks} --save mask,legend")
-    predict(pictures, output=masks, save="mask,legend", model=MODEL)
+    _say(f"\n$ semask predict {scenes}/images -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
+    predict(pictures, output=masks, save="mask,legend", model=MODEL, threads=THREADS)
 
     options = {"images": scenes / "images", "labels": scenes / "labels", "classes": scenes / "toy-street.txt"}
     shown = " ".join(f"--{name} {path}" for name, path in options.items())
-    _say(f"\n$ semask eval {shown} -m {MODEL} --report {report}")
+    _say(f"\n$ semask eval {shown} -m {MODEL} --report {report} --threads {THREADS}")
     evaluate(
         images=options["images"],
         labels=options["labels"],
         class_file=options["classes"],
         model=MODEL,
+        threads=THREADS,
         report=report,
         journal=folder / "journal",
         fresh=True,
