@@ -25,11 +25,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run from a source tree, installed or not
 
 import torch
+
+import semask_cli
 from gpu_bench import Bench, Cases, Line, Measured, peaks
 from gpu_networks import networks
 from gpu_operators import WRONG, checks, times
-
-import semask_cli
 from semask_cli.ops.bindings import KernelError, call
 from semask_cli.ops.nvrtc import nvrtc_version
 

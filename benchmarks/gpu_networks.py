@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import cache, partial
 
 import torch
-from gpu_bench import Bench, Cases, Line, Measured
-from gpu_rivals import transformers_mask2former
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import semask_cli
+from gpu_bench import Bench, Cases, Line, Measured
+from gpu_rivals import transformers_mask2former
 
 NETWORKS = {"swin-t-fpn": 512, "swin-l-fpn": 640, "swin-l-m2f": 640, "swin-l-m2f-msfapn": 640}
 RIVAL = "transformers Mask2Former Swin-L"

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from gpu_bench import Bench, Cases, Line, Measured
 from gpu_rivals import (
     attention_by_grid_sample,
@@ -18,8 +20,6 @@ from gpu_rivals import (
     enlarged,
     locations_and_weights,
 )
-from torch import Tensor
-
 from semask_cli.ops import deform_conv2d, ms_deform_attn, resize_accumulate, resize_argmax, resize_sigmoid
 from semask_cli.ops.deform_conv2d import _by_embedding_bag as plain_convolution
 from semask_cli.ops.ms_deform_attn import _by_embedding_bag as plain_attention

@@ -11,7 +11,6 @@ many minutes, and need no more memory.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
 import subprocess
@@ -21,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+
+from record import write_record
 
 CASES = {
     "slide at the test size, 12000 x 9000": (9000, 12000, None),
@@ -92,11 +93,7 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
         })  # fmt: skip
         print(rows[-1])
-    if arguments.record:
-        with arguments.record.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+    write_record(arguments.record, rows)
 
 
 if __name__ == "__main__":

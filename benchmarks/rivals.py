@@ -10,7 +10,6 @@ which is faster on a trained model, where fewer classes compete for a pixel.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
 import statistics
@@ -23,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+
+from record import write_record
 
 HEIGHT, WIDTH, CLASSES = 640, 853, 150
 Contender = Callable[[np.ndarray], object]
@@ -190,11 +191,7 @@ def main() -> None:
             **libraries,
         })  # fmt: skip
         print("  ".join(f"{key} {rows[-1][key]}" for key in ("contender", "seconds", "peak_gib", "ratio")))
-    if arguments.record:
-        with arguments.record.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+    write_record(arguments.record, rows)
 
 
 def cpu_lines() -> list[str]:

@@ -6,13 +6,14 @@ python benchmarks/startup.py --record benchmarks/records/startup.csv
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+from record import write_record
 
 # Beside Python itself, started and stopped, which no command can be faster than.
 COMMANDS = {
@@ -40,11 +41,7 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
         })  # fmt: skip
         print(rows[-1])
-    if arguments.record:
-        with arguments.record.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+    write_record(arguments.record, rows)
 
 
 if __name__ == "__main__":
