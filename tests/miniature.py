@@ -77,7 +77,7 @@ def save(path: Path, values: NDArray[np.integer]) -> None:
 
 def save_palette(path: Path, values: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
     """Write class indices as a palette PNG."""
-    image = Image.fromarray(values, mode="P")
+    image = Image.fromarray(values)
     image.putpalette(palette.tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)

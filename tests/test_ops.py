@@ -16,7 +16,7 @@ from semask_cli.ops import deform_conv2d, ms_deform_attn
 
 TOLERANCES = [(torch.float64, 1e-6), (torch.float32, 1e-5), (torch.bfloat16, 1e-2)]
 MSDA, DCN = figures("ops/msda__*.npz"), figures("ops/dcn__*.npz")
-EXAMPLES = settings(deadline=None, max_examples=40)
+EXAMPLES = settings(max_examples=40)
 
 
 def relative_error(expected: Figure, values: Tensor) -> float:

@@ -1,10 +1,12 @@
-"""Keeping freed memory for the next layer."""
+"""What a process keeps of freed memory, and how much of a GPU's it may take."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 from functools import cache
+
+import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _KEPT = 1 << 30  # bytes
@@ -22,3 +24,9 @@ def reuse_freed_memory() -> None:
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _KEPT)
             mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def limit_gpu_memory(device: torch.device, budget: int) -> None:
+    """From now on this process takes at most `budget` bytes of the GPU's memory beyond what it holds."""
+    held, total = torch.cuda.memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (held + budget) / total), device)

@@ -6,18 +6,24 @@ averaged, and the tile is reduced to labels before the next one is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from semask_cli.models.prediction import DenseLogits, Prediction
-from semask_cli.models.resampling import Taps, bilinear, resample
+from semask_cli.inference.mosaic import Mosaic
+from semask_cli.models.prediction import Prediction
+from semask_cli.ops import resize_accumulate, resize_argmax
+from semask_cli.ops.cuda_resize import padded
+from semask_cli.ops.resize import greatest, needed
+
+log = logging.getLogger(__name__)
 
 TILE = 128  # pixels: the scores of 150 classes fit a processor's caches
-GPU_TILE = 1024  # pixels: enough work for a GPU at a time
+MEMORY = 1 << 30  # bytes for class scores, unless the user says otherwise
+CLASSES = 256  # at most, as labels are uint8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,99 +34,110 @@ class ViewPrediction:
     flipped: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
 class Merge:
     """The scores of a picture of `size` (height, width), averaged over views.
 
     `softmax` says what is averaged, as published: the softmax of logits (Semantic-FPN), or the class map as it is (mask
-    classification).
+    classification). `memory` bounds, in bytes, the scores of a tile and what windows hold that wait for theirs.
     """
 
-    views: Sequence[ViewPrediction]
-    size: tuple[int, int]
-    softmax: bool
-    device: torch.device
+    def __init__(
+        self,
+        views: Sequence[ViewPrediction],
+        *,
+        size: tuple[int, int],
+        softmax: bool,
+        device: torch.device,
+        memory: int,
+    ) -> None:
+        self.views, self.size, self.softmax = views, size, softmax
+        self.device, self.memory = device, memory
 
     def scores(self) -> Tensor:
         """The averaged scores of the whole picture: (classes, height, width), float32, on the CPU."""
         full: Tensor | None = None
-        for ys, xs in self._tiles():
-            tile = self._scores(ys, xs)
+        for ys, xs, scores in self._each_tile(self._scores):
             if full is None:
-                full = torch.empty(len(tile), *self.size)
-            full[:, ys, xs] = tile.cpu()
+                full = torch.empty(len(scores), *self.size)
+            full[:, ys, xs] = scores.cpu()
         assert full is not None
         return full
 
     def labels(self) -> Tensor:
         """The class with the best score, for each pixel: uint8 (height, width), on the CPU."""
         labels = torch.empty(self.size, dtype=torch.uint8)
-        for ys, xs in self._tiles():
-            labels[ys, xs] = self._labels(ys, xs)
+        for ys, xs, tile in self._each_tile(self._labels):
+            labels[ys, xs] = tile
         return labels
 
     def labels_and_scores(self) -> tuple[Tensor, Tensor]:
         """As `labels`, and the best score, float32 (height, width)."""
         labels, best = torch.empty(self.size, dtype=torch.uint8), torch.empty(self.size)
-        for ys, xs in self._tiles():
-            best[ys, xs], labels[ys, xs] = _max(self._scores(ys, xs))
+        for ys, xs, scores in self._each_tile(self._scores):
+            best[ys, xs], labels[ys, xs] = greatest(scores)
         return labels, best
 
-    def _tiles(self) -> Iterator[tuple[slice, slice]]:
-        """Rows and columns of each tile: from top to bottom, the order in which views expect to be asked."""
+    def _each_tile(self, reduce: Callable[[range, range], Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Rows and columns of each tile and what they reduce to, in bands of columns, each from top to bottom."""
         height, width = self.size
-        side = GPU_TILE if self.device.type == "cuda" else TILE
-        for y in range(0, height, side):
-            for x in range(0, width, side):
-                yield slice(y, min(y + side, height)), slice(x, min(x + side, width))
+        mosaics = [view.prediction for view in self.views if isinstance(view.prediction, Mosaic)]
+        waiting = sum(mosaic.nbytes for mosaic in mosaics)
+        band = -(-width // max(1, -(-waiting // self.memory)))
+        for left in range(0, width, band):
+            right = min(left + band, width)
+            y = 0
+            while y < height:
+                rows, columns = self._tile(band)
+                ys = range(y, min(y + rows, height))
+                for x in range(left, right, columns):
+                    xs = range(x, min(x + columns, right))
+                    try:
+                        tile = reduce(ys, xs)
+                    except torch.OutOfMemoryError:
+                        self._leave_device()
+                        tile = reduce(ys, xs)
+                    yield slice(ys.start, ys.stop), slice(xs.start, xs.stop), tile
+                y += rows
+            for mosaic in mosaics:
+                mosaic.forget()
 
-    def _scores(self, ys: slice, xs: slice) -> Tensor:
+    def _tile(self, band: int) -> tuple[int, int]:
+        """How many rows and columns are merged at a time: on a GPU whole rows, to give it enough to do."""
+        if self.device.type == "cuda":
+            return max(1, self.memory // (2 * CLASSES * band * torch.float32.itemsize)), band
+        # Where a view is larger than the picture, a tile is as large in the view.
+        height, width = (max(sizes) for sizes in zip(self.size, *(v.prediction.size for v in self.views), strict=True))
+        return max(1, TILE * self.size[0] // height), max(1, TILE * self.size[1] // width)
+
+    def _leave_device(self) -> None:
+        log.warning("out of memory on %s: merging on the CPU", self.device)
+        self.device = torch.device("cpu")
+        self.views = [replace(view, prediction=view.prediction.cpu()) for view in self.views]
+
+    def _scores(self, ys: range, xs: range) -> Tensor:
         """The averaged scores of a tile: (classes, rows, columns)."""
         total: Tensor | None = None
         for view in self.views:
-            scores = view.prediction.resample(*self._taps(view, ys, xs))
-            scores = scores.softmax(0) if self.softmax else scores
-            scores = scores.flip(2) if view.flipped else scores
-            total = scores if total is None else total.add_(scores)
+            maps, *resize = self._class_map(view, ys, xs)
+            if total is None:
+                total = maps.new_zeros(len(maps), len(ys), padded(len(xs)))[..., : len(xs)]
+            resize_accumulate(total, maps, *resize, flip=view.flipped, softmax=self.softmax)
         assert total is not None
         return total.div_(len(self.views)) if len(self.views) > 1 else total
 
-    def _labels(self, ys: slice, xs: slice) -> Tensor:
-        prediction = self.views[0].prediction
-        if len(self.views) > 1 or not isinstance(prediction, DenseLogits):
-            return _max(self._scores(ys, xs))[1]
-        # Softmax keeps the order of one view's logits, and few classes can win in a tile.
-        rows, columns = self._taps(self.views[0], ys, xs)
-        rows, columns = (
-            taps.after(count, size)
-            for taps, count, size in zip((rows, columns), prediction.logits.shape[1:], prediction.size, strict=True)
-        )
-        near = self._contenders[:, rows.first : rows.stop, columns.first : columns.stop]
-        classes = near.flatten(1).any(1).nonzero()[:, 0]
-        logits = prediction.logits[:, rows.first : rows.stop, columns.first : columns.stop]
-        return classes[_max(resample(logits[classes], rows.inside(), columns.inside()))[1].int()]
+    def _labels(self, ys: range, xs: range) -> Tensor:
+        [view, *others] = self.views
+        if others:
+            return greatest(self._scores(ys, xs))[1]
+        return resize_argmax(*self._class_map(view, ys, xs))  # softmax keeps the order of one view's logits
 
-    @cached_property
-    def _contenders(self) -> Tensor:
-        prediction = self.views[0].prediction
-        assert isinstance(prediction, DenseLogits)
-        return prediction.contenders()
-
-    def _taps(self, view: ViewPrediction, ys: slice, xs: slice) -> tuple[Taps, Taps]:
-        """Where a tile's rows and columns lie in a view; a flipped view's columns count from the right."""
+    def _class_map(self, view: ViewPrediction, ys: range, xs: range) -> tuple[Tensor, *tuple[Sequence[int], ...]]:
+        """What a tile of the picture is made of in a view, and how: the arguments of an operator of `ops.resize`."""
         (height, width), (view_height, view_width) = self.size, view.prediction.size
-        if view.flipped:
-            xs = slice(width - xs.stop, width - xs.start)
-        return bilinear(view_height, height, ys.start, ys.stop), bilinear(view_width, width, xs.start, xs.stop)
-
-
-def _max(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """scores.max(0) of (classes, rows, columns), fewer than 256 classes: the best score, and its class as uint8.
-
-    On a CPU torch finds a maximum along the first dimension twenty times as fast as its index: so the index is the
-    first place where the maximum stands.
-    """
-    best = scores.amax(0)
-    countdown = torch.arange(len(scores), 0, -1, dtype=torch.uint8, device=scores.device)
-    first = (scores == best).view(torch.uint8).mul_(countdown[:, None, None]).amax(0)
-    return best, (len(scores) - first).clamp_(max=len(scores) - 1)  # nothing equals a NaN
+        if view.flipped:  # columns count from the right
+            xs = range(width - xs.stop, width - xs.start)
+        rows = needed((view_height, height), ys.start, ys.stop)
+        columns = needed((view_width, width), xs.start, xs.stop)
+        part = view.prediction.class_map(rows, columns)
+        heights, widths = (*part.heights, height), (*part.widths, width)
+        return part.maps, heights, widths, (ys.start, ys.stop), (xs.start, xs.stop), part.origin

@@ -18,7 +18,7 @@ from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError
 from semask_cli.images import MAX_PIXELS, ImageSource, read_image
 from semask_cli.inference.device import computing_in
-from semask_cli.inference.merge import Merge, ViewPrediction
+from semask_cli.inference.merge import MEMORY, Merge, ViewPrediction
 from semask_cli.inference.mosaic import Mosaic
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.versions import versions
@@ -39,7 +39,8 @@ Pixels = NDArray[np.uint8]
 class Segmenter:
     """A network with its weights, and the recipe by which it looks at pictures. Made by `semask_cli.load`.
 
-    `precision` is "fp32" or "bf16"; `digest` the SHA-256 of the published file the weights came from.
+    `precision` is "fp32" or "bf16"; `memory` bounds, in bytes, what is held while views are merged (see `Merge`);
+    `digest` is the SHA-256 of the published file the weights came from.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class Segmenter:
         recipe: Recipe,
         device: torch.device,
         precision: Literal["fp32", "bf16"],
+        memory: int = MEMORY,
         digest: str,
     ) -> None:
         self.network, self.spec, self.recipe = network, spec, recipe
-        self.device, self.precision, self.digest = device, precision, digest
+        self.device, self.precision, self.memory, self.digest = device, precision, memory, digest
         self._batch = GPU_BATCH if device.type == "cuda" else 1
 
     def predict(self, image: ImageSource, *, confidence: bool = False, max_pixels: int = MAX_PIXELS) -> Segmentation:
@@ -134,7 +136,7 @@ class Segmenter:
             else:
                 predictions = look(seen)
             views += [ViewPrediction(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
-        return Merge(views=views, size=(height, width), softmax=self.network.softmax, device=self.device)
+        return Merge(views, size=(height, width), softmax=self.network.softmax, device=self.device, memory=self.memory)
 
     def _look(self, images: list[Pixels]) -> list[Prediction]:
         """The network on pictures of one size, in batches that fit the GPU's memory."""

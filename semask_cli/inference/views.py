@@ -101,10 +101,12 @@ def _shortest_edge(height: int, width: int, *, short: int, long: int) -> tuple[i
 
 def resize(image: NDArray[np.uint8], size: Size, *, family: str) -> NDArray[np.uint8]:
     """The uint8 RGB picture (H, W, 3) at a view's size, with the family's own resampling."""
-    if family == "fpn":
-        return cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
     for height, width in filter(None, (size.via, (size.height, size.width))):
-        if image.shape[:2] != (height, width):
+        if image.shape[:2] == (height, width):
+            continue
+        if family == "fpn":
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        else:
             image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     return image
 

@@ -6,15 +6,16 @@ arXiv 2112.01527; published code MIT).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
-from semask_cli.models.prediction import Prediction
-from semask_cli.models.resampling import Taps, resample
+from semask_cli.models.prediction import ClassMap, Prediction
+from semask_cli.ops import resize_sigmoid
 
 SIZE_DIVISOR = 32
 
@@ -31,17 +32,25 @@ class MaskClassification:
     size: tuple[int, int]
     padded_size: tuple[int, int]
 
-    def resample(self, rows: Taps, columns: Taps) -> Tensor:
+    @property
+    def nbytes(self) -> int:
+        return self.class_logits.nbytes + self.mask_logits.nbytes
+
+    def class_map(self, rows: range, columns: range) -> ClassMap:
         """Class scores, at least 0 and not normalised: how much of each class all masks together put on a pixel.
 
         As published, masks are resized before their sigmoid, and the padding counts in that resize.
         """
         (_, h, w), (height, width) = self.mask_logits.shape, self.padded_size
-        masks = resample(self.mask_logits, rows.own().after(h, height), columns.own().after(w, width)).sigmoid()
+        ys, xs = (rows.start, rows.stop), (columns.start, columns.stop)
+        masks = resize_sigmoid(self.mask_logits, (h, height), (w, width), ys, xs, (0, 0))
         classes = self.class_logits.softmax(-1)[:, :-1]
         # (classes, Q) @ (Q, rows * columns)
         scores = (classes.T @ masks.flatten(1)).unflatten(1, masks.shape[1:])
-        return resample(scores, rows.inside(), columns.inside())
+        return ClassMap(scores, (self.size[0],), (self.size[1],), (rows.start, columns.start))
+
+    def cpu(self) -> Self:
+        return replace(self, class_logits=self.class_logits.cpu(), mask_logits=self.mask_logits.cpu())
 
 
 class MaskClassifier(Network):

@@ -6,15 +6,24 @@ input. Everything after it (windows, flips, scales, merging, labels) is written 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from semask_cli.models.resampling import Taps, resample
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """A part of a class map, and the bilinear resizes that bring it to the size of the network's input.
+
+    `maps` (classes, h, w) float32, a part of heights[0] x widths[0] that begins at `origin`, are resized through
+    `heights` and `widths`. The operators of `ops.resize` take these as they stand.
+    """
+
+    maps: Tensor
+    heights: tuple[int, ...]
+    widths: tuple[int, ...]
+    origin: tuple[int, int] = (0, 0)
 
 
 class Prediction(Protocol):
@@ -23,8 +32,17 @@ class Prediction(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
-    def resample(self, rows: Taps, columns: Taps) -> Tensor:
-        """The class map, sampled along its rows and columns: (classes, rows, columns), float32."""
+    @property
+    def nbytes(self) -> int:
+        """The memory that it holds."""
+        ...
+
+    def class_map(self, rows: range, columns: range) -> ClassMap:
+        """What these rows and columns of the input are made of."""
+        ...
+
+    def cpu(self) -> Self:
+        """The same, in the CPU's memory."""
         ...
 
 
@@ -35,24 +53,14 @@ class DenseLogits:
     logits: Tensor
     size: tuple[int, int]
 
-    def resample(self, rows: Taps, columns: Taps) -> Tensor:
-        """Logits, resized bilinearly to the input's size and sampled there."""
+    @property
+    def nbytes(self) -> int:
+        return self.logits.nbytes
+
+    def class_map(self, rows: range, columns: range) -> ClassMap:
+        """The logits as they are, to be resized bilinearly."""
         (_, h, w), (height, width) = self.logits.shape, self.size
-        return resample(self.logits, rows.after(h, height), columns.after(w, width))
+        return ClassMap(self.logits, (h, height), (w, width))
 
-    def contenders(self) -> Tensor:
-        """Which classes can win near a logit, at any size that this is resized to: bool (classes, h, w).
-
-        However often it is resized bilinearly, a pixel remains a mean of up to 3 x 3 neighbouring logits (those of two
-        neighbouring input pixels). A class whose greatest logit there is below another's least one cannot win.
-        """
-        bound = _of_neighbours(torch.minimum, self.logits).amax(0)
-        bound -= 1e-5 * bound.abs() + 1e-5  # rounding
-        return _of_neighbours(torch.maximum, self.logits) >= bound
-
-
-def _of_neighbours(extreme: Callable[[Tensor, Tensor], Tensor], maps: Tensor) -> Tensor:
-    """The minimum or maximum of each 3 x 3 neighbourhood of (C, h, w); torch's pooling takes ten times as long."""
-    around = F.pad(maps, (1, 1, 1, 1), mode="replicate")
-    lines = extreme(extreme(around[:, :-2], around[:, 1:-1]), around[:, 2:])
-    return extreme(extreme(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])
+    def cpu(self) -> Self:
+        return replace(self, logits=self.logits.cpu())

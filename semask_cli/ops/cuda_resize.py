@@ -7,10 +7,9 @@ and for pictures much smaller than their maps.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ctypes import c_int, c_longlong, c_void_p
 from functools import lru_cache
-from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +27,7 @@ from semask_cli.ops.resize import (
     resize_accumulate,
     resize_argmax,
     resize_sigmoid,
+    wanted,
 )
 from semask_cli.ops.storage import MAX_GRID, STORAGE
 
@@ -42,55 +42,43 @@ def resize_kernel(name: str, maps: torch.dtype, *, window: int, **constants: int
 
 
 @resize_argmax.register_kernel("cuda")
-def argmax(
-    maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int, *, first_row: int = 0
-) -> Tensor:
+def argmax(maps: Tensor, *resize: Sequence[int]) -> Tensor:
     """`semask::resize_argmax` by kernels/resize_argmax.cu."""
-    labels = maps.new_empty(y1 - y0, padded(widths[-1]), dtype=torch.uint8)
-    if _launched("resize_argmax", labels, maps, heights, widths, y0, y1, first_row):
-        return labels[:, : widths[-1]].contiguous()
-    return plain_argmax(maps, heights, widths, y0, y1, first_row=first_row)
+    rows, columns = wanted(*resize)
+    labels = maps.new_empty(rows, padded(columns), dtype=torch.uint8)
+    if _launched("resize_argmax", labels, maps, *resize):
+        return labels[:, :columns].contiguous()
+    return plain_argmax(maps, *resize)
 
 
 @resize_accumulate.register_kernel("cuda")
-def accumulate(
-    scores: Tensor,
-    maps: Tensor,
-    heights: Sequence[int],
-    widths: Sequence[int],
-    y0: int,
-    y1: int,
-    *,
-    first_row: int = 0,
-    flip: bool = False,
-    softmax: bool = False,
-) -> None:
+def accumulate(scores: Tensor, maps: Tensor, *resize: Sequence[int], flip: bool = False, softmax: bool = False) -> None:
     """`semask::resize_accumulate` by kernels/resize_accumulate.cu; fastest where the rows of `scores` are `padded`.
 
     Raises:
         ValueError: `scores` has another shape, or is on another device.
     """
-    shape = (len(maps), y1 - y0, widths[-1])
+    shape = (len(maps), *wanted(*resize))
     if scores.shape != shape or scores.device != maps.device:
         raise ValueError(f"scores are {tuple(scores.shape)} on {scores.device}, expected {shape} on {maps.device}")
-    rows = (*shape[:2], padded(widths[-1]))
-    in_place = scores.stride() == (rows[1] * rows[2], rows[2], 1) and scores.data_ptr() % 16 == 0
+    whole = (*shape[:2], padded(shape[2]))
+    in_place = scores.stride() == (whole[1] * whole[2], whole[2], 1) and scores.data_ptr() % 16 == 0
     in_place = in_place and scores.dtype == torch.float32
-    total = scores if in_place else scores.new_zeros(rows, dtype=torch.float32)
-    constants = {"SOFTMAX": int(softmax)}
-    if not _launched("resize_accumulate", total, maps, heights, widths, y0, y1, first_row, flip, constants):
-        plain_accumulate(scores, maps, heights, widths, y0, y1, first_row=first_row, flip=flip, softmax=softmax)
+    total = scores if in_place else scores.new_zeros(whole, dtype=torch.float32)
+    if not _launched("resize_accumulate", total, maps, *resize, flip=flip, SOFTMAX=int(softmax)):
+        plain_accumulate(scores, maps, *resize, flip=flip, softmax=softmax)
     elif not in_place:
-        scores += total[..., : widths[-1]]
+        scores += total[..., : shape[2]]
 
 
 @resize_sigmoid.register_kernel("cuda")
-def sigmoid(maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int) -> Tensor:
+def sigmoid(maps: Tensor, *resize: Sequence[int]) -> Tensor:
     """`semask::resize_sigmoid` by kernels/resize_sigmoid.cu."""
-    masks = maps.new_empty(len(maps), y1 - y0, padded(widths[-1]), dtype=torch.float32)
-    if _launched("resize_sigmoid", masks, maps, heights, widths, y0, y1):
-        return masks[..., : widths[-1]].contiguous()
-    return plain_sigmoid(maps, heights, widths, y0, y1)
+    rows, columns = wanted(*resize)
+    masks = maps.new_empty(len(maps), rows, padded(columns), dtype=torch.float32)
+    if _launched("resize_sigmoid", masks, maps, *resize):
+        return masks[..., :columns].contiguous()
+    return plain_sigmoid(maps, *resize)
 
 
 def padded(width: int) -> int:
@@ -104,34 +92,36 @@ def _launched(
     maps: Tensor,
     heights: Sequence[int],
     widths: Sequence[int],
-    y0: int,
-    y1: int,
-    first_row: int = 0,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    origin: Sequence[int],
+    *,
     flip: bool = False,
-    constants: Mapping[str, int] = MappingProxyType({}),
+    **constants: int,
 ) -> bool:
-    """Launches the kernel if it covers this. `output` has rows of padded(widths[-1]) numbers."""
-    check(maps, heights, widths, first_row)
-    count, available_rows, width = maps.shape
-    rows, _ = _table(tuple(heights), first_row, available_rows, y0, y1, maps.device)
-    columns, window = _table(tuple(widths), 0, width, 0, widths[-1], maps.device, flip=flip)
-    covered = available_rows >= TAPS and width >= window <= MAX_WINDOW and 0 < y1 - y0 <= MAX_GRID
+    """Launches the kernel if it covers this. The rows of `output` are `padded`."""
+    check(maps, heights, widths, origin)
+    count, h, w = maps.shape
+    row_taps, _ = _table(tuple(heights), origin[0], h, *rows, maps.device)
+    column_taps, window = _table(tuple(widths), origin[1], w, *columns, maps.device, flip=flip)
+    size = wanted(heights, widths, rows, columns, origin)
+    covered = h >= TAPS and w >= window <= MAX_WINDOW and 0 < size[0] <= MAX_GRID
     if not covered or maps.dtype not in STORAGE:
         return False
     kernel = resize_kernel(name, maps.dtype, window=window, **constants)
     if not launcher.available(kernel, maps.device):
         return False
     maps = maps if maps.stride(2) == 1 else maps.contiguous()
-    stride = padded(widths[-1])
-    pointers = (t.data_ptr() for t in (maps, rows, columns))
-    resize = ResizeArguments(*pointers, maps.stride(0), maps.stride(1), count, width, y1 - y0, widths[-1], stride)
+    stride = padded(size[1])
+    pointers = (t.data_ptr() for t in (maps, row_taps, column_taps))
+    resize = ResizeArguments(*pointers, maps.stride(0), maps.stride(1), count, w, *size, stride)
     arguments = Arguments(resize, output.data_ptr())
-    grid = (-(-stride // (PIXELS * THREADS)), y1 - y0, 1)
+    grid = (-(-stride // (PIXELS * THREADS)), size[0], 1)
     launcher.launch(kernel, maps.device, grid=grid, threads=THREADS, arguments=arguments)
     return True
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _table(
     sizes: tuple[int, ...], start: int, count: int, begin: int, end: int, device: torch.device, *, flip: bool = False
 ) -> tuple[Tensor, int]:

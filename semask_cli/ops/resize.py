@@ -1,47 +1,54 @@
 """Bilinear resizes of class and mask maps, fused with what follows them: no class map of the picture's size is written.
 
-Where a map is resized twice, from the network's stride to its input and from there to the picture, the two are one
-resize: each number of the result is a weighted mean of 3 x 3 neighbours. Align_corners is False everywhere.
-`heights` and `widths` say through which sizes a map goes: its own, any in between, the result's.
+A bilinear resize is linear and separable, and so is a chain of them. Where a map is resized twice, from the network's
+stride to its input and from there to the picture, the two are one resize: each number of the result is a weighted mean
+of 3 x 3 neighbours. Weights follow F.interpolate with align_corners False.
+
+All operators take the same arguments:
+
+    maps: (maps, h, w), floating: a part of maps of heights[0] x widths[0] that begins at `origin` (row, column).
+    heights: the sizes that the vertical axis goes through, from the maps' own to the result's.
+    widths: those of the horizontal axis.
+    rows: the first row of the result that is wanted, and the row after the last.
+    columns: likewise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TAPS = 3
 
 
 def plain_argmax(
-    maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int, *, first_row: int = 0
+    maps: Tensor,
+    heights: Sequence[int],
+    widths: Sequence[int],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    origin: Sequence[int],
 ) -> Tensor:
-    """Which map is greatest, the first of equals, in rows y0 to y1 of the resized maps.
-
-    Args:
-        maps: (maps, h, widths[0]), at most 256, floating: the rows of heights[0] that are needed, from `first_row` on.
-        heights: sizes of the vertical axis, from the maps' to the result's.
-        widths: sizes of the horizontal axis.
-        y0: first row of the result.
-        y1: the row after the last.
-        first_row: of the heights[0] rows, the one that `maps` begin with.
-
-    Returns:
-        uint8 (y1 - y0, widths[-1]).
-    """
-    return resized(maps, heights, widths, y0, y1, first_row).max(0).indices.to(torch.uint8)
+    """Which of at most 256 maps is greatest, the first of equals: uint8 (rows, columns)."""
+    part, down, across = _operands(maps, heights, widths, rows, columns, origin)
+    # To find out which maps can be greatest is worth it where each of their numbers serves several of the result.
+    if part[0].numel() * 4 > (rows[1] - rows[0]) * (columns[1] - columns[0]):
+        return greatest(_product(part, down, across))[1]
+    kept = _contenders(part)
+    return kept.to(torch.uint8)[greatest(_product(part[kept], down, across))[1].int()]
 
 
 resize_argmax = torch.library.custom_op("semask::resize_argmax", plain_argmax, mutates_args=())
 
 
 @resize_argmax.register_fake
-def _(maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int, *, first_row: int = 0) -> Tensor:
-    return maps.new_empty(y1 - y0, widths[-1], dtype=torch.uint8)
+def _(maps: Tensor, *resize: Sequence[int]) -> Tensor:
+    return maps.new_empty(wanted(*resize), dtype=torch.uint8)
 
 
 def plain_accumulate(
@@ -49,40 +56,71 @@ def plain_accumulate(
     maps: Tensor,
     heights: Sequence[int],
     widths: Sequence[int],
-    y0: int,
-    y1: int,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    origin: Sequence[int],
     *,
-    first_row: int = 0,
     flip: bool = False,
     softmax: bool = False,
 ) -> None:
-    """Add rows y0 to y1 of the resized maps to `scores` (maps, y1 - y0, widths[-1]), float32.
+    """Add the resized maps to `scores` (maps, rows, columns), float32.
 
-    The arguments are those of `resize_argmax`; after the resize comes `softmax` over the maps, then `flip`, left to
-    right.
+    After the resize comes `softmax` over the maps, then `flip`, left to right.
     """
-    rows = resized(maps, heights, widths, y0, y1, first_row)
-    rows = rows.softmax(0) if softmax else rows
-    scores += rows.flip(2) if flip else rows
+    part = resized(maps, heights, widths, rows, columns, origin)
+    part = part.softmax(0) if softmax else part
+    scores += part.flip(2) if flip else part
 
 
 resize_accumulate = torch.library.custom_op("semask::resize_accumulate", plain_accumulate, mutates_args=("scores",))
 
 
-def plain_sigmoid(maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int) -> Tensor:
-    """The sigmoid of rows y0 to y1 of the resized maps: float32 (maps, y1 - y0, widths[-1]).
-
-    The arguments are those of `resize_argmax`.
-    """
-    return resized(maps, heights, widths, y0, y1).sigmoid()
+def plain_sigmoid(
+    maps: Tensor,
+    heights: Sequence[int],
+    widths: Sequence[int],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    origin: Sequence[int],
+) -> Tensor:
+    """The sigmoid of the resized maps: float32 (maps, rows, columns)."""
+    return resized(maps, heights, widths, rows, columns, origin).sigmoid()
 
 
 resize_sigmoid = torch.library.custom_op("semask::resize_sigmoid", plain_sigmoid, mutates_args=())
 
 
 @resize_sigmoid.register_fake
-def _(maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int) -> Tensor:
-    return maps.new_empty(maps.shape[0], y1 - y0, widths[-1], dtype=torch.float32)
+def _(maps: Tensor, *resize: Sequence[int]) -> Tensor:
+    return maps.new_empty(maps.shape[0], *wanted(*resize), dtype=torch.float32)
+
+
+def resized(maps: Tensor, *resize: Sequence[int]) -> Tensor:
+    """The resized maps, (maps, rows, columns), at least float32.
+
+    Raises:
+        ValueError: the maps do not hold what is wanted of them.
+    """
+    return _product(*_operands(maps, *resize))
+
+
+def wanted(
+    heights: Sequence[int], widths: Sequence[int], rows: Sequence[int], columns: Sequence[int], origin: Sequence[int]
+) -> tuple[int, int]:
+    """How many rows and columns the result has."""
+    return rows[1] - rows[0], columns[1] - columns[0]
+
+
+def greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """scores.max(0) of at most 256 maps: the best score, and its map as uint8, the first of equals."""
+    if scores.device.type != "cpu":
+        best, index = scores.max(0)
+        return best, index.to(torch.uint8)
+    # Torch finds a maximum along the first dimension twenty times as fast as its index.
+    best = scores.amax(0)
+    countdown = torch.arange(len(scores) - 1, -1, -1, dtype=torch.uint8)
+    ahead = (scores == best).view(torch.uint8).mul_(countdown[:, None, None]).amax(0)
+    return best, len(scores) - 1 - ahead
 
 
 @lru_cache(maxsize=64)
@@ -99,10 +137,11 @@ def bilinear_taps(sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     first = torch.arange(sizes[0])
     weights = torch.eye(1, TAPS, dtype=torch.float64).repeat(sizes[0], 1)
     for source, size in pairwise(sizes):
-        centre = ((torch.arange(size, dtype=torch.float64) + 0.5) * (source / size) - 0.5).clamp_(0, source - 1)
+        # In float32, as F.interpolate places them.
+        centre = ((torch.arange(size, dtype=torch.float32) + 0.5) * (source / size) - 0.5).clamp_(0, source - 1)
         below = centre.long()
         above = (below + 1).clamp_(max=source - 1)
-        fraction = (centre - below)[:, None]
+        fraction = (centre - below).double()[:, None]
         apart = (first[above] - first[below]).clamp_(max=TAPS)[:, None]
         reach = torch.zeros(size, 2 * TAPS, dtype=torch.float64)
         reach[:, :TAPS] = weights[below] * (1 - fraction)
@@ -113,36 +152,78 @@ def bilinear_taps(sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return first, weights.float()
 
 
-def resized(
-    maps: Tensor, heights: Sequence[int], widths: Sequence[int], y0: int, y1: int, first_row: int = 0
-) -> Tensor:
-    """Rows y0 to y1 of the resized maps, (maps, y1 - y0, widths[-1]), at least float32.
-
-    Raises:
-        ValueError: the maps do not have these sizes.
-    """
-    check(maps, heights, widths, first_row)
-    first, weights = bilinear_taps(tuple(heights))
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    maps = _weighted(maps, first[y0:y1] - first_row, weights[y0:y1], dim=1)
-    return _weighted(maps, *bilinear_taps(tuple(widths)), dim=2)
+@lru_cache(maxsize=1024)
+def needed(sizes: tuple[int, ...], start: int, stop: int) -> range:
+    """Which numbers of the axis of sizes[0] the numbers `start` to `stop` of the resized axis are made of."""
+    if len(set(sizes)) == 1:
+        return range(start, stop)
+    first, weights = (part[start:stop] for part in bilinear_taps(sizes))
+    taps = first[:, None] + torch.arange(TAPS)
+    return range(int(first[0]), int(taps[weights != 0].max()) + 1)
 
 
-def check(maps: Tensor, heights: Sequence[int], widths: Sequence[int], first_row: int) -> None:
+@lru_cache(maxsize=256)
+def _dense_weights(sizes: tuple[int, ...], start: int, stop: int) -> Tensor | None:
+    """The weights of the numbers that are needed: float32 (stop - start, needed); None where they are the result."""
+    if len(set(sizes)) == 1:
+        return None
+    source = needed(sizes, start, stop)
+    first, weights = (part[start:stop] for part in bilinear_taps(sizes))
+    taps = first[:, None] + torch.arange(TAPS) - source.start
+    return torch.zeros(stop - start, len(source) + TAPS).scatter_(1, taps, weights)[:, : len(source)].contiguous()
+
+
+def check(maps: Tensor, heights: Sequence[int], widths: Sequence[int], origin: Sequence[int]) -> None:
     """What all operators ask of their maps.
 
     Raises:
-        ValueError: the maps do not have these sizes.
+        ValueError: they are not a part of heights[0] x widths[0].
     """
-    rows, width = maps.shape[1:]
-    if width != widths[0] or first_row < 0 or first_row + rows > heights[0]:
-        raise ValueError(f"maps of {rows} x {width} do not lie in {heights[0]} x {widths[0]} from row {first_row} on")
+    (_, h, w), (y, x) = maps.shape, origin
+    if min(y, x) < 0 or y + h > heights[0] or x + w > widths[0]:
+        raise ValueError(f"maps of {h} x {w} do not lie in {heights[0]} x {widths[0]} from {tuple(origin)} on")
 
 
-def _weighted(maps: Tensor, first: Tensor, weights: Tensor, *, dim: int) -> Tensor:
-    taps = (first[:, None] + torch.arange(TAPS)).clamp_(max=maps.shape[dim] - 1).to(maps.device)
-    weights = weights.to(maps).view(-1, TAPS, *[1] * (2 - dim))
-    total = maps.index_select(dim, taps[:, 0]) * weights[:, 0]
-    for tap in range(1, TAPS):
-        total += maps.index_select(dim, taps[:, tap]) * weights[:, tap]
-    return total
+def _operands(
+    maps: Tensor,
+    heights: Sequence[int],
+    widths: Sequence[int],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    origin: Sequence[int],
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The part of the maps that the result is made of, and the weights of its rows and columns."""
+    check(maps, heights, widths, origin)
+    (_, h, w), (y, x) = maps.shape, origin
+    ys, xs = needed(tuple(heights), *rows), needed(tuple(widths), *columns)
+    for asked, held in ((ys, range(y, y + h)), (xs, range(x, x + w))):
+        if asked.start < held.start or asked.stop > held.stop:
+            raise ValueError(f"numbers {asked.start} to {asked.stop} are wanted of {held.start} to {held.stop}")
+    part = maps[:, ys.start - y : ys.stop - y, xs.start - x : xs.stop - x]
+    down, across = _dense_weights(tuple(heights), *rows), _dense_weights(tuple(widths), *columns)
+    return part.to(torch.promote_types(maps.dtype, torch.float32)), down, across
+
+
+def _product(part: Tensor, down: Tensor | None, across: Tensor | None) -> Tensor:
+    """The resize, as two small matrix products."""
+    part = part if down is None else down.to(part) @ part
+    return part if across is None else part @ across.to(part).T
+
+
+def _contenders(part: Tensor) -> Tensor:
+    """The maps that can be greatest somewhere, however this is resized: their indices, ascending.
+
+    A number of the result is a mean of 3 x 3 neighbours. A map whose greatest number there is below another's least one
+    cannot be the greatest.
+    """
+    bound = _of_neighbours(torch.minimum, part).amax(0)
+    bound -= 1e-5 * bound.abs() + 1e-5  # rounding
+    beaten = _of_neighbours(torch.maximum, part) < bound  # never where anything is NaN
+    return beaten.flatten(1).all(1).logical_not_().nonzero()[:, 0]
+
+
+def _of_neighbours(extreme: Callable[[Tensor, Tensor], Tensor], maps: Tensor) -> Tensor:
+    """The minimum or maximum of each 3 x 3 neighbourhood of (maps, h, w); torch's pooling takes ten times as long."""
+    around = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+    lines = extreme(extreme(around[:, :-2], around[:, 1:-1]), around[:, 2:])
+    return extreme(extreme(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])

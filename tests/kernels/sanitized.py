@@ -33,8 +33,8 @@ for queries in (None, 13):
     cuda_sampling.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
 for height, width in ((5, 7), (1, 4), (3, 1)):
     cuda_sampling.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
-maps, sizes = torch.randn(3, 6, 7), ((6, 24, 61), (7, 28, 83))
-cuda_resize.argmax(maps, *sizes, 0, 61)
-cuda_resize.sigmoid(maps, *sizes, 0, 61)
-cuda_resize.accumulate(torch.zeros(3, 61, 83), maps, *sizes, 0, 61, softmax=True)
+maps, sizes, part = torch.randn(3, 6, 7), ((6, 24, 61), (7, 28, 83)), ((0, 61), (3, 83), (0, 0))
+cuda_resize.argmax(maps, *sizes, *part)
+cuda_resize.sigmoid(maps, *sizes, *part)
+cuda_resize.accumulate(torch.zeros(3, 61, 80), maps, *sizes, *part, softmax=True)
 print("clean")

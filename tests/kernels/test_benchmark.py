@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,14 @@ def test_it_runs_through_on_a_cpu() -> None:
     checks = [line for line in finished.stdout.splitlines() if line.startswith("check ")]
     assert len(checks) > 30
     assert all("right, plain formulation" in line for line in checks)
+
+
+def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
+    """Machines with a GPU often have torch and timm, and no way to install more."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'typer')))"
+    code = f"{blocked}; import semask_cli; semask_cli.build_model('toy-street-fpn')"
+    environment = {**os.environ, "SEMASK_ZOO": str(BENCHMARKS.parent / "weights.toml")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_the_record_has_every_line_measured_or_not() -> None:

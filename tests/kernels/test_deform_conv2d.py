@@ -53,7 +53,7 @@ def test_other_memory_layouts() -> None:
     assert_as_plain(ConvolutionInputs(misaligned, every_other, *rest))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
 def test_any_size(height: int, width: int, seed: int) -> None:
     assert_as_plain(convolution_inputs(height, width, batch=1, seed=seed))

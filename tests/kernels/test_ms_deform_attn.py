@@ -90,7 +90,7 @@ def test_views_that_are_neither_contiguous_nor_aligned() -> None:
     assert_as_plain(inputs._replace(value=misaligned, offsets=strided))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(levels=st.tuples(*[st.tuples(st.integers(0, 9), st.integers(0, 9))] * 3), seed=st.integers(0, 99))
 def test_any_levels(levels: tuple[tuple[int, int], ...], seed: int) -> None:
     if any(h * w for h, w in levels):
