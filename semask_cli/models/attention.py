@@ -21,6 +21,7 @@ GLOBAL_QUERIES = 1024  # queries of a global semantic attention that are looked 
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # whoever asks first, training may ask next
 def window_slots(height: int, width: int, window: int, shift: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the tokens of a (height, width) map stand when it is read window by window.
 
