@@ -16,8 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from platformdirs import user_config_path
-
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.resources import project_file
 
@@ -160,6 +158,8 @@ def load_zoo(extra: Path | None = None) -> Zoo:
 
 def user_zoo_path() -> Path:
     """Where a user's own rows are looked for when nothing else is named."""
+    from platformdirs import user_config_path
+
     return user_config_path("semask") / "zoo.toml"
 
 

@@ -1,26 +1,22 @@
-"""The bundled model: what it scores on scenes that it has not seen, and `semask demo` from its command to its page."""
+"""`semask demo`, from its command to its page, and its evaluation killed, resumed and shared by processes."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors import safe_open
 
-from semask_cli import load
-from semask_cli.cli.demo import EVALUATED, MODEL, PREDICTED
-from semask_cli.evaluation.metrics import confusion, metrics
-from semask_cli.inference.segmenter import Segmenter
-from semask_cli.resources import project_file
-from semask_cli.toy_street import TEST_SEEDS, Scene, render
+from command_line import Browse, Run, journal_lines, shared, start, wait_for_lines
+from semask_cli.cli.demo import EVALUATED, MODEL, THREADS
+from semask_cli.toy_street import TEST_SEEDS
 
 FLOOR = 80.0
 """mIoU in percent that the bundled model must reach on the demo's scenes, whoever trains it anew."""
@@ -47,7 +43,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_demo_measures_the_documented_figure(demo: Path) -> None:
-    evaluation = json.loads((demo / "report/evaluation.json").read_text())
+    evaluation = _figures(demo)
     assert evaluation["pictures"] == EVALUATED
     assert not evaluation["left_out"]
     assert evaluation["miou"] >= FLOOR
@@ -55,15 +51,46 @@ def test_demo_measures_the_documented_figure(demo: Path) -> None:
     assert evaluation["miou"] == pytest.approx(DOCUMENTED, abs=0.05)
 
 
-def test_demo_writes_masks_and_a_page(demo: Path) -> None:
-    for seed in TEST_SEEDS[:PREDICTED]:
+def test_demo_writes_masks_and_pictures(demo: Path) -> None:
+    for seed in TEST_SEEDS[:10]:
         mask = Image.open(demo / f"masks/{seed}.png")
         assert (mask.mode, mask.size) == ("P", (512, 256))
         labels = np.asarray(Image.open(demo / f"scenes/labels/{seed}.png"))
         counted = labels != 255
         assert (np.asarray(mask)[counted] == labels[counted]).mean() > 0.8
         assert Image.open(demo / f"masks/{seed}.legend.jpg").width >= 512
-    assert "toy-street-fpn" in (demo / "report/report.html").read_text()
+
+
+def test_the_report_shows_figure_model_and_pictures_in_a_browser(demo: Path, tmp_path: Path, browse: Browse) -> None:
+    counting = "document.body.dataset.drawn = [...document.images].filter((each) => each.naturalWidth).length"
+    script = f"<script>addEventListener('load', () => {{ {counting} }})</script>"
+    page = tmp_path / "report.html"
+    page.write_text((demo / "report/report.html").read_text().replace("</body>", f"{script}</body>"))
+    dom = browse(page, "--dump-dom")
+    assert f"<h1>{MODEL}</h1>" in dom
+    assert f"<dd>{_figures(demo)['miou']:.2f}</dd>" in dom
+    assert dom.count("<img") >= 30
+    assert f'data-drawn="{dom.count("<img")}"' in dom
+
+
+def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: Path, semask: Run) -> None:
+    journal = tmp_path / "journal"
+    command = _evaluation_of(demo, journal)
+    process = start(*command)
+    wait_for_lines(process, journal, EVALUATED // 2)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert journal_lines(journal) < EVALUATED
+    resumed = semask(*command)
+    assert f"of {EVALUATED} pictures are in the journal already" in resumed.stderr
+    assert json.loads(resumed.stdout) == _figures(demo)
+
+
+def test_two_processes_give_the_same_figures(demo: Path, tmp_path: Path) -> None:
+    printed = shared(2, *_evaluation_of(demo, tmp_path / "journal"))
+    assert json.loads(printed) == _figures(demo)
+    lines = [file.read_bytes().count(b"\n") - 1 for file in (tmp_path / "journal").glob("*.jsonl")]
+    assert lines == [EVALUATED // 2] * 2
 
 
 def test_demo_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -76,47 +103,15 @@ def test_demo_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_weights_are_small_and_half_precision() -> None:
-    path = project_file(f"bundled/{MODEL}.safetensors")
-    assert path.stat().st_size <= 3_000_000
-    with safe_open(path, "pt") as file:
-        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118
+def _figures(demo: Path) -> Any:
+    """What the demo's evaluation came to."""
+    return json.loads((demo / "report/evaluation.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def miou_of() -> Callable[[Segmenter], float]:
-    scenes = [render(seed) for seed in TEST_SEEDS[:12]]
-    return lambda segmenter: _miou(segmenter, scenes)
-
-
-@pytest.fixture(scope="module")
-def plain(miou_of: Callable[[Segmenter], float]) -> float:
-    """mIoU at single scale in float32."""
-    return miou_of(load(MODEL, device="cpu"))
-
-
-@pytest.mark.slow
-def test_ms_flip_is_not_worse(miou_of: Callable[[Segmenter], float], plain: float) -> None:
-    assert miou_of(load(MODEL, device="cpu", scales="published", flip=True)) > plain - 0.5
-
-
-def test_sliding_windows_are_not_worse(miou_of: Callable[[Segmenter], float], plain: float) -> None:
-    assert miou_of(load(MODEL, device="cpu", mode="slide")) > plain - 0.5
-
-
-def test_bf16_costs_nothing(miou_of: Callable[[Segmenter], float], plain: float) -> None:
-    assert miou_of(load(MODEL, device="cpu", precision="bf16")) == pytest.approx(plain, abs=0.3)
-
-
-def test_semantic_attention_is_used(miou_of: Callable[[Segmenter], float], plain: float) -> None:
-    segmenter = load(MODEL, device="cpu")
-    with torch.no_grad():
-        for name, parameter in segmenter.network.named_parameters():
-            if name.endswith("gamma"):
-                parameter.zero_()
-    assert miou_of(segmenter) < plain - 0.5
-
-
-def _miou(segmenter: Segmenter, scenes: list[Scene]) -> float:
-    total = sum(confusion(scene.labels, segmenter.predict(scene.image).labels, 19) for scene in scenes)
-    return metrics(np.asarray(total), "mmseg").miou
+def _evaluation_of(demo: Path, journal: Path) -> list[str | Path]:
+    """The demo's evaluation as a command, with a journal of its own; equal last bits need equal threads."""
+    scenes = demo / "scenes"
+    return [
+        *("eval", "--images", scenes / "images", "--labels", scenes / "labels", "--classes", scenes / "toy-street.txt"),
+        *("--model", MODEL, "--threads", str(THREADS), "--journal", journal, "--json"),
+    ]

@@ -14,9 +14,9 @@ import argparse
 import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -30,15 +30,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from semask_cli.models.build import build_model
 from semask_cli.toy_street import TRAIN_SEEDS, VAL_SEEDS, render
-from semask_cli.zoo import load_zoo
+from semask_cli.zoo import ModelSpec, load_zoo
 
 HERE = Path(__file__).parent
-BUNDLED = HERE.parent / "semask_cli/bundled/toy-street-fpn.safetensors"
 IGNORE = 255
 MEAN = torch.tensor((123.675, 116.28, 103.53)).view(3, 1, 1)
 STD = torch.tensor((58.395, 57.12, 57.375)).view(3, 1, 1)
-
-SPEC = load_zoo().find("toy-street-fpn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +62,29 @@ class Recipe:
     validate_every: int = 250
 
 
-def render_scenes(work: Path, recipe: Recipe) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, and how.
+
+    `loss` is given the network, pixels (B, 3, h, w), labels (B, h, w), the weights of the classes, the recipe and the
+    step; `scores` gives class scores (B, classes, H, W) of pixels (B, 3, H, W).
+    """
+
+    spec: ModelSpec
+    recipe: Recipe
+    initialise: Callable[[nn.Module], None]
+    loss: Callable[[nn.Module, Tensor, Tensor, Tensor, Recipe, int], Tensor]
+    scores: Callable[[nn.Module, Tensor], Tensor]
+
+
+def render_scenes(work: Path, task: Task) -> None:
     """Write scenes as uint8 (N, 256, 512, 4), RGB and label: train.npy and val.npy."""
+    recipe = task.recipe
     for name, seeds in (("val", VAL_SEEDS[: recipe.val_scenes]), ("train", TRAIN_SEEDS[: recipe.train_scenes])):
         part = work / f"{name}.part.npy"
         scenes = np.lib.format.open_memmap(part, "w+", np.uint8, (len(seeds), 256, 512, 4))
-        with Pool(2, initializer=os.nice, initargs=(19,)) as pool:
+        # Not forked: OpenCV's threads hold locks that a child would wait for.
+        with get_context("spawn").Pool(2, initializer=os.nice, initargs=(19,)) as pool:
             for index, scene in enumerate(pool.imap(_rendered, seeds, chunksize=8)):
                 scenes[index] = scene
         scenes.flush()
@@ -139,20 +153,35 @@ def loss_of(model: nn.Module, pixels: Tensor, labels: Tensor, weights: Tensor, r
     """The paper's loss: the logits' at stride 2, at the end of training at full resolution; the semantic maps' at 4."""
     features, semantic_maps = model.backbone(pixels)
     logits = model.decode_head(features)
+    stride = 2 if step < (1 - recipe.full_share) * recipe.steps else 1
+    height, width = labels.shape[1:]
+    fine = cross_entropy(resized(logits, (height // stride, width // stride)), labels, weights, stride, step)
+    return fine + recipe.semantic_weight * semantic_loss(semantic_maps, labels, weights, step)
+
+
+def semantic_loss(semantic_maps: list[Tensor], labels: Tensor, weights: Tensor, step: int) -> Tensor:
+    """Cross-entropy of the semantic maps, brought to stride 4 and summed."""
     summed = semantic_maps[0]
     for semantic_map in semantic_maps[1:]:
         summed = summed + resized(semantic_map, summed.shape[2:])
-    at_random = np.random.default_rng((step, 8)).integers
-    stride = 2 if step < (1 - recipe.full_share) * recipe.steps else 1
+    return cross_entropy(summed, labels, weights, 4, step)
 
-    def cross_entropy(scores: Tensor, stride: int) -> Tensor:
-        # A cell is as far from each of its pixels: any fixed one would shift what is learnt.
-        top, left = at_random(0, stride, 2)
-        return F.cross_entropy(scores, labels[:, top::stride, left::stride], weights, ignore_index=IGNORE)
 
-    height, width = labels.shape[1:]
-    fine = resized(logits, (height // stride, width // stride))
-    return cross_entropy(fine, stride) + recipe.semantic_weight * cross_entropy(summed, 4)
+def cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor, stride: int, step: int) -> Tensor:
+    """Of scores (B, classes, h, w), each cell's against that of one of its pixels."""
+    top, left = random_pixel(step, stride)
+    return F.cross_entropy(scores, labels[:, top::stride, left::stride], weights, ignore_index=IGNORE)
+
+
+def random_pixel(step: int, stride: int) -> tuple[int, int]:
+    """A pixel of a cell. A cell is as far from each of its pixels: any fixed one would shift what is learnt."""
+    top, left = np.random.default_rng((step, stride, 8)).integers(0, stride, 2)
+    return int(top), int(left)
+
+
+def scores_of(model: nn.Module, pixels: Tensor) -> Tensor:
+    """Logits (B, classes, H, W) at the size of pixels (B, 3, H, W)."""
+    return resized(model(pixels), pixels.shape[2:])
 
 
 def resized(scores: Tensor, size: Sequence[int]) -> Tensor:
@@ -169,13 +198,12 @@ def class_weights(scenes: NDArray[np.uint8]) -> Tensor:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, scenes: NDArray[np.uint8]) -> NDArray[np.float64]:
+def evaluate(task: Task, model: nn.Module, scenes: NDArray[np.uint8]) -> NDArray[np.float64]:
     """IoU of each class (19,) in percent at single scale, nan for a class that does not occur."""
     confusion = np.zeros((19, 19), np.int64)
     for scene in scenes:
         pixels = (torch.from_numpy(scene[:, :, :3].copy()).permute(2, 0, 1).float() - MEAN) / STD
-        logits = resized(model(pixels[None]), (256, 512))
-        predicted, label = logits[0].max(0).indices.numpy(), scene[:, :, 3]
+        predicted, label = task.scores(model, pixels[None])[0].max(0).indices.numpy(), scene[:, :, 3]
         counted = label != IGNORE
         confusion += np.bincount(19 * label[counted].astype(np.int64) + predicted[counted], minlength=361).reshape(
             19, 19
@@ -185,20 +213,22 @@ def evaluate(model: nn.Module, scenes: NDArray[np.uint8]) -> NDArray[np.float64]
         return 100 * hits / (confusion.sum(0) + confusion.sum(1) - hits)
 
 
-def train(work: Path, recipe: Recipe) -> None:
-    """Train from scratch, or from the last checkpoint in `work`, to the recipe's last step."""
+def train(work: Path, task: Task) -> None:
+    """Train from the start, or from the last checkpoint in `work`, to the recipe's last step."""
+    recipe = task.recipe
     torch.manual_seed(0)
     scenes, val = (np.load(work / f"{name}.npy", mmap_mode="r") for name in ("train", "val"))
-    run = Run.begin(recipe)
-    if (work / "checkpoint.pt").exists():
-        run.load(work / "checkpoint.pt")
+    run = Run.begin(task)
+    checkpoint = work / f"{task.spec.name}.pt"
+    if checkpoint.exists():
+        run.load(checkpoint)
     weights = class_weights(scenes)
     running = math.nan
     for step in range(run.step + 1, recipe.steps + 1):
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         run.model.train()
-        loss = loss_of(run.model, *sample_batch(scenes, recipe, step), weights, recipe, step)
+        loss = task.loss(run.model, *sample_batch(scenes, recipe, step), weights, recipe, step)
         run.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
@@ -210,7 +240,7 @@ def train(work: Path, recipe: Recipe) -> None:
         last = step == recipe.steps
         if step % recipe.log_every == 0 or last:
             validated = step % recipe.validate_every == 0 or last
-            ious = evaluate(run.average.module.eval(), val) if validated else np.full(19, math.nan)
+            ious = evaluate(task, run.average.module.eval(), val) if validated else np.full(19, math.nan)
             miou = float(np.nanmean(ious)) if validated else math.nan
             run.log.append((step, running, miou))
             print(
@@ -218,7 +248,7 @@ def train(work: Path, recipe: Recipe) -> None:
                 flush=True,
             )
         if step % recipe.checkpoint_every == 0 or last:
-            run.save(work / "checkpoint.pt")
+            run.save(checkpoint)
 
 
 @dataclass
@@ -232,9 +262,9 @@ class Run:
     log: list[tuple[int, float, float]]
 
     @classmethod
-    def begin(cls, recipe: Recipe) -> Run:
-        model = build_model(SPEC)
-        initialise(model)
+    def begin(cls, task: Task) -> Run:
+        model, recipe = build_model(task.spec), task.recipe
+        task.initialise(model)
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         decayed = {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": recipe.weight_decay}
         plain = {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0}
@@ -258,25 +288,27 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * min(1.0, step / recipe.warmup) * (1 - (step - 1) / recipe.steps) ** recipe.power
 
 
-def export(work: Path, recipe: Recipe) -> None:
+def export(work: Path, task: Task) -> None:
     """Write the averaged weights, in half precision, and the log and its curve."""
-    run = Run.begin(recipe)
-    run.load(work / "checkpoint.pt")
+    run = Run.begin(task)
+    run.load(work / f"{task.spec.name}.pt")
     # What follows from the rest, or only training reads, stays out: the loader knows both.
     tensors = {
         name: tensor.half().contiguous()
         for name, tensor in run.average.module.state_dict().items()
         if not name.endswith(("relative_position_index", "num_batches_tracked"))
     }
-    BUNDLED.parent.mkdir(exist_ok=True)
-    save_file(tensors, BUNDLED)
-    with (HERE / "log.csv").open("w", newline="") as file:
+    bundled = task.spec.checkpoints[0].path
+    assert bundled is not None
+    bundled.parent.mkdir(exist_ok=True)
+    save_file(tensors, bundled)
+    with (HERE / f"{task.spec.name}.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("step", "loss", "val_miou"))
         writer.writerows(
             (step, f"{loss:.4f}", "" if math.isnan(miou) else f"{miou:.2f}") for step, loss, miou in run.log
         )
-    plot_log(run.log, HERE / "curve.png")
+    plot_log(run.log, HERE / f"{task.spec.name}.png")
 
 
 def plot_log(log: list[tuple[int, float, float]], path: Path) -> None:
@@ -294,15 +326,21 @@ def plot_log(log: list[tuple[int, float, float]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
+def fpn_task(recipe: Recipe) -> Task:
+    """toy-street-fpn."""
+    spec = load_zoo().find("toy-street-fpn")
+    return Task(spec=spec, recipe=recipe, initialise=initialise, loss=loss_of, scores=scores_of)
+
+
+def main(task: Task) -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=f"Train the bundled model {task.spec.name}.")
     parser.add_argument("verb", choices=("render", "train", "export"))
     parser.add_argument("--work", type=Path, required=True, help="a folder for scenes and checkpoints (1 GB)")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    {"render": render_scenes, "train": train, "export": export}[arguments.verb](arguments.work, Recipe())
+    {"render": render_scenes, "train": train, "export": export}[arguments.verb](arguments.work, task)
 
 
 if __name__ == "__main__":
-    main()
+    main(fpn_task(Recipe()))
