@@ -10,7 +10,8 @@ from typing import Literal
 from semask_cli.checkpoints.download import Progress
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.inference.device import Precision, choose_device, choose_precision
-from semask_cli.inference.memory import reuse_freed_memory
+from semask_cli.inference.memory import limit_gpu_memory, reuse_freed_memory
+from semask_cli.inference.merge import MEMORY
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.views import Mode, Recipe
 from semask_cli.models.build import build_model as build_network
@@ -31,6 +32,7 @@ def load(
     stride: int | tuple[int, int] | None = None,
     scales: Sequence[float] | Literal["native", "published"] | None = None,
     flip: bool = False,
+    memory_budget: int | None = None,
     random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Segmenter:
@@ -51,6 +53,9 @@ def load(
         scales: factors of the row's test size to average over, "published" for the row's multi-scale list, or "native"
             for the picture as it is. None is the test size.
         flip: average with the mirrored picture too.
+        memory_budget: bytes that a picture may take beyond the weights: on a GPU for everything, where batches shrink
+            and merging moves to the CPU to keep it (unless given, all there is); on a CPU, beyond the layers of one
+            view or window, for class scores and windows that wait to be merged (1 GiB unless given).
         random_weights: need no checkpoint; for measuring speed.
         progress: hears (bytes so far, bytes in all or None) of a download.
 
@@ -77,7 +82,10 @@ def load(
     else:
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, rows, checkpoint=file, device=where, progress=progress)
-    return Segmenter(network, spec, recipe=recipe, device=where, precision=computes_in, digest=digest)
+    if memory_budget and where.type == "cuda":
+        limit_gpu_memory(where, memory_budget)
+    memory = memory_budget or MEMORY
+    return Segmenter(network, spec, recipe=recipe, device=where, precision=computes_in, memory=memory, digest=digest)
 
 
 def build_model(name: str, *, dataset: str | None = None) -> Network:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 
 def cache_folder() -> Path:
     """$SEMASK_CACHE, else the cache folder of the platform."""
-    named = os.environ.get("SEMASK_CACHE")
-    return Path(named).expanduser() if named else user_cache_path("semask")
+    if named := os.environ.get("SEMASK_CACHE"):
+        return Path(named).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("semask")
 
 
 def offline() -> bool:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from command_line import Run
+from command_line import Browse, Run
+
+# A busy machine is not a wrong result.
+hypothesis.settings.register_profile("semask", deadline=None)
+hypothesis.settings.load_profile("semask")
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +42,28 @@ def semask(tmp_path: Path) -> Run:
         return finished
 
     return run
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Browse:
+    """Open a page in headless Chromium from its file:// address; it must write no word on the console."""
+
+    def open_page(page: Path, *options: str) -> str:
+        browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        if browser is None:
+            pytest.skip("no Chromium on this machine")
+        command = [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,2400"),
+            *options,
+            page.as_uri(),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert "CONSOLE" not in done.stderr, done.stderr
+        return done.stdout
+
+    return open_page
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,9 @@ def test_the_wheel_carries_the_zoo_and_the_kernels(distributions: tuple[Path, Pa
 def test_the_source_distribution_can_be_tested(distributions: tuple[Path, Path]) -> None:
     with tarfile.open(distributions[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"weights.toml", "tests/conftest.py", "constraints.txt", "Makefile", "LICENSE", "NOTICE"} <= names
+    assert {"weights.toml", "constraints.txt", "constraints-lowest.txt", "Makefile", "README.md"} < names
+    assert {"LICENSE", "NOTICE", "tests/conftest.py", "training/train.py"} < names
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").iterdir()} < names
 
 
 @pytest.mark.slow

@@ -5,12 +5,9 @@ Conversion imports torch and the networks, which takes seconds: it is imported o
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable
 from pathlib import Path
 
-import gdown
-import requests
 from filelock import FileLock
 
 from semask_cli.cache import offline
@@ -19,9 +16,6 @@ from semask_cli.errors import CheckpointError, DownloadError, OfflineError
 from semask_cli.zoo import ModelSpec, Zoo
 
 Progress = Callable[[int, int | None], None]
-
-_TIMEOUT = 60  # seconds without a byte
-_RETRIES = 5  # of a transfer that breaks off; each goes on where the last one stopped
 
 
 def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
@@ -106,59 +100,17 @@ def _fetch(spec: ModelSpec, target: Path, *, progress: Progress | None) -> None:
         )
     with cache.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        from semask_cli.checkpoints import drive  # who has the file does not wait for gdown
+
         try:
-            _transfer(file.drive_id, target, progress)
-        except gdown.FileURLRetrievalError as error:
+            drive.fetch(file.drive_id, target, progress=progress)
+        except drive.NotHandedOutError as error:
             raise DownloadError(
                 f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
                 f"Try again tomorrow.\n{by_hand}",
             ) from error
-        except (gdown.DownloadError, requests.RequestException) as error:
+        except drive.BrokenOffError as error:
             raise DownloadError(
-                f"the download of {name} broke off: {_reason(error)}",
+                f"the download of {name} broke off: {error}",
                 f"What has arrived is kept: the same command continues it.\n{by_hand}",
             ) from error
-
-
-def _transfer(drive_id: str, target: Path, progress: Progress | None) -> None:
-    """gdown's download, continued where an earlier one stopped, or begun anew where the server will not continue it."""
-    part = _partial(target)
-    size = part.stat().st_size if part else 0
-    try:
-        _gdown(drive_id, target, progress)
-    except gdown.DownloadError as error:
-        # gdown would keep a partial file for ever if the server has another file by now, or if a kill fell between its
-        # last byte and its new name. Both show as a refusal that no failed connection caused, with no byte received.
-        refused = error.__cause__ is None and not isinstance(error, gdown.FileURLRetrievalError)
-        if not (part and refused and part.stat().st_size == size):
-            raise
-        part.unlink()
-        _gdown(drive_id, target, progress)
-
-
-def _gdown(drive_id: str, target: Path, progress: Progress | None) -> None:
-    gdown.download(
-        id=drive_id,
-        output=str(target),
-        quiet=True,
-        use_cookies=False,  # gdown keeps them outside our cache
-        resume=True,
-        progress=progress,
-        timeout=_TIMEOUT,
-        retries=_RETRIES,
-    )
-
-
-def _partial(target: Path) -> Path | None:
-    """What an earlier download of `target` left: gdown adds eight random characters and .part to the name."""
-    return next(target.parent.glob(f"{glob.escape(target.name)}????????.part"), None)
-
-
-def _reason(error: Exception) -> str:
-    """An error in a few words; those of requests repeat addresses and name Python objects."""
-    cause = error.__cause__ or error
-    if isinstance(cause, requests.HTTPError) and cause.response is not None:
-        return f"the server answered {cause.response.status_code}"
-    if isinstance(cause, requests.RequestException):
-        return f"the connection failed ({type(cause).__name__})"
-    return str(cause).partition("\n")[0]

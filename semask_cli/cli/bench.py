@@ -10,54 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semask_cli.cli import model_options as options
+from semask_cli.cli.model_options import ModelOptions, parse_size, with_model_options
 
 if TYPE_CHECKING:
     from semask_cli.benchmark import Benchmark
 
 
+@with_model_options
 def bench(
-    model: options.ModelName = None,
-    dataset: options.DatasetName = None,
-    checkpoint: options.CheckpointFile = None,
-    zoo: options.ZooFile = None,
+    *,
+    look: ModelOptions,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", rich_help_panel="Model", help="Need no checkpoint.")
     ] = False,
     size: Annotated[str, typer.Option(metavar="N|HxW", help="Of the picture, in pixels.")] = "1000x1500",
     repeats: Annotated[int, typer.Option(min=1, help="Pictures measured, after one that warms up.")] = 5,
-    ms_flip: options.MsFlip = False,
-    mode: options.ViewMode = "whole",
-    crop: options.Crop = None,
-    stride: options.Stride = None,
-    scales: options.Scales = None,
-    flip: options.Flip = False,
-    device: options.Device = "auto",
-    precision: options.PrecisionName = "auto",
-    threads: options.Threads = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Add a row to this file, with machine and versions.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure milliseconds by stage, pictures a second, peak memory, and the share of the machine's matrix peak."""
-    picture = options.parse_size("--size", size)
-    segmenter = options.load_segmenter(
-        model=model,
-        dataset=dataset,
-        checkpoint=checkpoint,
-        zoo=zoo,
-        random_weights=random_weights,
-        ms_flip=ms_flip,
-        mode=mode,
-        crop=crop,
-        stride=stride,
-        scales=scales,
-        flip=flip,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
+    picture = parse_size("--size", size)
+    segmenter = look.load(random_weights=random_weights)
     from semask_cli.benchmark import run_benchmark
 
     measured = run_benchmark(segmenter, height=picture[0], width=picture[1], repeats=repeats)

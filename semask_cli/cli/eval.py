@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from semask_cli.cli import dataset_options, eval_output
-from semask_cli.cli import model_options as options
+from semask_cli.cli.model_options import ModelOptions, with_model_options
 from semask_cli.errors import DatasetError, UsageError
 from semask_cli.zoo import load_zoo
 
@@ -21,32 +20,21 @@ if TYPE_CHECKING:
     from semask_cli.evaluation.processes import Team
     from semask_cli.evaluation.selection import Selection
     from semask_cli.evaluation.sources import MaskFolder, ModelSource, Source
-    from semask_cli.inference.segmenter import Segmenter
 
 _SAMPLE = 20  # labels whose values are looked at before the run
 _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
 
 
+@with_model_options
 def evaluate(
-    dataset: dataset_options.DatasetName = None,
+    *,
+    look: ModelOptions,
     root: dataset_options.Root = None,
     split: dataset_options.Split = None,
     images: dataset_options.Images = None,
     labels: dataset_options.Labels = None,
     class_file: dataset_options.ClassFile = None,
     label_coding: dataset_options.LabelCoding = None,
-    model: options.ModelName = None,
-    checkpoint: options.CheckpointFile = None,
-    zoo: options.ZooFile = None,
-    ms_flip: options.MsFlip = False,
-    mode: options.ViewMode = "whole",
-    crop: options.Crop = None,
-    stride: options.Stride = None,
-    scales: options.Scales = None,
-    flip: options.Flip = False,
-    device: options.Device = "auto",
-    precision: options.PrecisionName = "auto",
-    threads: options.Threads = None,
     pred: Annotated[
         Path | None,
         typer.Option(metavar="DIR", rich_help_panel=_MASKS, help="Score these masks (grey or palette PNGs)."),
@@ -104,15 +92,15 @@ def evaluate(
     --nproc-per-node 4 -m semask_cli eval …`. (On CPUs give every run the same --threads: the last bit of a sum depends
     on how many threads make it.)
     """
-    if pred and (model or checkpoint):
+    if pred and (look.model or look.checkpoint):
         raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
     if as_json and as_csv:
         raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
     if shuffle_seed is not None and limit is None:
         raise UsageError("--shuffle-seed draws the pictures of --limit", "Give --limit N with it.")
-    spec = None if pred else load_zoo(zoo).find(model, dataset=dataset)
+    spec = None if pred else load_zoo(look.zoo).find(look.model, dataset=look.dataset)
     chosen = dataset_options.chosen_dataset(
-        None if class_file else dataset or (spec.dataset if spec else None),
+        None if class_file else look.dataset or (spec.dataset if spec else None),
         root=root,
         split=split,
         images=images,
@@ -126,21 +114,6 @@ def evaluate(
         from semask_cli.evaluation.submission import submission_coding
 
         submission_coding(chosen)  # refuses a dataset without a server before the work is done
-    load = partial(
-        options.load_segmenter,
-        model=model,
-        dataset=dataset,
-        checkpoint=checkpoint,
-        zoo=zoo,
-        ms_flip=ms_flip,
-        mode=mode,
-        crop=crop,
-        stride=stride,
-        scales=scales,
-        flip=flip,
-        precision=precision,
-        threads=threads,
-    )
     from semask_cli.evaluation.journal import forget
     from semask_cli.evaluation.processes import team as join_team
     from semask_cli.evaluation.runner import evaluate as run
@@ -149,7 +122,7 @@ def evaluate(
     with join_team() as team:
         if team.rank == 0:
             _refuse_defects(chosen, allow_missing=allow_missing + (len(chosen.unlabelled) if submission else 0))
-        source = _masks(chosen, pred, pred_coding) if pred else _model(load, device, team)
+        source = _masks(chosen, pred, pred_coding) if pred else _model(look, team)
         selection = select(
             chosen,
             unpredicted=source.missing,
@@ -217,15 +190,15 @@ def _masks(dataset: Dataset, folder: Path, coding: str) -> MaskFolder:
     return MaskFolder(folder, dataset.pictures, codings[coding])
 
 
-def _model(load: Callable[..., Segmenter], device: str, team: Team) -> ModelSource:
+def _model(look: ModelOptions, team: Team) -> ModelSource:
     """The model; of several processes on a machine each takes a GPU of its own."""
     import torch
 
     from semask_cli.evaluation.sources import ModelSource
 
-    if team.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{team.local_rank % torch.cuda.device_count()}"
-    return ModelSource(load(device=device))
+    if team.size > 1 and look.device in ("auto", "cuda") and torch.cuda.is_available():
+        look = replace(look, device=f"cuda:{team.local_rank % torch.cuda.device_count()}")
+    return ModelSource(look.load())
 
 
 def _submit(path: Path, dataset: Dataset, selection: Selection, source: Source) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -67,53 +70,84 @@ PrecisionName = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, rich_help_panel=_MACHINE, help="Processor threads; all cores unless given.")
 ]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        rich_help_panel=_MACHINE,
+        help="As in 2G or 500M: what a picture may take of a GPU, beyond the weights; on a CPU, what may wait to be"
+        " merged (1G).",
+    ),
+]
 
 
-def load_segmenter(
-    *,
-    model: str | None,
-    dataset: str | None,
-    checkpoint: Path | None,
-    zoo: Path | None,
-    ms_flip: bool,
-    mode: Literal["whole", "slide"],
-    crop: str | None,
-    stride: str | None,
-    scales: str | None,
-    flip: bool,
-    device: str,
-    precision: Literal["auto", "fp32", "bf16"],
-    threads: int | None,
-    random_weights: bool = False,
-) -> Segmenter:
-    """The segmenter that the options ask for; a checkpoint that has to be fetched shows its progress."""
-    if ms_flip and scales:
-        raise UsageError("--ms-flip brings the published scales", "Give it alone, or --scales with --flip.")
-    chosen_crop = parse_size("--crop", crop) if crop else None
-    chosen_stride = parse_size("--stride", stride) if stride else None
-    chosen_scales = _scales(scales)
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model looks at pictures, and how, as the command line says it."""
 
-    from semask_cli.api import load
+    model: ModelName = None
+    dataset: DatasetName = None
+    checkpoint: CheckpointFile = None
+    zoo: ZooFile = None
+    ms_flip: MsFlip = False
+    mode: ViewMode = "whole"
+    crop: Crop = None
+    stride: Stride = None
+    scales: Scales = None
+    flip: Flip = False
+    device: Device = "auto"
+    precision: PrecisionName = "auto"
+    threads: Threads = None
+    memory_budget: MemoryBudget = None
 
-    if threads:
-        torch.set_num_threads(threads)
-    with fetching(model or f"the model of {dataset or 'ade20k'}") as progress:
-        return load(
-            model,
-            dataset=dataset,
-            checkpoint=checkpoint,
-            zoo=zoo,
-            device=device,
-            precision=precision,
-            mode=mode,
-            crop=chosen_crop,
-            stride=chosen_stride,
-            scales="published" if ms_flip else chosen_scales,
-            flip=flip or ms_flip,
-            random_weights=random_weights,
-            progress=progress,
-        )
+    def load(self, *, random_weights: bool = False) -> Segmenter:
+        """The segmenter that the options ask for; a checkpoint that has to be fetched shows its progress."""
+        if self.ms_flip and self.scales:
+            raise UsageError("--ms-flip brings the published scales", "Give it alone, or --scales with --flip.")
+        crop = parse_size("--crop", self.crop) if self.crop else None
+        stride = parse_size("--stride", self.stride) if self.stride else None
+        scales = _parse_scales(self.scales)
+        memory = _parse_bytes("--memory-budget", self.memory_budget) if self.memory_budget else None
+        import torch
+
+        from semask_cli.api import load
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        with fetching(self.model or f"the model of {self.dataset or 'ade20k'}") as progress:
+            return load(
+                self.model,
+                dataset=self.dataset,
+                checkpoint=self.checkpoint,
+                zoo=self.zoo,
+                device=self.device,
+                precision=self.precision,
+                mode=self.mode,
+                crop=crop,
+                stride=stride,
+                scales="published" if self.ms_flip else scales,
+                flip=self.flip or self.ms_flip,
+                memory_budget=memory,
+                random_weights=random_weights,
+                progress=progress,
+            )
+
+
+def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with each of ModelOptions as an option of its own, in the place of its parameter `look`."""
+    own = inspect.signature(command, eval_str=True).parameters
+    options = inspect.signature(ModelOptions, eval_str=True).parameters
+
+    def spread(*arguments: Any, **values: Any) -> None:
+        look = ModelOptions(**{name: values.pop(name) for name in options if name in values})
+        command(*arguments, look=look, **values)
+
+    parameters = [p for name, given in own.items() for p in (options.values() if name == "look" else [given])]
+    # Typer reads the signature and the annotations.
+    spread.__name__, spread.__doc__ = command.__name__, command.__doc__
+    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    spread.__annotations__ = {p.name: p.annotation for p in parameters}
+    return spread
 
 
 def parse_size(option: str, text: str) -> tuple[int, int]:
@@ -125,7 +159,7 @@ def parse_size(option: str, text: str) -> tuple[int, int]:
         raise UsageError(f"{option} {text!r} is not a size", "Give pixels, as in 512 or 512x1024.") from error
 
 
-def _scales(text: str | None) -> tuple[float, ...] | Literal["native"] | None:
+def _parse_scales(text: str | None) -> tuple[float, ...] | Literal["native"] | None:
     if text is None:
         return None
     if text == "native":
@@ -134,3 +168,15 @@ def _scales(text: str | None) -> tuple[float, ...] | Literal["native"] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--scales {text!r} is no list of numbers", "As in 0.75,1,1.25.") from error
+
+
+def _parse_bytes(option: str, text: str) -> int:
+    """ "2G", "500M", in powers of 1024; without a letter, bytes."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    try:
+        size = int(float(number) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[unit])
+    except (KeyError, ValueError):
+        size = 0
+    if size < 1:
+        raise UsageError(f"{option} {text!r} is no amount of memory", "As in 2G or 500M.")
+    return size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from semask_cli.cli import model_options as options
+from semask_cli.cli.model_options import ModelOptions, with_model_options
 from semask_cli.cli.reporting import report
 from semask_cli.errors import SemaskError, UsageError
 
@@ -23,27 +23,17 @@ SHOWN_CLASSES = 5  # of a picture, on its line on the terminal
 PENDING_WRITES = 2  # pictures whose files are being written while the network goes on
 
 
+@with_model_options
 def predict(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, glob patterns, or - for stdin.")
     ],
+    *,
+    look: ModelOptions,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; sub-folders are kept.")
     ] = Path("masks"),
     save: Annotated[str, typer.Option(metavar="KINDS", help="Any of mask,color,overlay,side,legend,json.")] = "mask",
-    model: options.ModelName = None,
-    dataset: options.DatasetName = None,
-    checkpoint: options.CheckpointFile = None,
-    zoo: options.ZooFile = None,
-    ms_flip: options.MsFlip = False,
-    mode: options.ViewMode = "whole",
-    crop: options.Crop = None,
-    stride: options.Stride = None,
-    scales: options.Scales = None,
-    flip: options.Flip = False,
-    device: options.Device = "auto",
-    precision: options.PrecisionName = "auto",
-    threads: options.Threads = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the picture.")] = 0.5,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse larger pictures; a small file may unpack to a huge one.")
@@ -59,21 +49,7 @@ def predict(
         raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
     found = find_inputs(inputs)
     planned = output_paths(found, output, kinds)
-    segmenter = options.load_segmenter(
-        model=model,
-        dataset=dataset,
-        checkpoint=checkpoint,
-        zoo=zoo,
-        ms_flip=ms_flip,
-        mode=mode,
-        crop=crop,
-        stride=stride,
-        scales=scales,
-        flip=flip,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
+    segmenter = look.load()
     sources = (entry.path or sys.stdin.buffer for entry in found)
     results = segmenter.predict_each(sources, confidence=as_json or "json" in kinds, max_pixels=max_pixels)
     rows: list[dict[str, Any]] = []

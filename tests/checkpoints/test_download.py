@@ -165,7 +165,7 @@ def test_a_quota_explains_the_manual_way(drive: Drive, spec: ModelSpec, zoo: Zoo
 def test_no_server_and_no_network(
     spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
-    monkeypatch.setattr("semask_cli.checkpoints.download._RETRIES", 0)
+    monkeypatch.setattr("semask_cli.checkpoints.drive._RETRIES", 0)
     monkeypatch.delenv("SEMASK_OFFLINE")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(DownloadError, match="the connection failed"):

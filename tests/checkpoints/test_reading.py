@@ -145,7 +145,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
             read(path)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(sorted(FILES)), share=st.floats(0.03, 0.999))
 def test_a_truncated_file_is_damaged(kind: str, share: float, path: Path) -> None:
     path.write_bytes(FILES[kind][: int(len(FILES[kind]) * share)])
@@ -156,9 +156,7 @@ def test_a_truncated_file_is_damaged(kind: str, share: float, path: Path) -> Non
         assert caught.type is DamagedCheckpointError
 
 
-@settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(sorted(FILES)), at=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
 def test_a_changed_byte_never_surfaces_as_another_error(kind: str, at: float, value: int, path: Path) -> None:
     data = bytearray(FILES[kind])

@@ -115,6 +115,7 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str]
         (["a.png", "--scales", "big"], UsageError, "big"),
         (["a.png", "--mode", "slide", "--crop", "64", "--stride", "65"], UsageError, "pixels are missed"),
         (["a.png", "--crop", "wide"], UsageError, "wide"),
+        (["a.png", "--memory-budget", "plenty"], UsageError, "plenty"),
     ],
 )
 def test_mistakes_are_told_in_a_line(
@@ -128,6 +129,16 @@ def test_mistakes_are_told_in_a_line(
     assert "Traceback" not in finished.stderr
     assert finished.stdout == ""
     assert not (tmp_path / "masks").exists()
+
+
+def test_windows_in_little_memory_give_the_same_mask(semask: Run, tmp_path: Path) -> None:
+    Image.fromarray(filled.image(200, 700, 3)).save(tmp_path / "wide.png")
+    slide = ("-m", "toy-street-fpn", "--mode", "slide", "--scales", "native", "--crop", 96)
+    semask("predict", "wide.png", *slide, "-o", "plenty")
+    semask("predict", "wide.png", *slide, "-o", "little", "--memory-budget", "100K")
+    plenty, little = (np.asarray(Image.open(tmp_path / f"{name}/wide.png")) for name in ("plenty", "little"))
+    assert (plenty == little).mean() > 0.9999
+    assert len(np.unique(plenty)) > 1
 
 
 def test_an_unknown_model_is_met_with_a_suggestion(semask: Run, tmp_path: Path) -> None:
