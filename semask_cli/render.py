@@ -67,8 +67,11 @@ def side_by_side(left: Pixels, right: Pixels) -> Pixels:
 def legend(picture: Pixels, shares: Sequence[ClassShare]) -> Pixels:
     """The picture over a panel that lists the classes: swatch, name and share, in as many columns as fit.
 
-    Type is set for the picture's size. A picture narrower than one column stands centred over it.
+    Type is set for the picture's size. A picture narrower than one column stands centred over it, and one without
+    classes stays as it is.
     """
+    if not shares:
+        return picture
     height, width = picture.shape[:2]
     size = max(13, round(math.sqrt(height * width) / 44))
     panel = _panel(shares, size=size, width=width)
@@ -83,20 +86,20 @@ def _panel(shares: Sequence[ClassShare], *, size: int, width: int) -> Image.Imag
     """The list of the classes, set in `size` pixels, at least `width` wide."""
     font = ImageFont.load_default(size)
     percents = [_percent(share.share) for share in shares]
-    name_width = math.ceil(max((font.getlength(share.name) for share in shares), default=0))
-    percent_width = math.ceil(max((font.getlength(percent) for percent in percents), default=0))
-    margin, gap, line = round(1.2 * size), size, round(1.7 * size)
-    column = line + name_width + gap + percent_width
-    fitting = max(1, (width - 2 * margin + 2 * gap) // (column + 2 * gap))
+    name_width = math.ceil(max(font.getlength(share.name) for share in shares))
+    percent_width = math.ceil(max(font.getlength(percent) for percent in percents))
+    margin, gap, line = round(1.2 * size), round(1.5 * size), round(1.7 * size)
+    column = line + name_width + size + percent_width
+    fitting = max(1, (width - 2 * margin + gap) // (column + gap))
     rows = math.ceil(len(shares) / fitting)
-    columns = math.ceil(len(shares) / rows) if rows else 0
-    needed = 2 * margin + columns * (column + 2 * gap) - 2 * gap
+    # As many columns as would fit share the width evenly, however many there are.
+    step = (width - 2 * margin - column) // max(1, fitting - 1)
 
-    panel = Image.new("RGB", (max(width, needed), rows * line + 2 * margin if rows else 0), _WHITE)
+    panel = Image.new("RGB", (max(width, 2 * margin + column), rows * line + 2 * margin), _WHITE)
     draw = ImageDraw.Draw(panel)
     swatch = _swatch(size)
     for number, (share, percent) in enumerate(zip(shares, percents, strict=True)):
-        x = margin + number // rows * (column + 2 * gap)
+        x = margin + number // rows * step
         y = margin + number % rows * line + line // 2
         panel.paste(share.colour, (x, y - size // 2), swatch)
         draw.text((x + line, y), share.name, fill=_TEXT, font=font, anchor="lm")

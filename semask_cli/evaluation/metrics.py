@@ -57,7 +57,7 @@ def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
             raise ValueError(f"values up to {values[values != IGNORE].max()} with {classes} classes")
     counted = labels != IGNORE
     columns = np.minimum(predicted[counted], classes, dtype=np.int64)
-    cells = labels[counted] * np.int64(classes + 1) + columns
+    cells = np.multiply(labels[counted], classes + 1, dtype=np.int64) + columns
     return np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
 
 

@@ -26,9 +26,18 @@ def thumbnail(pixels: Pixels, *, width: int) -> str:
     """uint8 RGB (H, W, 3), no wider than `width`, as the address of a JPEG for an <img>."""
     height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
     small = pixels if pixels.shape[1] <= width else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return _address(small, "jpeg", quality=85)
+
+
+def exact(pixels: Pixels) -> str:
+    """uint8 RGB (H, W, 3), every value kept, as the address of a PNG."""
+    return _address(pixels, "png", optimize=True)
+
+
+def _address(pixels: NDArray[Any], kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(small).save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 @cache

@@ -29,10 +29,23 @@ def team() -> Iterator[Team]:
     import torch.distributed as dist
 
     # The slowest rank may take much longer than the fastest; torchrun ends all of them when one dies.
-    dist.init_process_group("gloo", timeout=timedelta(days=7))
+    with _stdout_to_stderr():
+        dist.init_process_group("gloo", timeout=timedelta(days=7))
     try:
         yield Team(
             rank=dist.get_rank(), local_rank=int(os.environ.get("LOCAL_RANK", "0")), size=size, wait=dist.barrier
         )
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Stdout is for results, and gloo of torch 2.10 tells there, below Python, which peers it has found."""
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE, Dataset, Picture, read_labels
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.pages import Pixels, render_page, thumbnail
+from semask_cli.evaluation.pages import Pixels, exact, render_page, thumbnail
 from semask_cli.evaluation.results import Evaluation, PictureResult
 from semask_cli.evaluation.sources import Source
 from semask_cli.images import read_image
@@ -21,20 +22,25 @@ from semask_cli.outputs import write_atomically
 from semask_cli.render import overlay
 
 _SHOWN = 5  # of the worst, and of the best pictures
-_WIDTH = 480  # of a thumbnail, in pixels
+_WIDTH = 800  # of a picture in the page, at most, in pixels
 _BINS = 20
 _WRONG = np.array([228, 60, 46], np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A picture in the report; `labels`, `predicted` and `errors` are addresses for <img>."""
+    """A picture in the report: `photo` to `errors` are addresses for <img>.
+
+    `classes` is that of a small picture, whose pixels are (label, predicted class, 0): the page names them.
+    """
 
     id: str
     miou: float | None
+    photo: str
     labels: str
     predicted: str
     errors: str
+    classes: str
 
 
 def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source: Source) -> Path:
@@ -68,6 +74,7 @@ def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str
         worst=_samples(worst, dataset, source),
         best=_samples(best, dataset, source),
         settings=flat(evaluation.settings),
+        colours={each.name: each.colour for each in evaluation.classes},
     )
 
 
@@ -79,6 +86,8 @@ def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
             value = ", ".join(f"{name} {each}" for name, each in value.items())
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         lines.append((key.replace("_", " "), "–" if value in (None, "") else str(value)))
     return lines
 
@@ -110,10 +119,18 @@ def _sample(picture: Picture, miou: float | None, predicted: NDArray[np.uint8], 
     return Sample(
         id=picture.id,
         miou=miou,
+        photo=thumbnail(image, width=_WIDTH),
         labels=thumbnail(overlay(image, labels, palette, opacity=0.65), width=_WIDTH),
         predicted=thumbnail(overlay(image, predicted, palette, opacity=0.65), width=_WIDTH),
         errors=thumbnail(error_map(image, labels, predicted), width=_WIDTH),
+        classes=exact(_class_map(labels, predicted)),
     )
+
+
+def _class_map(labels: Pixels, predicted: Pixels) -> Pixels:
+    """(label, predicted class, 0) of every so many pixels, so that it is no wider than a picture: (h, w, 3)."""
+    step = math.ceil(labels.shape[1] / _WIDTH)
+    return np.dstack([labels, predicted, np.zeros_like(labels)])[step // 2 :: step, step // 2 :: step]
 
 
 def _histogram(values: Sequence[float]) -> list[dict[str, Any]]:

@@ -3,36 +3,16 @@
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from semask_cli.datasets import IGNORE, classes, read_labels
 from semask_cli.evaluation.report import error_map
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """Load a page in headless Chromium; returns its DOM, after it wrote no word on the console."""
-
-    def open_page(page, *options):
-        command = [
-            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
-            *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,2400"),
-            *options,
-            page.as_uri(),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert "CONSOLE" not in done.stderr, done.stderr
-        return done.stdout
-
-    return open_page
+CLASSES = classes("cityscapes")
 
 
 @pytest.fixture
@@ -74,7 +54,6 @@ def test_the_figures_beside_the_page_are_those_of_the_evaluation(reported):
     assert (reported / "classes.csv").read_text(encoding="utf-8").count("\n") == 20
 
 
-@needs_browser
 def test_the_report_opens_in_a_browser_with_everything_in_it(reported, browse):
     dom = browse(reported / "report.html", "--dump-dom")
     for element in ("headline", "partial", "classes", "confusions", "histogram", "settings"):
@@ -84,7 +63,6 @@ def test_the_report_opens_in_a_browser_with_everything_in_it(reported, browse):
     assert len(class_names(dom)) == 19
 
 
-@needs_browser
 @pytest.mark.parametrize(
     ("button", "key"),
     [("worst", lambda c: c["iou"]), ("best", lambda c: -c["iou"]), ("name", lambda c: c["name"])],
@@ -97,7 +75,32 @@ def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key
     assert class_names(browse(page, "--dump-dom")) == [c["name"] for c in sorted(classes, key=key)]
 
 
-@needs_browser
+def test_a_picture_is_shown_large_its_views_change_in_place_and_its_classes_are_named(reported, browse, tmp_path):
+    worst = "frankfurt/frankfurt_000000_000003"
+    label = read_labels(
+        tmp_path / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.codings["trainIds"]
+    )
+    predicted = np.asarray(Image.open(tmp_path / f"masks-cityscapes/{worst}.png"))
+    row, column = np.argwhere((label != predicted) & (label != IGNORE))[0]
+    use = f"""<script>addEventListener("load", () => {{
+      document.querySelector(".strip button").click();
+      const viewer = document.getElementById("viewer");
+      for (const key of [...Array(9).fill("ArrowRight"), "ArrowLeft"])
+        viewer.dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
+      const picture = viewer.querySelector("img"), box = picture.getBoundingClientRect();
+      const clientX = box.left + (({column} + 0.5) / picture.naturalWidth) * box.width;
+      const clientY = box.top + (({row} + 0.5) / picture.naturalHeight) * box.height;
+      picture.dispatchEvent(new PointerEvent("pointermove", {{ bubbles: true, clientX, clientY }}));
+    }})</script></body>"""
+    page = reported / "report.html"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", use), encoding="utf-8")
+    dom = browse(page, "--dump-dom", "--virtual-time-budget=3000")
+    viewer = dom[dom.index('<dialog id="viewer" open') :]
+    assert f"<span>{worst}: prediction</span>" in viewer
+    names = CLASSES.classes
+    assert f"<output>{names[label[row, column]]}, predicted {names[predicted[row, column]]}</output>" in viewer
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_is_drawn_in_light_and_dark(reported, browse, tmp_path, scheme):
     options = ["--force-dark-mode"] if scheme == "dark" else []
@@ -128,10 +131,9 @@ def test_two_evaluations_compare_in_one_table_and_one_page(semask, planted, tmp_
     table = semask("compare", *runs, "--report", tmp_path / "page").stdout
     assert "traffic light" in table
     assert f"+{figures['runs'][1]['difference']:.2f}" in table
-    if BROWSER:
-        dom = browse(tmp_path / "page/comparison.html", "--dump-dom")
-        assert "better" in dom
-        assert class_names(dom)[:2] == ["road", "sidewalk"]
+    dom = browse(tmp_path / "page/comparison.html", "--dump-dom")
+    assert "better" in dom
+    assert class_names(dom)[:2] == ["road", "sidewalk"]
 
 
 def test_what_does_not_compare_is_refused(semask, planted, tmp_path):

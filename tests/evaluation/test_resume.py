@@ -5,10 +5,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
-import time
 
 import pytest
+
+from command_line import journal_lines, shared, start, wait_for_lines
 
 PICTURES = 120
 
@@ -19,47 +19,18 @@ def command(planted, tmp_path):
     return ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json", "--journal", tmp_path / "journal")
 
 
-def torchrun(processes):
-    return (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
-
-
-def records(folder):
-    """How many lines the journal has in all, headers too."""
-    return sum(file.read_bytes().count(b"\n") for file in folder.glob("*.jsonl"))
-
-
-def wait_for(process, folder, count):
-    """Wait until the journal has `count` lines."""
-    while records(folder) < count:
-        assert process.poll() is None
-        time.sleep(0.001)
-
-
-def start(command, launcher=(sys.executable,)):
-    arguments = [*launcher, "-m", "semask_cli", *map(str, command)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def shared(processes, *command):
-    """What an evaluation by several processes prints."""
-    process = start(command, torchrun(processes))
-    printed, _ = process.communicate()
-    assert process.returncode == 0
-    return printed
-
-
 def test_five_kills_at_random_moments_change_nothing(semask, command, tmp_path):
     whole = semask(*command).stdout
     semask(*command, "--limit", 1, "--fresh")
     moments = random.Random()
     for _ in range(5):
-        before = records(tmp_path / "journal")
+        before = journal_lines(tmp_path / "journal")
         wanted = moments.randint(before + 1, before + (PICTURES - before) // 2)
-        process = start(command)
-        wait_for(process, tmp_path / "journal", wanted)
+        process = start(*command)
+        wait_for_lines(process, tmp_path / "journal", wanted)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-        assert before < records(tmp_path / "journal") < PICTURES
+        assert before < journal_lines(tmp_path / "journal") < PICTURES
     assert semask(*command).stdout == whole
     assert json.loads(whole)["pictures"] == PICTURES
 
@@ -77,12 +48,13 @@ def test_processes_share_the_pictures_and_give_the_same_figures(semask, command,
 def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(semask, command, tmp_path):
     alone = semask(*command).stdout
     semask(*command, "--limit", 1, "--fresh")
-    process = start(command, torchrun(3))
-    wait_for(process, tmp_path / "journal", 20)
+    process = start(*command, processes=3)
+    wait_for_lines(process, tmp_path / "journal", 3)
     ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
     assert len(ranks) == 3
+    wait_for_lines(process, tmp_path / "journal", 20)
     os.kill(int(ranks[1]), signal.SIGKILL)
     assert process.wait() != 0
-    assert records(tmp_path / "journal") < PICTURES
+    assert journal_lines(tmp_path / "journal") < PICTURES
     assert shared(2, *command) == alone
     assert semask(*command).stdout == alone
