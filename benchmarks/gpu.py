@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ from gpu_networks import networks
 from gpu_operators import WRONG, checks, times
 from semask_cli.ops.bindings import KernelError, call
 from semask_cli.ops.nvrtc import nvrtc_version
+from semask_cli.resources import project_file
 
 RECORD = Path(__file__).parent / "records" / "gpu.csv"
 SECTIONS: dict[str, Callable[[Bench], Cases]] = {
@@ -49,6 +52,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="small sizes, no record")
     arguments = parser.parse_args()
+    # It runs where torch, timm and safetensors are: no platformdirs to say where a user's own files would be.
+    os.environ.setdefault("SEMASK_CACHE", tempfile.mkdtemp(prefix="semask-"))
+    os.environ.setdefault("SEMASK_ZOO", str(project_file("weights.toml")))
 
     device = torch.device(arguments.device)
     present = device.type != "cuda" or torch.cuda.is_available()

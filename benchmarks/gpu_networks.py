@@ -18,6 +18,7 @@ from gpu_rivals import transformers_mask2former
 NETWORKS = {"swin-t-fpn": 512, "swin-l-fpn": 640, "swin-l-m2f": 640, "swin-l-m2f-msfapn": 640}
 RIVAL = "transformers Mask2Former Swin-L"
 MODES = ("eager", "graph", "compile")
+torch._dynamo.config.recompile_limit = 64  # each stage of a backbone is a variant of the same code
 
 
 def networks(bench: Bench) -> Cases:
@@ -36,7 +37,7 @@ def networks(bench: Bench) -> Cases:
 def _time(bench: Bench, line: Line, mode: str, size: int) -> Measured:
     network = _network(line.name, bench.device)
     pixels = bench.random(line.batch, 3, size, size).contiguous(memory_format=torch.channels_last)
-    run = torch.compile(network) if mode == "compile" else network
+    run = torch.compile(network, dynamic=False) if mode == "compile" else network
 
     def forward() -> object:
         with _computing_in(line.precision, bench.device):

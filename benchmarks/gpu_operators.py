@@ -152,19 +152,24 @@ def _poisoned() -> Iterator[None]:
 # What merging does: maps to labels or scores at the picture's size ----------------------------------------------------
 
 
+def _all(sizes: Sizes) -> tuple[tuple[int, int], ...]:
+    """All rows, all columns, of whole maps."""
+    return (0, sizes[0][-1]), (0, sizes[1][-1]), (0, 0)
+
+
 def _labels(maps: Tensor, sizes: Sizes) -> Tensor:
-    return resize_argmax(maps, *sizes, 0, sizes[0][-1])
+    return resize_argmax(maps, *sizes, *_all(sizes))
 
 
 def _scores(maps: Tensor, sizes: Sizes, *, softmax: bool = False) -> Tensor:
     dtype = torch.promote_types(maps.dtype, torch.float32)
     scores = maps.new_zeros(len(maps), sizes[0][-1], sizes[1][-1], dtype=dtype)
-    resize_accumulate(scores, maps, *sizes, 0, sizes[0][-1], softmax=softmax)
+    resize_accumulate(scores, maps, *sizes, *_all(sizes), softmax=softmax)
     return scores
 
 
 def _masks(maps: Tensor, sizes: Sizes) -> Tensor:
-    return resize_sigmoid(maps, *sizes, 0, sizes[0][-1])
+    return resize_sigmoid(maps, *sizes, *_all(sizes))
 
 
 def _mask_labels(maps: Tensor, sizes: Sizes) -> Tensor:
@@ -172,7 +177,8 @@ def _mask_labels(maps: Tensor, sizes: Sizes) -> Tensor:
     (_, height), (_, width) = sizes
     classes = maps.new_full((CLASSES, len(maps)), 1 / CLASSES)
     step = max(1, STRIP_BYTES // (4 * width * len(maps)))
-    strips = (resize_sigmoid(maps, *sizes, y, min(y + step, height)) for y in range(0, height, step))
+    spans = ((y, min(y + step, height)) for y in range(0, height, step))
+    strips = (resize_sigmoid(maps, *sizes, span, (0, width), (0, 0)) for span in spans)
     return torch.cat([(classes @ strip.flatten(1)).argmax(0).to(torch.uint8) for strip in strips])
 
 

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
-from record import write_record
+from record import record_parser, write_record
 
 CASES = {
     "slide at the test size, 12000 x 9000": (9000, 12000, None),
@@ -36,19 +33,20 @@ def work(case: str) -> None:
     import torch
 
     import semask_cli
+    from semask_cli.benchmark import peak_memory
 
     torch.set_num_threads(2)
     height, width, scales = CASES[case]
     segmenter = semask_cli.load("swin-t-fpn", random_weights=True, device="cpu", mode="slide", scales=scales)
     if scales == "native":
         repeat_after_two_windows(segmenter)
-    before = peak()
+    before = peak_memory(segmenter.device)
     picture = np.random.default_rng(0).integers(0, 256, (height // 64 + 1, width // 64 + 1, 3), np.uint8)
     picture = np.ascontiguousarray(picture.repeat(64, 0).repeat(64, 1)[:height, :width])
     start = time.perf_counter()
     labels = segmenter.predict(picture).labels
     assert labels.shape == (height, width)
-    print(json.dumps([time.perf_counter() - start, peak(), before]))
+    print(json.dumps([time.perf_counter() - start, peak_memory(segmenter.device), before]))
 
 
 def repeat_after_two_windows(segmenter: object) -> None:
@@ -66,13 +64,8 @@ def repeat_after_two_windows(segmenter: object) -> None:
     network.predict = predict
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", type=Path, help="write a CSV here")
+    parser = record_parser(__doc__)
     parser.add_argument("--work", choices=list(CASES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -90,7 +83,6 @@ def main() -> None:
             "peak_gib": f"{most / 2**30:.2f}",
             "beyond_libraries_and_weights_gib": f"{(most - before) / 2**30:.2f}",
             "full_size_logits_would_be_gib": f"{4 * 150 * height * width / 2**30:.0f}",
-            "date": datetime.now(UTC).date().isoformat(),
         })  # fmt: skip
         print(rows[-1])
     write_record(arguments.record, rows)

@@ -17,13 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from record import write_record
+from record import record_parser, write_record
 
 HEIGHT, WIDTH, CLASSES = 640, 853, 150
 Contender = Callable[[np.ndarray], object]
@@ -161,10 +160,9 @@ def measure(*, threads: int, repeats: int) -> dict[str, tuple[list[float], int]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record_parser(__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--record", type=Path, help="write a CSV here")
     parser.add_argument("--work", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -186,7 +184,6 @@ def main() -> None:
             "peak_gib": f"{peak / 2**30:.2f}",
             "times_as_fast_as": baseline or "",
             "ratio": f"{statistics.median(ratios):.2f}" if ratios else "",
-            "date": datetime.now(UTC).date().isoformat(),
             "cpu": model,
             **libraries,
         })  # fmt: skip

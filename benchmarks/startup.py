@@ -5,15 +5,12 @@ python benchmarks/startup.py --record benchmarks/records/startup.csv
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
-from record import write_record
+from record import record_parser, write_record
 
 # Beside Python itself, started and stopped, which no command can be faster than.
 COMMANDS = {
@@ -24,9 +21,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", type=Path, help="write a CSV here")
-    arguments = parser.parse_args()
+    arguments = record_parser(__doc__).parse_args()
     rows = []
     for name, command in COMMANDS.items():
         times = []
@@ -38,7 +33,6 @@ def main() -> None:
             "command": name,
             "seconds": f"{statistics.median(times[1:]):.3f}",
             "fastest": f"{min(times):.3f}",
-            "date": datetime.now(UTC).date().isoformat(),
         })  # fmt: skip
         print(rows[-1])
     write_record(arguments.record, rows)
