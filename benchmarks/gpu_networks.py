@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache, partial
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import semask_cli
 from gpu_bench import Bench, Cases, Line, Measured
+from gpu_operators import TOLERANCE, WRONG
 from gpu_rivals import transformers_mask2former
+from semask_cli.inference.cuda_graphs import CudaGraphs
+from semask_cli.inference.device import computing_in, round_products
+from semask_cli.models.network import Network
+from semask_cli.models.prediction import Prediction
 
 NETWORKS = {"swin-t-fpn": 512, "swin-l-fpn": 640, "swin-l-m2f": 640, "swin-l-m2f-msfapn": 640}
 RIVAL = "transformers Mask2Former Swin-L"
@@ -35,39 +39,57 @@ def networks(bench: Bench) -> Cases:
 
 @torch.inference_mode()
 def _time(bench: Bench, line: Line, mode: str, size: int) -> Measured:
-    network = _network(line.name, bench.device)
+    precision: Literal["fp32", "bf16"] = "bf16" if line.precision == "bf16" else "fp32"
+    network = _network(line.name, precision, bench.device)
     pixels = bench.random(line.batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     run = torch.compile(network, dynamic=False) if mode == "compile" else network
 
+    graphs = CudaGraphs(network) if mode == "graph" and isinstance(network, Network) else None
+
     def forward() -> object:
-        with _computing_in(line.precision, bench.device):
-            return run(pixels)
+        with computing_in(precision, bench.device):
+            return graphs.predict(pixels) if graphs else run(pixels)
 
     flop = line.batch * _flop(line.name, bench.device, size)
-    return bench.timed([forward], graph=mode == "graph", flop=flop, precision=line.precision)
+    measured = bench.timed([forward], graph=False, flop=flop, precision=precision)
+    return measured | _replayed_right(graphs, pixels, precision) if graphs else measured
+
+
+def _replayed_right(graphs: CudaGraphs, pixels: Tensor, precision: Literal["fp32", "bf16"]) -> Measured:
+    """How far a replay for pixels that the graph has not seen is from a plain pass."""
+    if not graphs.captured:
+        return {"note": "not a graph: the pass was not captured"}
+    unseen = torch.randn_like(pixels)
+    with computing_in(precision, pixels.device):
+        replayed, plain = graphs.predict(unseen), graphs.network.predict(unseen)
+    found, expected = (torch.cat([tensor.flatten() for tensor in _tensors(p)]) for p in (replayed, plain))
+    error = float((found - expected).abs().max() / expected.abs().max())
+    return {"relative_error": error, "note": "right" if error <= TOLERANCE[precision] else WRONG}
+
+
+def _tensors(predictions: list[Prediction]) -> list[Tensor]:
+    values = (getattr(p, field.name) for p in predictions for field in fields(p))  # type: ignore[arg-type]
+    return [value for value in values if isinstance(value, Tensor)]
 
 
 @cache
 def _flop(name: str, device: torch.device, size: int) -> int:
     """Of one picture, as torch counts them; sampling and softmax are not in it."""
     with FlopCounterMode(display=False) as counter:
-        _network(name, device)(torch.zeros(1, 3, size, size, device=device))
+        _network(name, "fp32", device)(torch.zeros(1, 3, size, size, device=device))
     return counter.get_total_flops()
 
 
-_kept: dict[str, nn.Module] = {}
+_kept: dict[tuple[str, str], nn.Module] = {}
 
 
-def _network(name: str, device: torch.device) -> nn.Module:
-    """The network on the device. One at a time is kept."""
-    if name not in _kept:
+def _network(name: str, precision: str, device: torch.device) -> nn.Module:
+    """The network on the device, semask's with its weights in `precision`, as `load` makes it. One is kept."""
+    if (name, precision) not in _kept:
         _kept.clear()
-        build: Callable[[], nn.Module] = (
-            transformers_mask2former if name == RIVAL else partial(semask_cli.build_model, name)
-        )
-        _kept[name] = build().to(device).requires_grad_(False)
-    return _kept[name]
-
-
-def _computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+        network = transformers_mask2former() if name == RIVAL else semask_cli.build_model(name)
+        network = network.to(device).requires_grad_(False)
+        if precision == "bf16" and name != RIVAL:
+            round_products(network)
+        _kept[name, precision] = network
+    return _kept[name, precision]

@@ -9,7 +9,8 @@ from typing import Literal
 
 from semask_cli.checkpoints.download import Progress
 from semask_cli.checkpoints.loading import load_network
-from semask_cli.inference.device import Precision, choose_device, choose_precision
+from semask_cli.errors import DeviceError
+from semask_cli.inference.device import Precision, choose_device, choose_precision, round_products
 from semask_cli.inference.memory import limit_gpu_memory, reuse_freed_memory
 from semask_cli.inference.merge import MEMORY
 from semask_cli.inference.segmenter import Segmenter
@@ -33,6 +34,7 @@ def load(
     scales: Sequence[float] | Literal["native", "published"] | None = None,
     flip: bool = False,
     memory_budget: int | None = None,
+    cuda_graphs: bool = False,
     random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Segmenter:
@@ -56,6 +58,8 @@ def load(
         memory_budget: bytes that a picture may take beyond the weights: on a GPU for everything, where batches shrink
             and merging moves to the CPU to keep it (unless given, all there is); on a CPU, beyond the layers of one
             view or window, for class scores and windows that wait to be merged (1 GiB unless given).
+        cuda_graphs: on a GPU, replay the network from a CUDA graph for the first few sizes of windows or pictures that
+            come back. Not measured yet.
         random_weights: need no checkpoint; for measuring speed.
         progress: hears (bytes so far, bytes in all or None) of a download.
 
@@ -74,6 +78,8 @@ def load(
         flip=flip,
     )
     where = choose_device(device)
+    if cuda_graphs and where.type != "cuda":
+        raise DeviceError(f"CUDA graphs need a CUDA device, not {where}", "Go without, or choose --device cuda.")
     if where.type == "cpu":
         reuse_freed_memory()
     computes_in = choose_precision(precision, where)
@@ -82,10 +88,20 @@ def load(
     else:
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, rows, checkpoint=file, device=where, progress=progress)
+    if computes_in == "bf16":
+        round_products(network)
     if memory_budget and where.type == "cuda":
         limit_gpu_memory(where, memory_budget)
-    memory = memory_budget or MEMORY
-    return Segmenter(network, spec, recipe=recipe, device=where, precision=computes_in, memory=memory, digest=digest)
+    return Segmenter(
+        network,
+        spec,
+        recipe=recipe,
+        device=where,
+        precision=computes_in,
+        memory=memory_budget or MEMORY,
+        cuda_graphs=cuda_graphs,
+        digest=digest,
+    )
 
 
 def build_model(name: str, *, dataset: str | None = None) -> Network:

@@ -79,6 +79,14 @@ MemoryBudget = Annotated[
         " merged (1G).",
     ),
 ]
+Graphs = Annotated[
+    bool,
+    typer.Option(
+        "--cuda-graphs",
+        rich_help_panel=_MACHINE,
+        help="On a GPU, replay the network for sizes of windows or pictures that come back.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +107,7 @@ class ModelOptions:
     precision: PrecisionName = "auto"
     threads: Threads = None
     memory_budget: MemoryBudget = None
+    cuda_graphs: Graphs = False
 
     def load(self, *, random_weights: bool = False) -> Segmenter:
         """The segmenter that the options ask for; a checkpoint that has to be fetched shows its progress."""
@@ -128,6 +137,7 @@ class ModelOptions:
                 scales="published" if self.ms_flip else scales,
                 flip=self.flip or self.ms_flip,
                 memory_budget=memory,
+                cuda_graphs=self.cuda_graphs,
                 random_weights=random_weights,
                 progress=progress,
             )

@@ -17,6 +17,7 @@ from torch import Tensor
 from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError
 from semask_cli.images import MAX_PIXELS, ImageSource, read_image
+from semask_cli.inference.cuda_graphs import CudaGraphs
 from semask_cli.inference.device import computing_in
 from semask_cli.inference.merge import MEMORY, Merge, ViewPrediction
 from semask_cli.inference.mosaic import Mosaic
@@ -40,7 +41,8 @@ class Segmenter:
     """A network with its weights, and the recipe by which it looks at pictures. Made by `semask_cli.load`.
 
     `precision` is "fp32" or "bf16"; `memory` bounds, in bytes, what is held while views are merged (see `Merge`);
-    `digest` is the SHA-256 of the published file the weights came from.
+    `cuda_graphs` replays the network (see `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came
+    from.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class Segmenter:
         device: torch.device,
         precision: Literal["fp32", "bf16"],
         memory: int = MEMORY,
+        cuda_graphs: bool = False,
         digest: str,
     ) -> None:
         self.network, self.spec, self.recipe = network, spec, recipe
         self.device, self.precision, self.memory, self.digest = device, precision, memory, digest
+        self._graphs = CudaGraphs(network) if cuda_graphs else None
         self._batch = GPU_BATCH if device.type == "cuda" else 1
 
     def predict(self, image: ImageSource, *, confidence: bool = False, max_pixels: int = MAX_PIXELS) -> Segmentation:
@@ -140,13 +144,16 @@ class Segmenter:
 
     def _look(self, images: list[Pixels]) -> list[Prediction]:
         """The network on pictures of one size, in batches that fit the GPU's memory."""
+        predict = (self._graphs or self.network).predict
         predictions: list[Prediction] = []
         while len(predictions) < len(images):
             batch = images[len(predictions) :][: self._batch]
             try:
                 with computing_in(self.precision, self.device):
-                    predictions += self.network.predict(normalise(batch, self.device))
+                    predictions += predict(normalise(batch, self.device))
             except torch.OutOfMemoryError as error:
+                if self._graphs:
+                    self._graphs.clear()
                 if self._batch == 1:
                     height, width = batch[0].shape[:2]
                     raise DeviceError(

@@ -170,7 +170,7 @@ class SemanticAttention(nn.Module):
                 for t, layer in zip((semantic_map, key, value), layers, strict=True)
             )
             attended = join_windows(_attend_classes(q, k, v).view(b, -1, c), h, w, self.window)
-        return torch.addcmul(y, self.gamma, self.mlp_res(attended)), semantic_map
+        return torch.addcmul(y, self.gamma.to(y.dtype), self.mlp_res(attended)), semantic_map
 
 
 def _attend_classes(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import filled
 from command_line import Run
 from figures import figure
 from semask_cli.datasets import classes
-from semask_cli.errors import ImageError, OutputError, UsageError
+from semask_cli.errors import DeviceError, ImageError, OutputError, UsageError
 
 ROW = "swin-t-fpn"
 SINGLE = "pipeline/swin-t-fpn__single__300x400__s21.npz"
@@ -116,6 +116,8 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str]
         (["a.png", "--mode", "slide", "--crop", "64", "--stride", "65"], UsageError, "pixels are missed"),
         (["a.png", "--crop", "wide"], UsageError, "wide"),
         (["a.png", "--memory-budget", "plenty"], UsageError, "plenty"),
+        (["a.png", "--device", "cpu", "--cuda-graphs"], DeviceError, "CUDA graphs need a CUDA device"),
+        (["a.png", "--device", "abacus"], DeviceError, "abacus"),
     ],
 )
 def test_mistakes_are_told_in_a_line(

@@ -1,0 +1,199 @@
+"""Replays without a GPU: graphs are played by a stand-in that, like them, knows memory and no Python."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import semask_cli
+from semask_cli.inference.cuda_graphs import GRAPHS, PLAIN_PASSES, CudaGraphs, _Reads
+from semask_cli.models import attention, positions
+from semask_cli.models.build import build_model
+from semask_cli.models.network import Network
+from semask_cli.models.prediction import Prediction
+from semask_cli.toy_street import TEST_SEEDS, render
+from semask_cli.zoo import load_zoo
+
+CPU = torch.device("cpu")
+MODELS = ["toy-street-fpn", "toy-street-m2f"]
+
+
+class Graph:
+    """Stands in for torch.cuda.CUDAGraph: the operations of a pass, done again on the same memory."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[Any, ...]] = []
+        self.replays = 0
+
+    def pool(self) -> int:
+        return 0
+
+    def replay(self) -> None:
+        self.replays += 1
+        for func, args, kwargs, results in self.steps:
+            for result, again in zip(tree_leaves(results), tree_leaves(func(*args, **kwargs)), strict=True):
+                if isinstance(result, Tensor):
+                    result.copy_(again)
+
+
+class Recorder(TorchDispatchMode):
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.graph.steps.append((func, args, kwargs or {}, result))
+        return result
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
+    """The stand-ins that have recorded a pass, in order."""
+    recorded: list[Graph] = []
+
+    @contextmanager
+    def record(graph: Graph, pool: object, stream: object, *, capture_error_mode: str) -> Iterator[None]:
+        with Recorder(graph):
+            yield
+        recorded.append(graph)
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
+    return recorded
+
+
+def network(name: str) -> Network:
+    return semask_cli.load(name, device="cpu").network
+
+
+def maps(prediction: Prediction) -> Tensor:
+    height, width = prediction.size
+    return prediction.class_map(range(height), range(width)).maps
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.inference_mode()
+def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, graphs: list[Graph]) -> None:
+    plain = network(name)
+    replayed = CudaGraphs(plain)
+    pictures = [torch.randn(2, 3, 96, 128) for _ in range(PLAIN_PASSES + 3)]
+    answers = [replayed.predict(pixels) for pixels in pictures]
+    assert [graph.replays for graph in graphs] == [3]
+    for pixels, answer in zip(pictures, answers, strict=True):
+        for found, expected in zip(answer, plain.predict(pixels), strict=True):
+            torch.testing.assert_close(maps(found), maps(expected))
+
+
+@torch.inference_mode()
+def test_only_shapes_that_come_back_are_captured_and_only_a_few(graphs: list[Graph]) -> None:
+    replayed = CudaGraphs(network("toy-street-fpn"))
+    for height in range(32, 32 + 8 * (GRAPHS + 2), 8):
+        for _ in range(PLAIN_PASSES):
+            replayed.predict(torch.randn(1, 3, height, 32))
+    assert not graphs
+    for _ in range(2):
+        for height in range(32, 32 + 8 * (GRAPHS + 2), 8):
+            replayed.predict(torch.randn(1, 3, height, 32))
+    assert [graph.replays for graph in graphs] == [2] * GRAPHS
+    replayed.clear()
+    replayed.predict(torch.randn(1, 3, 32, 32))
+    assert len(graphs) == GRAPHS + 1
+
+
+@torch.inference_mode()
+def test_a_pass_that_cannot_be_captured_is_run_as_ever(
+    graphs: list[Graph], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @contextmanager
+    def refuse(*_: object, **__: object) -> Iterator[None]:
+        raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+        yield
+
+    plain = network("toy-street-fpn")
+    replayed = CudaGraphs(plain)
+    monkeypatch.setattr(torch.cuda, "graph", refuse)
+    pixels = torch.randn(1, 3, 32, 32)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(PLAIN_PASSES + 3):
+            [found] = replayed.predict(pixels)
+    assert torch.equal(maps(found), maps(plain.predict(pixels)[0]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "going on without CUDA graphs: operation not permitted when stream is capturing"
+    ]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_engine_gives_the_same_labels_with_graphs(
+    name: str, graphs: list[Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = render(TEST_SEEDS[0]).image
+    segmenter = semask_cli.load(name, device="cpu", mode="slide", flip=True)
+    expected = segmenter.predict(picture).labels
+    monkeypatch.setattr(segmenter, "_graphs", CudaGraphs(segmenter.network))
+    assert (segmenter.predict(picture).labels == expected).all()
+    assert sum(graph.replays for graph in graphs) > 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.inference_mode()
+def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str) -> None:
+    built = network(name)
+    pixels = torch.randn(1, 3, 96, 128)
+    built.predict(pixels)
+    before = {t.untyped_storage().data_ptr() for t in gc.get_objects() if issubclass(type(t), Tensor)}
+    with _Reads() as reads:
+        built.predict(pixels)
+    assert reads.found.keys() <= before
+    weights = {p.untyped_storage().data_ptr() for n, p in built.named_parameters() if "bias_table" not in n}
+    cached = {t.untyped_storage().data_ptr() for t in attention.window_slots(24, 32, 8, 4, CPU)}
+    assert weights | cached <= reads.found.keys()
+
+
+@pytest.mark.parametrize("name", ["swin-t-fpn", "swin-l-mf", "swin-l-m2f", "swin-l-m2f-fapn", "swin-l-m2f-msfapn"])
+@torch.inference_mode()
+def test_a_pass_asks_nothing_of_the_host_once_its_caches_are_full(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value is read back, which fake tensors cannot give, and nothing is copied over: a pass can be captured."""
+
+    @functools.cache
+    def slots(*arguments: Any) -> tuple[Tensor, ...]:
+        with unset_fake_temporarily():
+            real = slots_of(*arguments[:4], CPU)
+        return tuple(torch.empty(t.shape, dtype=t.dtype, device="cuda") for t in real)
+
+    slots_of = attention.window_slots
+    monkeypatch.setattr(attention, "window_slots", slots)
+    monkeypatch.setattr(positions, "_encode", functools.cache(positions._encode.__wrapped__))
+    with FakeTensorMode():
+        built = build_model(load_zoo().find(name))
+        for module in built.modules():
+            for key, value in module._parameters.items():
+                if value is not None:
+                    fake = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                    module._parameters[key] = nn.Parameter(fake, requires_grad=False)
+            for key, value in module._buffers.items():
+                if value is not None:
+                    module._buffers[key] = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+        pixels = torch.empty(2, 3, 200, 264, device="cuda")
+        built.predict(pixels)
+        graph = Graph()
+        with Recorder(graph):
+            built.predict(pixels)
+    tensors = [leaf for leaf in tree_leaves(graph.steps) if isinstance(leaf, Tensor)]
+    assert len(graph.steps) > 500
+    assert {tensor.device.type for tensor in tensors} == {"cuda"}
