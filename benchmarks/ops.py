@@ -1,28 +1,24 @@
 """The two operators on CPU beside the usual ways to write them: grid_sample on each level, torchvision's deform_conv2d.
 
-    python benchmarks/ops.py [--threads N]
+    python benchmarks/ops.py --threads 2 --record benchmarks/records/ops.csv
 
-Prints the best time of several runs at the sizes that a 512 x 512 and a 640 x 853 picture bring, and writes
-records/ops.csv.
+The best time of several runs at the sizes that a 512 x 512 and a 640 x 853 picture bring.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from record import record_parser, write_record
 from semask_cli.models.deformable_encoder import pixel_centres
 from semask_cli.ops import deform_conv2d, ms_deform_attn
 
-RECORD = Path(__file__).parent / "records" / "ops.csv"
 PICTURES = ((512, 512), (640, 864))  # height and width, padded to a multiple of 32
 HEADS, POINTS, CHANNELS, GROUPS = 8, 4, 256, 8
 ROUNDS = 5
@@ -31,20 +27,25 @@ Formulations = dict[str, Callable[[], Tensor]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record_parser(__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    torch.set_num_threads(parser.parse_args().threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    records = []
+    rows = []
     with torch.inference_mode():
         for height, width in PICTURES:
             for operator, build in (("ms_deform_attn", attention), ("deform_conv2d", convolution)):
-                for name, milliseconds in measure(build(height, width)).items():
-                    record = (operator, f"{height}x{width}", torch.get_num_threads(), name, round(milliseconds, 1))
-                    print("{:16} {:>8}  {} threads  {:12} {:8.1f} ms".format(*record))
-                    records.append(record)
-    with RECORD.open("w", newline="") as file:
-        csv.writer(file).writerows([("operator", "picture", "threads", "formulation", "milliseconds"), *records])
+                for formulation, milliseconds in measure(build(height, width)).items():
+                    rows.append({
+                        "operator": operator,
+                        "picture": f"{height}x{width}",
+                        "threads": arguments.threads,
+                        "formulation": formulation,
+                        "milliseconds": f"{milliseconds:.1f}",
+                    })  # fmt: skip
+                    print(rows[-1])
+    write_record(arguments.record, rows)
 
 
 def measure(formulations: Formulations) -> dict[str, float]:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from semask_cli.inference.versions import processor, versions
+
 
 def record_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that knows --record."""
@@ -18,11 +20,19 @@ def record_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def write_record(path: Path | None, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows of one shape, and today's date, as CSV, in place of what stood there; with no path, nothing."""
+    """Write rows of one shape, and what they were measured with, as CSV; with no path, nothing.
+
+    They stand in place of what this processor measured before. Rows of other processors stay, above them.
+    """
     if path is None:
         return
+    known = versions()
+    environment = {"date": datetime.now(UTC).date().isoformat(), "cpu": processor()}
+    environment |= {name: known[name] for name in ("semask", "python", "torch")}
+    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    others = [row for row in csv.DictReader(before) if row["cpu"] != environment["cpu"]]
     with path.open("w", newline="", encoding="utf-8") as file:
-        dated = [{**row, "date": datetime.now(UTC).date().isoformat()} for row in rows]
-        writer = csv.DictWriter(file, dated[0])
+        measured = [{**row, **environment} for row in rows]
+        writer = csv.DictWriter(file, measured[0], restval="", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(dated)
+        writer.writerows([*others, *measured])

@@ -2,6 +2,8 @@
 
     python benchmarks/rivals.py --record benchmarks/records/rivals.csv
 
+With --bf16 in bfloat16 too, which wants a CPU with AVX512-BF16 or AMX; the others then run under torch's autocast.
+
 Each contender runs in a process of its own, so that its peak memory is its own, and they take turns, so that a machine
 whose speed drifts treats them alike. All weights are random: they change no time here except that of semask's merging,
 which is faster on a trained model, where fewer classes compete for a pixel.
@@ -18,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -28,11 +30,11 @@ HEIGHT, WIDTH, CLASSES = 640, 853, 150
 Contender = Callable[[np.ndarray], object]
 
 
-def semask_model(name: str) -> Contender:
+def semask_model(name: str, precision: Literal["fp32", "bf16"] = "fp32") -> Contender:
     """A row of the zoo, through semask's engine."""
     import semask_cli
 
-    segmenter = semask_cli.load(name, random_weights=True, device="cpu")
+    segmenter = semask_cli.load(name, random_weights=True, device="cpu", precision=precision)
     return lambda picture: segmenter.predict(picture).labels
 
 
@@ -59,7 +61,7 @@ def published_order(name: str) -> Contender:
     return run
 
 
-def transformers_mask2former() -> Contender:
+def transformers_mask2former(*, bf16: bool = False) -> Contender:
     """transformers' Mask2Former on Swin-L, which has no semantic attention, used as its documentation does."""
     import torch
     from transformers import (
@@ -86,7 +88,8 @@ def transformers_mask2former() -> Contender:
     @torch.inference_mode()
     def run(picture: np.ndarray) -> object:
         inputs = processor(images=picture, return_tensors="pt")
-        outputs = network(**inputs)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            outputs = network(**inputs)
         return processor.post_process_semantic_segmentation(outputs, target_sizes=[picture.shape[:2]])
 
     return run
@@ -113,8 +116,13 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
     "semask swin-t-fpn": lambda: semask_model("swin-t-fpn"),
     "published order swin-t-fpn": lambda: published_order("swin-t-fpn"),
     "torchvision DeepLabV3 ResNet-50": torchvision_deeplab,
+    "semask swin-l-m2f, bf16": lambda: semask_model("swin-l-m2f", "bf16"),
+    "transformers Mask2Former Swin-L, bf16": lambda: transformers_mask2former(bf16=True),
+    "semask swin-t-fpn, bf16": lambda: semask_model("swin-t-fpn", "bf16"),
 }
 BASELINE = {
+    "semask swin-l-m2f, bf16": "transformers Mask2Former Swin-L, bf16",
+    "semask swin-t-fpn, bf16": "semask swin-t-fpn",
     "semask swin-l-m2f": "transformers Mask2Former Swin-L",
     "semask swin-t-fpn": "published order swin-t-fpn",
 }
@@ -138,11 +146,11 @@ def work(name: str, threads: int) -> None:
         print(json.dumps([seconds, peak]), flush=True)
 
 
-def measure(*, threads: int, repeats: int) -> dict[str, tuple[list[float], int]]:
+def measure(contenders: list[str], *, threads: int, repeats: int) -> dict[str, tuple[list[float], int]]:
     """Seconds of each turn and peak bytes of each contender."""
     found: dict[str, tuple[list[float], int]] = {}
     processes = {}
-    for name in CONTENDERS:
+    for name in contenders:
         command = [sys.executable, __file__, "--work", name, "--threads", str(threads)]
         processes[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for turn in range(repeats + 1):
@@ -163,14 +171,15 @@ def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--work", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         work(arguments.work, arguments.threads)
         return
-    found = measure(threads=arguments.threads, repeats=arguments.repeats)
-    model = next((line.split(":")[1].strip() for line in cpu_lines() if line.startswith("model name")), "unknown")
-    libraries = {name: version(name) for name in ("torch", "transformers", "torchvision", "semask")}
+    contenders = [name for name in CONTENDERS if arguments.bf16 or not name.endswith("bf16")]
+    found = measure(contenders, threads=arguments.threads, repeats=arguments.repeats)
+    libraries = {name: version(name) for name in ("transformers", "torchvision")}
     rows = []
     for name, (times, peak) in found.items():
         baseline = BASELINE.get(name)
@@ -184,16 +193,10 @@ def main() -> None:
             "peak_gib": f"{peak / 2**30:.2f}",
             "times_as_fast_as": baseline or "",
             "ratio": f"{statistics.median(ratios):.2f}" if ratios else "",
-            "cpu": model,
             **libraries,
         })  # fmt: skip
         print("  ".join(f"{key} {rows[-1][key]}" for key in ("contender", "seconds", "peak_gib", "ratio")))
     write_record(arguments.record, rows)
-
-
-def cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":

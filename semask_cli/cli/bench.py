@@ -70,15 +70,14 @@ def _print(measured: Benchmark) -> None:
 
 def _flat(measured: Benchmark) -> dict[str, Any]:
     """One row of the record: figures, then what they were measured with."""
-    import platform
     from datetime import UTC, datetime
 
-    from semask_cli.inference.versions import versions
+    from semask_cli.inference.versions import processor, versions
 
     document = dataclasses.asdict(measured)
     stages = {f"{stage}_ms": round(spent, 2) for stage, spent in document.pop("milliseconds").items()}
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in document.items()}
-    machine = {"date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
+    machine = {"date": datetime.now(UTC).date().isoformat(), "cpu": processor()}
     return {**rounded, **stages, **machine, **versions()}
 
 
