@@ -20,9 +20,10 @@ def main() -> None:
     mpl.rcParams.update({"font.size": 10, "svg.hashsalt": "semask", "svg.fonttype": "none"})
     with RECORD.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))[::-1]  # bars stand from the bottom up
+    rows = [row for row in rows if row["cpu"] == rows[0]["cpu"]]  # the processor measured last
     names = [row["contender"] for row in rows]
     colours = [OURS if name.startswith("semask") else THEIRS for name in names]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 2.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 0.42 * len(rows) + 0.6), sharey=True, layout="constrained")
     for axis, column, title in zip(axes, ("seconds", "peak_gib"), ("seconds", "peak memory, GiB"), strict=True):
         bars = axis.barh(names, [float(row[column]) for row in rows], color=colours)
         axis.bar_label(bars, [f"{float(row[column]):.2f}" for row in rows], padding=3)
@@ -30,7 +31,7 @@ def main() -> None:
         axis.margins(x=0.12)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.tick_params(left=False, bottom=False, labelbottom=False)
-    what = f"{rows[0]['picture']}, {rows[0]['threads']} threads of an {rows[0]['cpu']}, float32"
+    what = f"{rows[0]['picture']}, {rows[0]['threads']} threads, {rows[0]['cpu']}; float32 unless it says bf16"
     figure.suptitle(f"One picture of {what}", x=0.01, ha="left")
     figure.savefig(PICTURE, metadata={"Date": None}, facecolor="white")
 
