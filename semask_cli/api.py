@@ -48,7 +48,8 @@ def load(
         checkpoint: a .pth, .pkl or .safetensors file to use instead of the published one.
         zoo: a TOML file with rows of your own.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU that is fast at it, else fp32.
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU that is fast at it, else fp32. On a GPU torch's defaults
+            hold for what is float32: convolutions may use TF32, matrix products do not.
         mode: "whole" pictures (the default), or windows that "slide".
         crop: height and width of a window, in pixels; the row's training crop unless given.
         stride: step of the windows; the row's published one unless given, at most `crop`.
