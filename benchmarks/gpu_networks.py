@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from functools import cache, partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from gpu_bench import Bench, Cases, Line, Measured
 from gpu_operators import TOLERANCE, WRONG
 from gpu_rivals import transformers_mask2former
 from semask_cli.inference.cuda_graphs import CudaGraphs
-from semask_cli.inference.device import computing_in, round_products
+from semask_cli.inference.device import ChosenPrecision, computing_in, round_products
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
 
@@ -39,11 +38,10 @@ def networks(bench: Bench) -> Cases:
 
 @torch.inference_mode()
 def _time(bench: Bench, line: Line, mode: str, size: int) -> Measured:
-    precision: Literal["fp32", "bf16"] = "bf16" if line.precision == "bf16" else "fp32"
+    precision: ChosenPrecision = "bf16" if line.precision == "bf16" else "fp32"
     network = _network(line.name, precision, bench.device)
     pixels = bench.random(line.batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     run = torch.compile(network, dynamic=False) if mode == "compile" else network
-
     graphs = CudaGraphs(network) if mode == "graph" and isinstance(network, Network) else None
 
     def forward() -> object:
@@ -55,7 +53,7 @@ def _time(bench: Bench, line: Line, mode: str, size: int) -> Measured:
     return measured | _replayed_right(graphs, pixels, precision) if graphs else measured
 
 
-def _replayed_right(graphs: CudaGraphs, pixels: Tensor, precision: Literal["fp32", "bf16"]) -> Measured:
+def _replayed_right(graphs: CudaGraphs, pixels: Tensor, precision: ChosenPrecision) -> Measured:
     """How far a replay for pixels that the graph has not seen is from a plain pass."""
     if not graphs.captured:
         return {"note": "not a graph: the pass was not captured"}

@@ -11,21 +11,19 @@ shows as speed: 100 % is the published network at the speed of the best large ma
 from __future__ import annotations
 
 import time
-from typing import Literal
 
 import torch
 
 import semask_cli
 from record import record_parser, write_record
 from semask_cli.benchmark import peak_gflops
-from semask_cli.inference.device import computing_in, round_products
+from semask_cli.inference.device import ChosenPrecision, computing_in, round_products
 from semask_cli.inference.memory import reuse_freed_memory
 
 # 10^9 operations of the published code for a picture of 512 x 512.
 PUBLISHED = {"swin-t-fpn": 83, "swin-s-fpn": 131, "swin-l-fpn": 470, "swin-l-mf": 495, "swin-l-m2f": 526}
 WARM_UPS, REPEATS = 3, 5
 CPU = torch.device("cpu")
-Precision = Literal["fp32", "bf16"]
 
 
 def main() -> None:
@@ -55,13 +53,13 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def network_seconds(name: str, precisions: list[Precision]) -> dict[Precision, float]:
+def network_seconds(name: str, precisions: list[ChosenPrecision]) -> dict[ChosenPrecision, float]:
     """The fastest pass in each precision, after a few that warm up."""
     networks = {precision: semask_cli.build_model(name).requires_grad_(False) for precision in precisions}
     if "bf16" in networks:
         round_products(networks["bf16"])
     pixels = torch.randn(1, 3, 512, 512).to(memory_format=torch.channels_last)
-    times: dict[Precision, list[float]] = {precision: [] for precision in precisions}
+    times: dict[ChosenPrecision, list[float]] = {precision: [] for precision in precisions}
     for _ in range(WARM_UPS + REPEATS):
         for precision, network in networks.items():
             start = time.perf_counter()

@@ -13,6 +13,7 @@ from semask_cli.models.pixel_decoders import DeformableConv
 from semask_cli.models.transformer import Attention
 
 Precision = Literal["auto", "fp32", "bf16"]
+ChosenPrecision = Literal["fp32", "bf16"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -37,7 +38,7 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecision:
     """ "auto" is bf16 on a GPU that multiplies it fast, else fp32.
 
     Raises:
@@ -65,7 +66,7 @@ def round_products(network: nn.Module) -> None:
                 parameter.data = parameter.data.to(torch.bfloat16)
 
 
-def computing_in(precision: Literal["fp32", "bf16"], device: torch.device) -> AbstractContextManager[object]:
+def computing_in(precision: ChosenPrecision, device: torch.device) -> AbstractContextManager[object]:
     """Within it, matrix products and convolutions run in `precision`; norms and softmax stay in float32."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)

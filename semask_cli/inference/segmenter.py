@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError
 from semask_cli.images import MAX_PIXELS, ImageSource, read_image
 from semask_cli.inference.cuda_graphs import CudaGraphs
-from semask_cli.inference.device import computing_in
+from semask_cli.inference.device import ChosenPrecision, computing_in
 from semask_cli.inference.merge import MEMORY, Merge, ViewPrediction
 from semask_cli.inference.mosaic import Mosaic
 from semask_cli.inference.stopwatch import Stopwatch
@@ -52,7 +51,7 @@ class Segmenter:
         *,
         recipe: Recipe,
         device: torch.device,
-        precision: Literal["fp32", "bf16"],
+        precision: ChosenPrecision,
         memory: int = MEMORY,
         cuda_graphs: bool = False,
         digest: str,

@@ -157,9 +157,8 @@ def needed(sizes: tuple[int, ...], start: int, stop: int) -> range:
     """Which numbers of the axis of sizes[0] the numbers `start` to `stop` of the resized axis are made of."""
     if len(set(sizes)) == 1:
         return range(start, stop)
-    first, weights = (part[start:stop] for part in bilinear_taps(sizes))
-    taps = first[:, None] + torch.arange(TAPS)
-    return range(int(first[0]), int(taps[weights != 0].max()) + 1)
+    neighbours, weights = _neighbours(sizes, start, stop)
+    return range(int(neighbours[0, 0]), int(neighbours[weights != 0].max()) + 1)
 
 
 @lru_cache(maxsize=256)
@@ -168,9 +167,15 @@ def _dense_weights(sizes: tuple[int, ...], start: int, stop: int) -> Tensor | No
     if len(set(sizes)) == 1:
         return None
     source = needed(sizes, start, stop)
-    first, weights = (part[start:stop] for part in bilinear_taps(sizes))
-    taps = first[:, None] + torch.arange(TAPS) - source.start
-    return torch.zeros(stop - start, len(source) + TAPS).scatter_(1, taps, weights)[:, : len(source)].contiguous()
+    neighbours, weights = _neighbours(sizes, start, stop)
+    dense = torch.zeros(stop - start, len(source) + TAPS).scatter_(1, neighbours - source.start, weights)
+    return dense[:, : len(source)].contiguous()
+
+
+def _neighbours(sizes: tuple[int, ...], start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """What numbers `start` to `stop` are made of: places on the axis of sizes[0], and weights, (stop - start, 3)."""
+    first, weights = bilinear_taps(sizes)
+    return first[start:stop, None] + torch.arange(TAPS), weights[start:stop]
 
 
 def check(maps: Tensor, heights: Sequence[int], widths: Sequence[int], origin: Sequence[int]) -> None:
