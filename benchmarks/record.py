@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from semask_cli.inference.versions import processor, versions
+from semask_cli.inference.versions import versions
+from semask_cli.processor import processor
 
 
 def record_parser(description: str | None) -> argparse.ArgumentParser:

@@ -72,7 +72,8 @@ def _flat(measured: Benchmark) -> dict[str, Any]:
     """One row of the record: figures, then what they were measured with."""
     from datetime import UTC, datetime
 
-    from semask_cli.inference.versions import processor, versions
+    from semask_cli.inference.versions import versions
+    from semask_cli.processor import processor
 
     document = dataclasses.asdict(measured)
     stages = {f"{stage}_ms": round(spent, 2) for stage, spent in document.pop("milliseconds").items()}

@@ -1,11 +1,9 @@
-"""Versions of what decides a pixel, recorded with every result, and the processor, recorded with every time."""
+"""Versions of what decides a pixel, recorded with every result."""
 
 from __future__ import annotations
 
 import platform
-import re
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,15 +24,3 @@ def versions() -> dict[str, str]:
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
     }
-
-
-@cache
-def processor() -> str:
-    """The CPU's name, and the widest instructions torch has for it: "AMD EPYC, AVX2"."""
-    name, widest = platform.processor() or platform.machine(), torch.backends.cpu.get_cpu_capability()
-    cpuinfo = Path("/proc/cpuinfo")  # Linux
-    if cpuinfo.exists():
-        found = dict(re.findall(r"^(.+?)\s*: (.*)$", cpuinfo.read_text(), re.MULTILINE))
-        name = found.get("model name", name)
-        widest += " AMX" if "amx_bf16" in found.get("flags", "").split() else ""
-    return f"{name}, {widest}"

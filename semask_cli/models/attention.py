@@ -3,60 +3,24 @@
 Follows «SeMask» (Jain et al., arXiv 2112.12782; published code Apache-2.0) and «Swin Transformer» (Liu et al.,
 arXiv 2103.14030; published code MIT).
 
-Tokens are (B, H, W, C) throughout. Windows are cut by one gather and put back by another: `window_slots` says where
-each token stands once the map is padded to whole windows, shifted and read window by window.
+Tokens are (B, H, W, C) throughout.
 """
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
+import sys
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.linear import Linear
+from semask_cli.models.windows import PLAIN, cut_map
+from semask_cli.processor import small_products_are_slow
+
 SHIFT_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
+SCORES_AT_ONCE = 1 << 20  # of windows that are looked at together on a CPU: 4 MiB in float32, which a cache holds
 GLOBAL_QUERIES = 1024  # queries of a global semantic attention that are looked at together
-
-
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)  # whoever asks first, training may ask next
-def window_slots(height: int, width: int, window: int, shift: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where the tokens of a (height, width) map stand when it is read window by window.
-
-    Returns the slot of each token, int64 (height * width,), and the slots of the padding. `shift` moves the map up and
-    left cyclically before it is cut.
-    """
-    rows, columns = (math.ceil(n / window) * window for n in (height, width))
-    y = (torch.arange(height, device="cpu") - shift) % rows
-    x = (torch.arange(width, device="cpu") - shift) % columns
-    per_row = columns // window
-    slots = (y // window * per_row)[:, None] + x // window
-    slots = slots * window**2 + (y % window * window)[:, None] + x % window
-    slots = slots.flatten()
-    empty = torch.ones(rows * columns, dtype=torch.bool, device="cpu")
-    empty[slots] = False
-    return slots.to(device), empty.nonzero()[:, 0].to(device)
-
-
-def cut_windows(tokens: Tensor, window: int, shift: int = 0, *, padding: Tensor) -> Tensor:
-    """(B, H, W, C) -> (B, slots, C), with `padding` (C,) in the slots beyond the map.
-
-    Published code pads with zeros before a linear layer, and a zero comes out of that as the layer's bias. To cut after
-    the layer, with its bias as padding, gives the same windows and spares the products of the padding.
-    """
-    b, h, w, c = tokens.shape
-    slots, empty = window_slots(h, w, window, shift, tokens.device)
-    windows = tokens.new_empty(b, len(slots) + len(empty), c)
-    windows[:, empty] = padding.to(tokens.dtype)
-    return windows.index_copy_(1, slots, tokens.reshape(b, h * w, c))
-
-
-def join_windows(windows: Tensor, height: int, width: int, window: int, shift: int = 0) -> Tensor:
-    """(B, slots, C) -> (B, height, width, C), the inverse of `cut_windows`."""
-    slots, _ = window_slots(height, width, window, shift, windows.device)
-    return windows.index_select(1, slots).unflatten(1, (height, width))
 
 
 def relative_position_index(window: int) -> Tensor:
@@ -81,41 +45,25 @@ class WindowAttention(nn.Module):
         self.window, self.shift, self.heads = window, shift, heads
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer("relative_position_index", relative_position_index(window))
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         self._biases: tuple[tuple[int, torch.dtype, torch.device], tuple[Tensor, ...]] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         b, h, w, c = x.shape
-        rows, columns = math.ceil(h / self.window), math.ceil(w / self.window)
-        qkv = cut_windows(self.qkv(x), self.window, self.shift, padding=self.qkv.bias)
-        # (B, slots, 3 * C) -> (B, rows, columns, window ** 2, 3, heads, C / heads)
-        qkv = qkv.view(b, rows, columns, self.window**2, 3, self.heads, c // self.heads)
-        plain, right, bottom, corner = self.biases(x.dtype)
-        out = torch.empty_like(qkv[..., 0, :, :])
-        # (rows, columns, bias): all windows at once, or apart those that straddle a border of the map
-        groups = [(slice(rows), slice(columns), plain)]
-        if self.shift:
-            inner_rows, last_row = slice(rows - 1), slice(rows - 1, rows)
-            inner_columns, last_column = slice(columns - 1), slice(columns - 1, columns)
-            groups = [
-                (inner_rows, inner_columns, plain),
-                (inner_rows, last_column, right),
-                (last_row, inner_columns, bottom),
-                (last_row, last_column, corner),
-            ]
-        for ys, xs, bias in groups:
-            if (part := qkv[:, ys, xs]).numel():
-                out[:, ys, xs] = self._attend(part, bias)
-        return self.proj(join_windows(out.view(b, -1, c), h, w, self.window, self.shift))
-
-    def _attend(self, qkv: Tensor, bias: Tensor) -> Tensor:
-        """Attention of (B, rows, columns, N, 3, heads, d), every window under the same `bias` (heads, N, N)."""
-        # -> 3 x (B * rows * columns, heads, N, d)
-        q, k, v = qkv.flatten(0, 2).permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return attended.transpose(1, 2).reshape(qkv[..., 0, :, :].shape)
+        qkv = self.qkv(x).flatten(1, 2)
+        biases = self.biases(x.dtype)
+        out = qkv.new_empty(b, h * w, c)
+        at_once = windows_at_once(b * biases[PLAIN].numel(), x.device)
+        for windows in cut_map(h, w, window=self.window, shift=self.shift, at_once=at_once, device=x.device):
+            rows = windows.cut(qkv, padding=self.qkv.bias)
+            # (B, slots, 3 * C) -> (B * windows, N, 3, heads, d) -> 3 x (B * windows, heads, N, d)
+            rows = rows.view(-1, self.window**2, 3, self.heads, c // self.heads)
+            q, k, v = rows.permute(2, 0, 3, 1, 4).unbind(0)
+            attended = _attend(q, k, v, biases[windows.border])
+            windows.put(attended.transpose(1, 2).reshape(b, -1, c), out)
+        return self.proj(out.view(b, h, w, c))
 
     def biases(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Position biases (heads, N, N) of a plain window, and of those at the right, the bottom and the corner."""
@@ -149,10 +97,10 @@ class SemanticAttention(nn.Module):
         super().__init__()
         self.window, self.global_ = window, global_
         self.gamma = nn.Parameter(torch.zeros(1))
-        self.mlp_cls_q = nn.Linear(dim, classes)
-        self.mlp_cls_k = nn.Linear(dim, classes)
-        self.mlp_v = nn.Linear(dim, dim)
-        self.mlp_res = nn.Linear(dim, dim)
+        self.mlp_cls_q = Linear(dim, classes)
+        self.mlp_cls_k = Linear(dim, classes)
+        self.mlp_v = Linear(dim, dim)
+        self.mlp_res = Linear(dim, dim)
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the same shape, and the semantic map (B, H, W, classes) before any softmax."""
@@ -164,13 +112,31 @@ class SemanticAttention(nn.Module):
             attended = torch.cat([_attend_classes(part, k, v) for part in q.split(GLOBAL_QUERIES, dim=1)], dim=1)
             attended = attended.view(b, h, w, c)
         else:
-            # (B, H, W, C) -> (B, slots, C) -> (B * windows, N, C)
-            q, k, v = (
-                cut_windows(t, self.window, padding=layer.bias).view(-1, self.window**2, t.shape[-1])
-                for t, layer in zip((semantic_map, key, value), layers, strict=True)
-            )
-            attended = join_windows(_attend_classes(q, k, v).view(b, -1, c), h, w, self.window)
+            attended = value.new_empty(b, h * w, c)
+            at_once = windows_at_once(b * self.window**4, y.device)
+            for windows in cut_map(h, w, window=self.window, at_once=at_once, device=y.device):
+                # (B, H, W, C) -> (B, slots, C) -> (B * windows, N, C)
+                q, k, v = (
+                    windows.cut(t.flatten(1, 2), padding=layer.bias).view(-1, self.window**2, t.shape[-1])
+                    for t, layer in zip((semantic_map, key, value), layers, strict=True)
+                )
+                windows.put(_attend_classes(q, k, v).view(b, -1, c), attended)
+            attended = attended.view(b, h, w, c)
         return torch.addcmul(y, self.gamma.to(y.dtype), self.mlp_res(attended)), semantic_map
+
+
+def windows_at_once(scores: int, device: torch.device) -> int:
+    """How many windows are looked at together, if one has `scores`: on a CPU as many as its cache holds."""
+    return max(1, SCORES_AT_ONCE // scores) if device.type == "cpu" else sys.maxsize
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q . k / sqrt(d) + bias) v for q, k, v (windows, heads, N, d) and one bias (heads, N, N) for all."""
+    if q.device.type != "cpu" or not small_products_are_slow():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+    scores = torch.matmul(q, k.transpose(2, 3))
+    scores = torch.add(bias.float(), scores, alpha=q.shape[-1] ** -0.5).softmax(-1)
+    return torch.matmul(scores.to(v.dtype), v)
 
 
 def _attend_classes(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

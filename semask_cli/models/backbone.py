@@ -1,7 +1,7 @@
 """SeMask Swin: a Swin transformer with a semantic layer after the blocks of each stage.
 
 Follows «SeMask» (Jain et al., arXiv 2112.12782; published code Apache-2.0) and «Swin Transformer» (Liu et al.,
-arXiv 2103.14030; published code MIT), with timm's patch embedding, patch merging and MLP (Apache-2.0).
+arXiv 2103.14030; published code MIT), with timm's patch embedding and patch merging (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -9,12 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from timm.layers import Mlp, PatchEmbed
+from timm.layers import PatchEmbed
 from timm.models.swin_transformer import PatchMerging
 from torch import Tensor, nn
 
 from semask_cli.models.attention import SemanticAttention, WindowAttention
+from semask_cli.models.linear import Linear
 from semask_cli.zoo import BackboneSpec
+
+
+class Mlp(nn.Module):
+    """Two linear layers around a GELU."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = Linear(dim, hidden, activation="gelu")
+        self.fc2 = Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.fc1(x))
 
 
 class SwinBlock(nn.Module):

@@ -7,9 +7,9 @@ al., arXiv 2112.01527; published code MIT).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.linear import Linear
 from semask_cli.models.positions import sine_positions
 from semask_cli.ops import ms_deform_attn
 
@@ -22,10 +22,10 @@ class DeformableAttention(nn.Module):
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.sampling_offsets = nn.Linear(dim, heads * LEVELS * POINTS * 2)
-        self.attention_weights = nn.Linear(dim, heads * LEVELS * POINTS)
-        self.value_proj = nn.Linear(dim, dim)
-        self.output_proj = nn.Linear(dim, dim)
+        self.sampling_offsets = Linear(dim, heads * LEVELS * POINTS * 2)
+        self.attention_weights = Linear(dim, heads * LEVELS * POINTS)
+        self.value_proj = Linear(dim, dim)
+        self.output_proj = Linear(dim, dim)
 
     def forward(self, query: Tensor, value: Tensor, sizes: list[int], reference: Tensor) -> Tensor:
         """`sizes` and `reference` as in `ms_deform_attn`."""
@@ -42,13 +42,13 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.self_attn = DeformableAttention(dim, heads=heads)
         self.norm1 = nn.LayerNorm(dim)
-        self.linear1 = nn.Linear(dim, feedforward)
-        self.linear2 = nn.Linear(feedforward, dim)
+        self.linear1 = Linear(dim, feedforward, activation="relu")
+        self.linear2 = Linear(feedforward, dim)
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, position: Tensor, sizes: list[int], reference: Tensor) -> Tensor:
         x = self.norm1(x + self.self_attn(x + position, x, sizes, reference))
-        return self.norm2(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+        return self.norm2(x + self.linear2(self.linear1(x)))
 
 
 class EncoderStack(nn.Module):

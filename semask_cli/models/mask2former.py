@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
+from semask_cli.models.linear import Linear
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import DeformablePyramid, FeaturePyramid
 from semask_cli.models.positions import sine_positions
@@ -100,12 +101,12 @@ class FeedForwardLayer(nn.Module):
 
     def __init__(self, dim: int, *, feedforward: int) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(dim, feedforward)
-        self.linear2 = nn.Linear(feedforward, dim)
+        self.linear1 = Linear(dim, feedforward, activation="relu")
+        self.linear2 = Linear(feedforward, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
+        return self.norm(x + self.linear2(self.linear1(x)))
 
 
 class MaskedQueryDecoder(nn.Module):
@@ -126,7 +127,7 @@ class MaskedQueryDecoder(nn.Module):
         self.query_feat = nn.Embedding(queries, dim)
         self.query_embed = nn.Embedding(queries, dim)
         self.level_embed = nn.Embedding(LEVELS, dim)
-        self.class_embed = nn.Linear(dim, classes + 1)
+        self.class_embed = Linear(dim, classes + 1)
         self.mask_embed = MLP(dim, layers=3)
 
     def forward(self, maps: list[Tensor], mask_features: Tensor) -> tuple[Tensor, Tensor]:

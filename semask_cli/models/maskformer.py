@@ -7,10 +7,10 @@ Follows «MaskFormer» (Cheng et al., arXiv 2107.06278; published code CC BY-NC 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
+from semask_cli.models.linear import Linear
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import FeaturePyramid
 from semask_cli.models.positions import sine_positions
@@ -64,8 +64,8 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.self_attn = Attention(dim, heads=heads)
         self.multihead_attn = Attention(dim, heads=heads)
-        self.linear1 = nn.Linear(dim, feedforward)
-        self.linear2 = nn.Linear(feedforward, dim)
+        self.linear1 = Linear(dim, feedforward, activation="relu")
+        self.linear2 = Linear(feedforward, dim)
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
@@ -74,7 +74,7 @@ class DecoderLayer(nn.Module):
         query = x + query_position
         x = self.norm1(x + self.self_attn(query, query, x))
         x = self.norm2(x + self.multihead_attn(x + query_position, memory_keys, memory))
-        return self.norm3(x + self.linear2(F.relu(self.linear1(x))))
+        return self.norm3(x + self.linear2(self.linear1(x)))
 
 
 class DecoderStack(nn.Module):
@@ -102,7 +102,7 @@ class QueryDecoder(nn.Module):
         self.transformer = nn.ModuleDict({"decoder": decoder})
         self.query_embed = nn.Embedding(queries, dim)
         self.input_proj = nn.Conv2d(channels_in, dim, 1)
-        self.class_embed = nn.Linear(dim, classes + 1)
+        self.class_embed = Linear(dim, classes + 1)
         self.mask_embed = MLP(dim, layers=3)
 
     def forward(self, features: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.linear import Linear, linear
+
 
 class Attention(nn.Module):
     """Multi-head attention. Tokens are (B, N, C)."""
@@ -19,7 +21,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
-        self.out_proj = nn.Linear(dim, dim)
+        self.out_proj = Linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -27,7 +29,7 @@ class Attention(nn.Module):
         projections = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         # 3 x (B, N, C) -> 3 x (B, heads, N, C / heads)
         q, k, v = (
-            F.linear(tokens, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            linear(tokens, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for tokens, (weight, bias) in zip((query, key, value), projections, strict=True)
         )
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -39,12 +41,13 @@ class MLP(nn.Module):
 
     def __init__(self, dim: int, *, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+        inner = (Linear(dim, dim, activation="relu") for _ in range(layers - 1))
+        self.layers = nn.ModuleList([*inner, Linear(dim, dim)])
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
-        return self.layers[-1](x)
+        for layer in self.layers:
+            x = layer(x)
+        return x
 
 
 def cut_masks(embeddings: Tensor, features: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ from torch.utils._pytree import tree_leaves
 
 import semask_cli
 from semask_cli.inference.cuda_graphs import GRAPHS, PLAIN_PASSES, CudaGraphs, _Reads
-from semask_cli.models import attention, positions
+from semask_cli.models import attention, positions, windows
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
+from semask_cli.models.windows import Windows
 from semask_cli.toy_street import TEST_SEEDS, render
 from semask_cli.zoo import load_zoo
 
@@ -152,7 +154,14 @@ def test_the_engine_gives_the_same_labels_with_graphs(
 
 @pytest.mark.parametrize("name", MODELS)
 @torch.inference_mode()
-def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str) -> None:
+def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts: list[Windows] = []
+
+    def cut_map(*arguments: Any, **keywords: Any) -> tuple[Windows, ...]:
+        cuts.extend(windows.cut_map(*arguments, **keywords))
+        return windows.cut_map(*arguments, **keywords)
+
+    monkeypatch.setattr(attention, "cut_map", cut_map)
     built = network(name)
     pixels = torch.randn(1, 3, 96, 128)
     built.predict(pixels)
@@ -161,7 +170,7 @@ def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str) -> None:
         built.predict(pixels)
     assert reads.found.keys() <= before
     weights = {p.untyped_storage().data_ptr() for n, p in built.named_parameters() if "bias_table" not in n}
-    cached = {t.untyped_storage().data_ptr() for t in attention.window_slots(24, 32, 8, 4, CPU)}
+    cached = {t.untyped_storage().data_ptr() for some in cuts for t in (some.read, some.tokens)}
     assert weights | cached <= reads.found.keys()
 
 
@@ -171,13 +180,18 @@ def test_a_pass_asks_nothing_of_the_host_once_its_caches_are_full(name: str, mon
     """No value is read back, which fake tensors cannot give, and nothing is copied over: a pass can be captured."""
 
     @functools.cache
-    def slots(*arguments: Any) -> tuple[Tensor, ...]:
+    def cut_map(*size: int, device: torch.device, **how: int) -> tuple[Windows, ...]:
         with unset_fake_temporarily():
-            real = slots_of(*arguments[:4], CPU)
-        return tuple(torch.empty(t.shape, dtype=t.dtype, device="cuda") for t in real)
+            real = windows.cut_map(*size, device=CPU, **how)
+        return tuple(
+            replace(some, **{f.name: on_cuda(getattr(some, f.name)) for f in fields(some) if f.name != "border"})
+            for some in real
+        )
 
-    slots_of = attention.window_slots
-    monkeypatch.setattr(attention, "window_slots", slots)
+    def on_cuda(t: Tensor) -> Tensor:
+        return torch.empty(t.shape, dtype=t.dtype, device="cuda")
+
+    monkeypatch.setattr(attention, "cut_map", cut_map)
     monkeypatch.setattr(positions, "_encode", functools.cache(positions._encode.__wrapped__))
     with FakeTensorMode():
         built = build_model(load_zoo().find(name))

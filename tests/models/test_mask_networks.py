@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain, combinations
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,18 +25,9 @@ from semask_cli.zoo import load_zoo
 ROWS = [name for name, spec in load_zoo().models.items() if spec.family != "fpn" and spec.miou]  # published ones
 MASKED = [name for name in ROWS if load_zoo().find(name).family != "maskformer"]  # with masked attention
 CPU = torch.device("cpu")
-# What follows a masked attention moves when a bit of a mask flips, which a later test looks into.
-TOLERANCES = {"pred_logits": 1e-4, "pred_masks": 1e-4, "sem_seg": 1e-3, "sem_seg_centred": 1e-3}
+TOLERANCES = {"sem_seg": 1e-4, "sem_seg_centred": 1e-4}  # the others: 1e-5
+NEAR = 5e-5  # to the threshold: float32 noise of mask logits that spread over ten
 UNUSED = "criterion.empty_weight"  # of the training loss
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """With more threads sums round in another order, and another bit on the threshold of masked attention may turn."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=ROWS)
@@ -57,26 +46,31 @@ def class_map(prediction: Prediction) -> Tensor:
     return prediction.class_map(range(height), range(width)).maps
 
 
-def outputs(built: MaskClassifier, expected: Figure) -> dict[str, Tensor | MaskClassification]:
-    """Everything that a figure file holds, under its names, and the Prediction."""
-    seen: dict[str, Any] = {}
+def run(built: MaskClassifier, expected: Figure) -> tuple[dict[str, Tensor], MaskClassification]:
+    """The stages before the query decoder under the names of a figure file, and the Prediction."""
+    seen: dict[str, Tensor] = {}
 
     def decoded(_: nn.Module, features: tuple[list[Tensor]], result: tuple[Tensor, list[Tensor]]) -> None:
         seen.update({f"res{i}": feature for i, feature in enumerate(features[0], start=2)})
         seen.update({f"multi_scale_{i}": feature for i, feature in enumerate(result[1])})
         seen["mask_features"] = result[0]
 
-    def answered(_: nn.Module, __: tuple[list[Tensor]], result: tuple[Tensor, Tensor]) -> None:
-        seen["pred_logits"], seen["pred_masks"] = result
-
-    head = built.sem_seg_head
-    hooks = [head.pixel_decoder.register_forward_hook(decoded), head.register_forward_hook(answered)]
+    hook = built.sem_seg_head.pixel_decoder.register_forward_hook(decoded)
     (prediction,) = built.predict(normalise([expected.image], CPU))
+    hook.remove()
     assert isinstance(prediction, MaskClassification)
-    for hook in hooks:
-        hook.remove()
+    return seen, prediction
+
+
+def answers(prediction: MaskClassification, expected: Figure) -> dict[str, Tensor]:
+    """What the query decoder leads to, under the names of a figure file."""
     centred = replace(prediction, class_logits=prediction.class_logits + torch.from_numpy(expected["class_bias_delta"]))
-    return {**seen, "sem_seg": class_map(prediction), "sem_seg_centred": class_map(centred)}
+    return {
+        "pred_logits": prediction.class_logits[None],
+        "pred_masks": prediction.mask_logits[None],
+        "sem_seg": class_map(prediction),
+        "sem_seg_centred": class_map(centred),
+    }
 
 
 def test_there_are_five_rows() -> None:
@@ -95,40 +89,37 @@ def test_names_shapes_and_parameters_are_the_published_ones(network: tuple[str, 
 
 @torch.inference_mode()
 def test_every_stage_agrees_with_the_published_code(network: tuple[str, MaskClassifier]) -> None:
+    """Up to bits on the threshold of masked attention, which rounding turns: with some turned back all agree."""
     row, built = network
     found = figures(f"network/{row}__*.npz")
     assert len(found) == 2
     for path in found:
         expected = figure(path)
-        ours = outputs(built, expected)
+        stages, prediction = run(built, expected)
+        possible = list(turned_predictions(built, stages, prediction)) if row in MASKED else [prediction]
+        assert len(possible) < 16
+        closest = min(possible, key=lambda p: expected.spread_error("pred_masks", p.mask_logits[None].numpy()))
+        ours = {**stages, **answers(closest, expected)}
         compared = [key for key in expected.arrays if key in ours]
         assert len(compared) == (9 if row == "swin-l-mf" else 12)
         for key in compared:
             assert expected.spread_error(key, ours[key].numpy()) < TOLERANCES.get(key, 1e-5), (path, key)
 
 
-@pytest.mark.parametrize("network", MASKED, indirect=True)
-@torch.inference_mode()
-def test_only_bits_on_the_threshold_of_masked_attention_part_us_from_the_published_code(
-    network: tuple[str, MaskClassifier],
-) -> None:
-    """Mask logits that rounding could turn are turned, in all combinations: one of them leaves nothing but noise."""
-    row, built = network
-    for path in figures(f"network/{row}__*.npz"):
-        expected = figure(path)
-        pixels = normalise([expected.image], CPU)
-        features, _ = built.backbone(F.pad(pixels, (0, -pixels.shape[3] % 32, 0, -pixels.shape[2] % 32)))
-        mask_features, maps = built.sem_seg_head.pixel_decoder(features)
-        decoder = RecordingDecoder(built.sem_seg_head.predictor)
-        decoder(maps, mask_features)
-        near = decoder.near_threshold(1e-5)
-        assert len(near) < 4  # of 100 queries x 420 pixels x 3
-        errors = []
-        for turned in chain.from_iterable(combinations(near, n) for n in range(len(near) + 1)):
-            class_logits, masks = decoder(maps, mask_features, turned=turned)
-            logits_error = expected.spread_error("pred_logits", class_logits.numpy())
-            errors.append(max(logits_error, expected.spread_error("pred_masks", masks.numpy())))
-        assert min(errors) < 1e-5, (path, errors)
+def turned_predictions(
+    built: MaskClassifier,
+    stages: dict[str, Tensor],
+    prediction: MaskClassification,
+    turned: tuple[tuple[int, int], ...] = (),
+) -> Iterator[MaskClassification]:
+    """What the decoder answers with `turned` bits, and with each further one that rounding could turn."""
+    decoder = RecordingDecoder(built.sem_seg_head.predictor)
+    maps = [stages[f"multi_scale_{i}"] for i in range(3)]
+    (class_logits,), (mask_logits,) = decoder(maps, stages["mask_features"], turned=turned)
+    yield replace(prediction, class_logits=class_logits, mask_logits=mask_logits)
+    for bit in decoder.near_threshold(NEAR):  # of 100 queries x up to 420 pixels x 9 layers
+        if turned == () or bit > turned[-1]:
+            yield from turned_predictions(built, stages, prediction, (*turned, bit))
 
 
 class RecordingDecoder:

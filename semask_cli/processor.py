@@ -1,0 +1,42 @@
+"""The CPU: its name, for the record beside every time, and which of two formulations of one thing it runs faster."""
+
+from __future__ import annotations
+
+import platform
+import re
+from functools import cache
+from pathlib import Path
+
+import torch
+
+
+@cache
+def processor() -> str:
+    """The CPU's name, and the widest instructions torch has for it: "AMD EPYC, AVX2"."""
+    cpuinfo = _cpuinfo()
+    name = cpuinfo.get("model name") or platform.processor() or platform.machine()
+    amx = " AMX" if "amx_bf16" in cpuinfo.get("flags", "").split() else ""
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}{amx}"
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Whether oneDNN, which can be told of bias and activation, multiplies faster than torch's own linear layer.
+
+    With AVX512 it does; on a processor that is not Intel's by more, for there MKL, torch's own, stops at AVX2.
+    """
+    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+@cache
+def small_products_are_slow() -> bool:
+    """Whether attention is faster as a few batches of matrix products than as torch's fused kernel.
+
+    That kernel asks MKL for many small products, which cost AMD's processors more than the scores it keeps from memory.
+    """
+    return "AMD" in _cpuinfo().get("vendor_id", platform.processor())
+
+
+def _cpuinfo() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")  # Linux
+    return dict(re.findall(r"^(.+?)\s*: (.*)$", path.read_text(), re.MULTILINE)) if path.exists() else {}

@@ -1,0 +1,93 @@
+"""Windows hold every token once, and attention in them is the published attention however it is computed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semask_cli.models import attention
+from semask_cli.models.attention import SHIFT_MASK, WindowAttention
+from semask_cli.models.windows import cut_map
+
+CPU = torch.device("cpu")
+
+
+@given(
+    height=st.integers(1, 30),
+    width=st.integers(1, 30),
+    window=st.integers(2, 9),
+    shifted=st.booleans(),
+    at_once=st.integers(1, 12),
+)
+def test_every_token_stands_in_one_window(height: int, width: int, window: int, shifted: bool, at_once: int) -> None:
+    tokens = torch.arange(1.0, height * width + 1).view(1, -1, 1).repeat(2, 1, 1)
+    shift = window // 2 * shifted
+    out = torch.zeros_like(tokens)
+    slots = 0
+    for windows in cut_map(height, width, window=window, shift=shift, at_once=at_once, device=CPU):
+        rows = windows.cut(tokens, padding=torch.zeros(1))
+        assert rows.shape[1] <= at_once * window**2
+        assert (rows[:, windows.padding] == 0).all()
+        windows.put(rows, out)
+        slots += rows.shape[1]
+    assert torch.equal(out, tokens)
+    assert slots == -(-height // window) * -(-width // window) * window**2
+
+
+def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
+    """Swin's own order: pad, roll, cut, attend under position bias and region mask, put back, roll back, crop."""
+    _, h, w, c = x.shape
+    n, shift, heads = layer.window, layer.shift, layer.heads
+    rows, columns = -(-h // n), -(-w // n)
+    padded = torch.nn.functional.pad(x, (0, 0, 0, columns * n - w, 0, rows * n - h))
+    regions = torch.zeros(rows * n, columns * n)
+    if shift:
+        bounds = [slice(0, -n), slice(-n, -shift), slice(-shift, None)]
+        for i, ys in enumerate(bounds):
+            for j, xs in enumerate(bounds):
+                regions[ys, xs] = 3 * i + j
+
+    def cut(t: torch.Tensor) -> torch.Tensor:  # (rows * n, columns * n, ...) -> (rows * columns, n * n, ...)
+        return t.unflatten(1, (columns, n)).unflatten(0, (rows, n)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
+
+    region = cut(regions)
+    mask = SHIFT_MASK * (region[:, None] != region[:, :, None])
+    table = layer.relative_position_bias_table[layer.relative_position_index]  # (N, N, heads)
+    out = []
+    for picture in padded.roll((-shift, -shift), (1, 2)):
+        q, k, v = layer.qkv(cut(picture)).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        scores = q * (c // heads) ** -0.5 @ k.mT + table.permute(2, 0, 1) + mask[:, None]
+        joined = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)  # (windows, N, C)
+        joined = joined.view(rows, columns, n, n, c).transpose(1, 2).reshape(rows * n, columns * n, c)
+        out.append(joined.roll((shift, shift), (0, 1))[:h, :w])
+    return layer.proj(torch.stack(out))
+
+
+@pytest.mark.parametrize("by_products", [True, False])
+@pytest.mark.parametrize("scores_at_once", [1, 2000, attention.SCORES_AT_ONCE])
+@pytest.mark.parametrize(("size", "shift"), [((8, 12), 0), ((8, 12), 2), ((7, 9), 2), ((13, 5), 2), ((3, 3), 0)])
+@torch.no_grad()
+def test_it_is_the_published_attention(
+    size: tuple[int, int], shift: int, scores_at_once: int, by_products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "small_products_are_slow", lambda: by_products)
+    monkeypatch.setattr(attention, "SCORES_AT_ONCE", scores_at_once)
+    torch.manual_seed(0)
+    layer = WindowAttention(12, window=4, shift=shift, heads=3)
+    torch.nn.init.normal_(layer.relative_position_bias_table)
+    x = torch.randn(2, *size, 12)
+    torch.testing.assert_close(layer(x), published(layer, x), rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_both_formulations_agree_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer = WindowAttention(64, window=4, shift=2, heads=2).bfloat16()
+    x = torch.randn(1, 9, 10, 64).bfloat16()
+    found = []
+    for by_products in (True, False):
+        monkeypatch.setattr(attention, "small_products_are_slow", lambda answer=by_products: answer)
+        found.append(layer(x))
+    torch.testing.assert_close(*found, rtol=2e-2, atol=2e-2)
