@@ -16,6 +16,7 @@ from semask_cli.inference.versions import versions
 from semask_cli.ops.bindings import KernelError, call
 from semask_cli.ops.nvrtc import nvrtc_version
 from semask_cli.ops.status import network_kernels, why_plain
+from semask_cli.processor import processor
 
 OPERATORS = tuple(network_kernels())
 
@@ -98,7 +99,7 @@ def _devices() -> Iterator[Device]:
         yield Device(name=f"cuda:{index}", description=f"{properties.name}, {capability}", memory_bytes=memory)
     if torch.backends.mps.is_available():
         yield Device(name="mps", description="Apple silicon")
-    yield Device(name="cpu", description=torch.backends.cpu.get_cpu_capability())
+    yield Device(name="cpu", description=processor())
 
 
 def _path(operator: str, device: str) -> OperatorPath:

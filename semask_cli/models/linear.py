@@ -19,10 +19,12 @@ Activation = Literal["none", "relu", "gelu"]
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, activation: Activation = "none") -> Tensor:
     """activation(x @ weight.T + bias): (..., C_in) -> (..., C_out). `gelu` is the exact one, by the error function."""
-    if _goes_to_onednn(x, weight, bias):
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+    if _goes_to_onednn(dtype, x, weight, bias):
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         product = torch.ops.mkldnn._linear_pointwise  # what torch.compile makes of a linear layer on CPU
-        out: Tensor = product(x.to(weight.dtype), weight, bias, activation, [], "none" if activation == "gelu" else "")
-        return out
+        fused: Tensor = product(x, weight, bias, activation, [], "none" if activation == "gelu" else "")
+        return fused
     out = F.linear(x, weight, bias)
     if activation == "relu":
         return F.relu(out, inplace=True)
@@ -40,10 +42,8 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias, activation=self.activation)
 
 
-def _goes_to_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    if x.device.type != "cpu" or not onednn_is_faster():
+def _goes_to_onednn(dtype: torch.dtype, x: Tensor, *parameters: Tensor | None) -> bool:
+    if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16) or not onednn_is_faster():
         return False
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
-        return False  # it has no gradient
-    computed = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    return computed == weight.dtype and weight.dtype in (torch.float32, torch.bfloat16)
+    # It has no gradient.
+    return not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, *parameters))
