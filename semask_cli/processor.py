@@ -36,7 +36,7 @@ def small_products_are_slow() -> bool:
     That kernel asks MKL for many small products. On AMD's processors it takes 1.6 times as long, on Intel's it is the
     faster one.
     """
-    return "AMD" in _cpuinfo().get("vendor_id", platform.processor())
+    return "AMD" in (_cpuinfo().get("vendor_id") or platform.processor())
 
 
 def _cpuinfo() -> dict[str, str]:

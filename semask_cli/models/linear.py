@@ -19,8 +19,9 @@ Activation = Literal["none", "relu", "gelu"]
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, activation: Activation = "none") -> Tensor:
     """activation(x @ weight.T + bias): (..., C_in) -> (..., C_out). `gelu` is the exact one, by the error function."""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-    if _goes_to_onednn(dtype, x, weight, bias):
+    autocast = torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
+    if (autocast or weight.dtype == dtype) and _goes_to_onednn(dtype, x, weight, bias):
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         product = torch.ops.mkldnn._linear_pointwise  # what torch.compile makes of a linear layer on CPU
         fused: Tensor = product(x, weight, bias, activation, [], "none" if activation == "gelu" else "")

@@ -198,11 +198,10 @@ def test_a_pass_asks_nothing_of_the_host_once_its_caches_are_full(name: str, mon
         for module in built.modules():
             for key, value in module._parameters.items():
                 if value is not None:
-                    fake = torch.empty(value.shape, dtype=value.dtype, device="cuda")
-                    module._parameters[key] = nn.Parameter(fake, requires_grad=False)
+                    module._parameters[key] = nn.Parameter(on_cuda(value), requires_grad=False)
             for key, value in module._buffers.items():
                 if value is not None:
-                    module._buffers[key] = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                    module._buffers[key] = on_cuda(value)
         pixels = torch.empty(2, 3, 200, 264, device="cuda")
         built.predict(pixels)
         graph = Graph()

@@ -84,3 +84,5 @@ def test_autocast_decides_the_precision(onednn: bool) -> None:
         for found in (linear(x, weight, bias), linear(x, weight.bfloat16(), bias.bfloat16())):
             torch.testing.assert_close(found, rounded)
     assert linear(x, weight, bias).dtype == torch.float32
+    with pytest.raises(RuntimeError, match="dtype"):
+        linear(x, weight.bfloat16(), bias.bfloat16())

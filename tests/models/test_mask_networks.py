@@ -98,6 +98,8 @@ def test_every_stage_agrees_with_the_published_code(network: tuple[str, MaskClas
         stages, prediction = run(built, expected)
         possible = list(turned_predictions(built, stages, prediction)) if row in MASKED else [prediction]
         assert len(possible) < 16
+        torch.testing.assert_close(possible[0].class_logits, prediction.class_logits)
+        torch.testing.assert_close(possible[0].mask_logits, prediction.mask_logits)
         closest = min(possible, key=lambda p: expected.spread_error("pred_masks", p.mask_logits[None].numpy()))
         ours = {**stages, **answers(closest, expected)}
         compared = [key for key in expected.arrays if key in ours]
