@@ -1,4 +1,4 @@
-"""The record of rivals.py as a picture.
+"""The record of rivals.py as an image.
 
 python benchmarks/plot.py
 """
@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 RECORD = Path(__file__).parent / "records" / "rivals.csv"
-PICTURE = Path(__file__).parents[1] / "docs" / "speed.svg"
+IMAGE = Path(__file__).parents[1] / "docs" / "speed.svg"
 OURS, THEIRS = "#2a9d8f", "#b8bcc2"
 
 
@@ -31,9 +31,9 @@ def main() -> None:
         axis.margins(x=0.12)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.tick_params(left=False, bottom=False, labelbottom=False)
-    what = f"{rows[0]['picture']}, {rows[0]['threads']} threads, {rows[0]['cpu']}; float32 unless it says bf16"
-    figure.suptitle(f"One picture of {what}", x=0.01, ha="left")
-    figure.savefig(PICTURE, metadata={"Date": None}, facecolor="white")
+    what = f"{rows[0]['image']}, {rows[0]['threads']} threads, {rows[0]['cpu']}; float32 unless it says bf16"
+    figure.suptitle(f"One image of {what}", x=0.01, ha="left")
+    figure.savefig(IMAGE, metadata={"Date": None}, facecolor="white")
 
 
 if __name__ == "__main__":

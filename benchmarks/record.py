@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semask_cli.inference.versions import versions
-from semask_cli.processor import processor
+from semask_cli.ops.cpu import processor
 
 
 def record_parser(description: str | None) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""semask: the published SeMask semantic segmentation models, on pictures and datasets.
+"""semask: the published SeMask semantic segmentation models, on images and datasets.
 
 segmentation = semask_cli.load("swin-l-m2f").predict("photo.jpg")
 segmentation.save("photo.png")
@@ -13,14 +13,14 @@ __all__ = ["Segmentation", "Segmenter", "build_model", "load"]
 if TYPE_CHECKING:
     from semask_cli.api import build_model, load
     from semask_cli.inference.segmenter import Segmenter
-    from semask_cli.segmentation import Segmentation
+    from semask_cli.output.segmentation import Segmentation
 
 
 _HOMES = {
     "load": "semask_cli.api",
     "build_model": "semask_cli.api",
     "Segmenter": "semask_cli.inference.segmenter",
-    "Segmentation": "semask_cli.segmentation",
+    "Segmentation": "semask_cli.output.segmentation",
 }
 
 

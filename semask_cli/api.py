@@ -1,4 +1,4 @@
-"""The Python API: from a model's name to something that segments pictures."""
+"""The Python API: from a model's name to something that segments images."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32", "bf16", or "auto": bf16 on a GPU that is fast at it, else fp32. On a GPU torch's defaults
             hold for what is float32: convolutions may use TF32, matrix products do not.
-        mode: "whole" pictures (the default), or windows that "slide".
+        mode: "whole" images (the default), or windows that "slide".
         crop: height and width of a window, in pixels; the row's training crop unless given.
         stride: step of the windows; the row's published one unless given, at most `crop`.
         scales: factors of the row's test size to average over, "published" for the row's multi-scale list, or "native"
-            for the picture as it is. None is the test size.
-        flip: average with the mirrored picture too.
-        memory_budget: bytes that a picture may take beyond the weights: on a GPU for everything, where batches shrink
+            for the image as it is. None is the test size.
+        flip: average with the mirrored image too.
+        memory_budget: bytes that an image may take beyond the weights: on a GPU for everything, where batches shrink
             and merging moves to the CPU to keep it (unless given, all there is); on a CPU, beyond the layers of one
             view or window, for class scores and windows that wait to be merged (1 GiB unless given).
-        cuda_graphs: on a GPU, replay the network from a CUDA graph for the first few sizes of windows or pictures that
+        cuda_graphs: on a GPU, replay the network from a CUDA graph for the first few sizes of windows or images that
             come back. Not measured yet.
         random_weights: need no checkpoint; for measuring speed.
         progress: hears (bytes so far, bytes in all or None) of a download.

@@ -37,7 +37,7 @@ class ZooError(UsageError):
 
 
 class ImageError(SemaskError):
-    """A picture that cannot be read."""
+    """An image that cannot be read."""
 
     exit_code = 3
 

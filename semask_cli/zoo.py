@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
-from semask_cli.resources import project_file
+from semask_cli.io.resources import project_file
 
 DATASETS = ("ade20k", "cityscapes", "coco-stuff10k")
 FAMILIES = ("fpn", "maskformer", "mask2former", "fapn", "msfapn")

@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from command_line import Browse, Run
+from tests.support.command_line import Browse, Run
 
 # A busy machine is not a wrong result.
 hypothesis.settings.register_profile("semask", deadline=None)
@@ -69,7 +69,7 @@ def browse(tmp_path: Path) -> Browse:
 @pytest.fixture(scope="session")
 def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
     """The checkpoint of a row with deterministic weights; the last one asked for is kept on disk."""
-    from figures import write_checkpoint
+    from tests.support.figures import write_checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoints")
 

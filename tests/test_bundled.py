@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from command_line import Run
 from semask_cli import load
 from semask_cli.evaluation.metrics import confusion, metrics
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.resources import project_file
-from semask_cli.toy_street import TEST_SEEDS, render
+from semask_cli.io.resources import project_file
+from tests.support.command_line import Run
+from toy_street import TEST_SEEDS, render
 
 FLOORS = {"toy-street-fpn": 79.0, "toy-street-m2f": 81.5}
 """mIoU in percent that a model must reach on the scenes below, whoever trains it anew."""
@@ -91,7 +91,7 @@ def test_semantic_attention_is_used(model: str, miou_of: Callable[[Segmenter], f
     assert miou_of(segmenter) < plain - 0.2  # on 60 scenes the one loses 1.3, the other 0.9
 
 
-def test_a_picture_of_an_odd_size_from_the_command_line(model: str, tmp_path: Path, semask: Run) -> None:
+def test_an_image_of_an_odd_size_from_the_command_line(model: str, tmp_path: Path, semask: Run) -> None:
     """As the Mask2Former looks at it, it becomes 256 x 390, padded to 256 x 416."""
     scene = render(TEST_SEEDS[0])
     labels = scene.labels[3:, 61:450]

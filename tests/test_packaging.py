@@ -57,7 +57,7 @@ def test_semask_runs_from(kind: str, distributions: tuple[Path, Path], tmp_path:
     finished = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert "1L0daUHWQGNGCXHF-cKWEauPSyBV0GLOR" in finished.stdout
     where = subprocess.run(
-        [python, "-c", "import semask_cli.resources as r; print(r.project_file('kernels'))"],
+        [python, "-c", "import semask_cli.io.resources as r; print(r.project_file('kernels'))"],
         check=True, capture_output=True, text=True, cwd=tmp_path, env=environment,
     )  # fmt: skip
     expected = ROOT if kind == "editable" else site / "semask_cli"

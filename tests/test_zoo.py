@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from figures import manifest
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.zoo import DATASETS, load_zoo, user_zoo_path
+from tests.support.figures import manifest
 
 # The authors' results page: mIoU and mIoU with ms+flip of the first table, by dataset.
 PUBLISHED = {

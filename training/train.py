@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from semask_cli.models.build import build_model
-from semask_cli.toy_street import TRAIN_SEEDS, VAL_SEEDS, render
 from semask_cli.zoo import ModelSpec, load_zoo
+from toy_street import TRAIN_SEEDS, VAL_SEEDS, render
 
 HERE = Path(__file__).parent
 IGNORE = 255
@@ -133,11 +133,11 @@ def crop_and_resize(
 
 def jitter_colours(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     """Brightness, contrast and the balance of colours, then normalisation: float32 (h, w, 3)."""
-    picture = image.astype(np.float32)
+    normalised = image.astype(np.float32)
     gain = rng.uniform(0.75, 1.3) * rng.uniform(0.94, 1.06, 3)
     offset = rng.uniform(-14, 14)
-    picture = np.clip(picture * gain.astype(np.float32) + np.float32(offset), 0, 255)
-    return (picture - MEAN.view(3).numpy()) / STD.view(3).numpy()
+    normalised = np.clip(normalised * gain.astype(np.float32) + np.float32(offset), 0, 255)
+    return (normalised - MEAN.view(3).numpy()) / STD.view(3).numpy()
 
 
 def initialise(model: nn.Module) -> None:

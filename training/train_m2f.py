@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from train import IGNORE, Recipe, Task, main, random_pixel, resized, semantic_loss
 
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.models.deformable_encoder import LEVELS, POINTS, DeformableAttention
 from semask_cli.models.mask2former import MaskedQueryDecoder
 from semask_cli.zoo import load_zoo
+from training.train import IGNORE, Recipe, Task, main, random_pixel, resized, semantic_loss
 
 CLASS_COST, MASK_COST, DICE_COST = 2.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1

@@ -9,26 +9,26 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semask_cli import __version__
-from semask_cli.checkpoints import cache, matching
+from semask_cli.checkpoints import matching, store
 from semask_cli.checkpoints.reading import Checkpoint, read
 from semask_cli.errors import OutputError
 from semask_cli.zoo import ModelSpec, Zoo
 
 
-def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, cache.Sidecar]:
+def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, store.Sidecar]:
     """Open the published file of a row after its digest was found right, and hold its tensors against the row.
 
     Raises:
         DigestError: another file than the zoo, or an earlier download, says; it was not opened.
         CheckpointError: any other reason why it cannot be used (see `reading.read` and `matching.network_for`).
     """
-    digest = cache.sha256(source)
-    cache.check_digest(spec, digest, source)
+    digest = store.sha256(source)
+    store.check_digest(spec, digest, source)
     checkpoint = read(source)
     spec, _ = matching.network_for(checkpoint.tensors, spec, zoo, path=source)
-    sidecar = cache.Sidecar(
+    sidecar = store.Sidecar(
         row=spec.name,
-        label=cache.published_file(spec).label,
+        label=store.published_file(spec).label,
         source=source.name,
         source_sha256=digest,
         classes=checkpoint.classes,
@@ -46,14 +46,14 @@ def convert(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
         CheckpointError: `source` cannot be used; nothing is cached (see `verified`).
     """
     checkpoint, sidecar = verified(source, spec, zoo)
-    target = cache.converted_path(spec)
-    with cache.whole_file(target) as temporary:
+    target = store.converted_path(spec)
+    with store.whole_file(target) as temporary:
         try:
             save_file(_weights(checkpoint.tensors), temporary, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OutputError(f"cannot write {target}: {error}", "Free some space and try again.") from error
     # In this order: a kill between the two leaves an incomplete pair, or the sidecar of an earlier, equal file.
-    cache.write_sidecar(spec, sidecar)
+    store.write_sidecar(spec, sidecar)
     return target
 
 

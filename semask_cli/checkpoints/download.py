@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from semask_cli.cache import offline
-from semask_cli.checkpoints import cache
+from semask_cli.checkpoints import store
 from semask_cli.errors import CheckpointError, DownloadError, OfflineError
+from semask_cli.io.cache import offline
 from semask_cli.zoo import ModelSpec, Zoo
 
 Progress = Callable[[int, int | None], None]
@@ -30,9 +30,9 @@ def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> 
         OutputError: the cache cannot be written.
     """
     with _lock(spec):
-        if there := cache.on_disk(spec):
+        if there := store.on_disk(spec):
             return there
-        source = cache.download_path(spec)
+        source = store.download_path(spec)
         _fetch(spec, source, progress=progress)
         from semask_cli.checkpoints.conversion import convert
 
@@ -64,7 +64,7 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
     Raises:
         OfflineError, DownloadError, CheckpointError, OutputError: as `download`.
     """
-    target = folder / cache.download_path(spec).name
+    target = folder / store.download_path(spec).name
     with _lock(spec):
         fresh = not target.exists()
         if fresh:
@@ -81,15 +81,15 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
 
 
 def _lock(spec: ModelSpec) -> FileLock:
-    path = cache.download_path(spec).with_suffix(".lock")
-    with cache.writing(path):
+    path = store.download_path(spec).with_suffix(".lock")
+    with store.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
 
 def _fetch(spec: ModelSpec, target: Path, *, progress: Progress | None) -> None:
     """Fetch the published file of a row to `target`, which appears only with the size that the server announced."""
-    file, name = cache.published_file(spec), cache.full_name(spec)
+    file, name = store.published_file(spec), store.full_name(spec)
     if file.path:
         raise CheckpointError(f"the file of {name} is missing: {file.path}", "It came with the zoo file that lists it.")
     by_hand = f"Or open {file.page} in a browser, save the file, then: semask download {name} --from FILE"
@@ -98,7 +98,7 @@ def _fetch(spec: ModelSpec, target: Path, *, progress: Progress | None) -> None:
             f"the checkpoint of {name} is not on this machine, and SEMASK_OFFLINE is set",
             f"Go online and run: semask download {name}\n{by_hand}\nOr give a file that you have: --checkpoint FILE",
         )
-    with cache.writing(target):
+    with store.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         from semask_cli.checkpoints import drive  # who has the file does not wait for gdown
 

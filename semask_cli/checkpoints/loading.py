@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semask_cli.checkpoints import cache, matching
+from semask_cli.checkpoints import matching, store
 from semask_cli.checkpoints.download import Progress, download
 from semask_cli.checkpoints.reading import read
 from semask_cli.models.attention import relative_position_index
@@ -33,7 +33,7 @@ def load_network(
         CheckpointError: the file cannot be used; the subclass says why.
         DownloadError: it is not on disk and cannot be fetched.
     """
-    path, digest = (checkpoint, cache.sha256(checkpoint)) if checkpoint else _published(spec, zoo, progress)
+    path, digest = (checkpoint, store.sha256(checkpoint)) if checkpoint else _published(spec, zoo, progress)
     tensors = read(path).tensors
     adapted, network = matching.network_for(tensors, spec, zoo, path=path)
     assemble(network, tensors)
@@ -42,9 +42,9 @@ def load_network(
 
 def _published(spec: ModelSpec, zoo: Zoo, progress: Progress | None) -> tuple[Path, str]:
     """The row's file on this machine, and the digest of the file that it was made from."""
-    path = cache.on_disk(spec) or download(spec, zoo, progress=progress)
-    sidecar = cache.read_sidecar(spec)
-    return path, sidecar.source_sha256 if sidecar and path == cache.converted_path(spec) else cache.sha256(path)
+    path = store.on_disk(spec) or download(spec, zoo, progress=progress)
+    sidecar = store.read_sidecar(spec)
+    return path, sidecar.source_sha256 if sidecar and path == store.converted_path(spec) else store.sha256(path)
 
 
 def assemble(network: Network, tensors: dict[str, Tensor]) -> None:

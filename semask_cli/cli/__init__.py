@@ -30,7 +30,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="semask",
-    help="Segment pictures with the published SeMask models, and measure them on datasets.",
+    help="Segment images with the published SeMask models, and measure them on datasets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

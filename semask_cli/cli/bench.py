@@ -13,7 +13,7 @@ import typer
 from semask_cli.cli.model_options import ModelOptions, parse_size, with_model_options
 
 if TYPE_CHECKING:
-    from semask_cli.benchmark import Benchmark
+    from semask_cli.machine.benchmark import Benchmark
 
 
 @with_model_options
@@ -23,19 +23,19 @@ def bench(
     random_weights: Annotated[
         bool, typer.Option("--random-weights", rich_help_panel="Model", help="Need no checkpoint.")
     ] = False,
-    size: Annotated[str, typer.Option(metavar="N|HxW", help="Of the picture, in pixels.")] = "1000x1500",
-    repeats: Annotated[int, typer.Option(min=1, help="Pictures measured, after one that warms up.")] = 5,
+    size: Annotated[str, typer.Option(metavar="N|HxW", help="Of the image, in pixels.")] = "1000x1500",
+    repeats: Annotated[int, typer.Option(min=1, help="Images measured, after one that warms up.")] = 5,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Add a row to this file, with machine and versions.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure milliseconds by stage, pictures a second, peak memory, and the share of the machine's matrix peak."""
-    picture = parse_size("--size", size)
+    """Measure milliseconds by stage, images a second, peak memory, and the share of the machine's matrix peak."""
+    image = parse_size("--size", size)
     segmenter = look.load(random_weights=random_weights)
-    from semask_cli.benchmark import run_benchmark
+    from semask_cli.machine.benchmark import run_benchmark
 
-    measured = run_benchmark(segmenter, height=picture[0], width=picture[1], repeats=repeats)
+    measured = run_benchmark(segmenter, height=image[0], width=image[1], repeats=repeats)
     if csv_file:
         _append(csv_file, _flat(measured))
     if as_json:
@@ -61,7 +61,7 @@ def _print(measured: Benchmark) -> None:
         f" {measured.threads} threads"
     )
     console.print(table)
-    console.print(f"{measured.images_per_second:.2f} pictures a second, {measured.peak_memory / 2**30:.2f} GiB at most")
+    console.print(f"{measured.images_per_second:.2f} images a second, {measured.peak_memory / 2**30:.2f} GiB at most")
     console.print(
         f"network {measured.network_gflop:.0f} GFLOP at {measured.share_of_peak:.0%}"
         f" of the {measured.peak_gflops:.0f} GFLOP/s of a large matrix product"
@@ -73,7 +73,7 @@ def _flat(measured: Benchmark) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from semask_cli.inference.versions import versions
-    from semask_cli.processor import processor
+    from semask_cli.ops.cpu import processor
 
     document = dataclasses.asdict(measured)
     stages = {f"{stage}_ms": round(spent, 2) for stage, spent in document.pop("milliseconds").items()}

@@ -37,7 +37,7 @@ def check(
 ) -> None:
     """Look for everything that would stop an evaluation or falsify its figure, and say how to mend it.
 
-    Reads every picture and every label of the split once. `semask eval` does the quick part of it by itself.
+    Reads every image and every label of the split once. `semask eval` does the quick part of it by itself.
     """
     chosen = chosen_dataset(
         dataset, root=root, split=split, images=images, labels=labels, class_file=class_file, coding=label_coding
@@ -87,7 +87,7 @@ def print_histogram(report: CheckReport, console: Console) -> None:
     dataset = report.dataset
     labelled = int(report.pixels.sum())
     title = (
-        f"{dataset.name} {dataset.split}: {len(dataset.pictures)} pictures, {report.inspected} labels read "
+        f"{dataset.name} {dataset.split}: {len(dataset.samples)} images, {report.inspected} labels read "
         f"({dataset.layout}, {dataset.coding.name}) in {dataset.root}"
     )
     console.print(Text(title, "bold"), soft_wrap=True)
@@ -98,7 +98,7 @@ def print_histogram(report: CheckReport, console: Console) -> None:
         pixels = int(report.pixels[index])
         share = f"{100 * pixels / labelled:.3f} %" if labelled else ""
         style = "" if pixels else "dim"
-        table.add_row(str(index), Text(name), f"{pixels:,}", share, str(report.pictures_with[index]), style=style)
+        table.add_row(str(index), Text(name), f"{pixels:,}", share, str(report.images_with[index]), style=style)
     console.print(table)
     total = labelled + report.ignored
     console.print(f"ignored: {report.ignored:,} pixels" + (f" ({100 * report.ignored / total:.1f} %)" if total else ""))
@@ -113,11 +113,11 @@ def _document(report: CheckReport) -> dict[str, Any]:
         "root": str(dataset.root),
         "layout": dataset.layout,
         "label_coding": dataset.coding.name,
-        "pictures": len(dataset.pictures),
+        "pictures": len(dataset.samples),
         "labels_read": report.inspected,
         "ignored_pixels": report.ignored,
         "classes": [
-            {"index": i, "name": name, "pixels": int(report.pixels[i]), "pictures": int(report.pictures_with[i])}
+            {"index": i, "name": name, "pixels": int(report.pixels[i]), "pictures": int(report.images_with[i])}
             for i, name in enumerate(dataset.classes.classes)
         ],
         "findings": [

@@ -22,7 +22,7 @@ def compare(
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a page to read, and its JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Set evaluations of one dataset beside each other: figures, classes, and the pictures on which they differ."""
+    """Set evaluations of one dataset beside each other: figures, classes, and the images on which they differ."""
     from semask_cli.evaluation.compare import compare as set_side_by_side
     from semask_cli.evaluation.compare import read_runs, write_comparison
 

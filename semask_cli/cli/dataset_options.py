@@ -37,7 +37,7 @@ Split = Annotated[
     ),
 ]
 Images = Annotated[
-    Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="A folder of pictures of your own.")
+    Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="A folder of images of your own.")
 ]
 Labels = Annotated[
     Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="Its label PNGs, under the same names.")

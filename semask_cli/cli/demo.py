@@ -24,16 +24,16 @@ def demo(
     ),
 ) -> None:
     """Try semask without a download: segment rendered street scenes, and measure how well."""
-    from semask_cli.toy_street import TEST_SEEDS, write_folders
+    from toy_street import TEST_SEEDS, write_folders
 
     seeds = TEST_SEEDS[:EVALUATED]
     scenes, masks, report = folder / "scenes", folder / "masks", folder / "report"
     _say(f"rendering {EVALUATED} street scenes into {scenes}")
     write_folders(scenes, seeds)
 
-    pictures = f"{scenes}/images/{FIRST_TEN}"
-    _say(f"\n$ semask predict '{pictures}' -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
-    predict([pictures], output=masks, save="mask,legend", model=MODEL, threads=THREADS)
+    images = f"{scenes}/images/{FIRST_TEN}"
+    _say(f"\n$ semask predict '{images}' -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
+    predict([images], output=masks, save="mask,legend", model=MODEL, threads=THREADS)
 
     options = {"images": scenes / "images", "labels": scenes / "labels", "classes": scenes / "toy-street.txt"}
     shown = " ".join(f"--{name} {path}" for name, path in options.items())

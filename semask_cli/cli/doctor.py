@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from semask_cli.doctor import CacheFolder, Diagnosis
+    from semask_cli.machine.doctor import CacheFolder, Diagnosis
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
     """Show versions, devices, which operators run as kernels and why others do not, and what the cache holds."""
-    from semask_cli.doctor import diagnose
+    from semask_cli.machine.doctor import diagnose
 
     diagnosis = diagnose()
     if as_json:

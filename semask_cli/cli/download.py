@@ -45,14 +45,14 @@ def download(
     specs = _chosen(zoo, names or [], dataset=dataset, everything=everything)
     if source and (to or len(specs) != 1):
         raise UsageError("--from takes one model, and goes without --to")
-    from semask_cli.checkpoints import cache
+    from semask_cli.checkpoints import store
     from semask_cli.checkpoints.download import adopt, save_published
     from semask_cli.checkpoints.download import download as fetch
 
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
     for spec in specs:
-        name = cache.full_name(spec)
+        name = store.full_name(spec)
         try:
             with fetching(name) as progress:
                 if source:

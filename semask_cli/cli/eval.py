@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from semask_cli.evaluation.selection import Selection
     from semask_cli.evaluation.sources import MaskFolder, ModelSource, Source
 
-_SAMPLE = 20  # labels whose values are looked at before the run
+_LABELS_READ_FIRST = 20  # labels whose values are looked at before the run
 _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
 
 
@@ -60,18 +60,18 @@ def evaluate(
         typer.Option(metavar="DIR", rich_help_panel=_FIGURES, help="Write a page to read, and JSON and CSV beside it."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N pictures only.")
+        int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N images only.")
     ] = None,
     shuffle_seed: Annotated[
         int | None,
-        typer.Option(metavar="SEED", rich_help_panel=_RUN, help="Draw the pictures of --limit at random."),
+        typer.Option(metavar="SEED", rich_help_panel=_RUN, help="Draw the images of --limit at random."),
     ] = None,
     allow_missing: Annotated[
         int, typer.Option(min=0, metavar="N", rich_help_panel=_RUN, help="Go on without up to N missing files.")
     ] = 0,
     journal: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Where pictures that are done are noted."),
+        typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Where images that are done are noted."),
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Begin again, whatever the journal holds.")
@@ -88,7 +88,7 @@ def evaluate(
 
     A killed run goes on where it was when it is started again.
 
-    Processes share the pictures under torchrun, and the figures stay the same to the last bit: `torchrun
+    Processes share the images under torchrun, and the figures stay the same to the last bit: `torchrun
     --nproc-per-node 4 -m semask_cli eval …`. (On CPUs give every run the same --threads: the last bit of a sum depends
     on how many threads make it.)
     """
@@ -97,7 +97,7 @@ def evaluate(
     if as_json and as_csv:
         raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
     if shuffle_seed is not None and limit is None:
-        raise UsageError("--shuffle-seed draws the pictures of --limit", "Give --limit N with it.")
+        raise UsageError("--shuffle-seed draws the images of --limit", "Give --limit N with it.")
     spec = None if pred else load_zoo(look.zoo).find(look.model, dataset=look.dataset)
     chosen = dataset_options.chosen_dataset(
         None if class_file else look.dataset or (spec.dataset if spec else None),
@@ -132,7 +132,7 @@ def evaluate(
         )
         if source.missing and selection.missing > allow_missing:
             raise DatasetError(
-                f"{len(source.missing)} of {len(chosen.pictures)} pictures have no mask in {pred}",
+                f"{len(source.missing)} of {len(chosen.samples)} images have no mask in {pred}",
                 f"The first is {source.missing[0].id}. Complete them, or go on without: --allow-missing N.",
             )
         book = journal or _default_journal(chosen, source)
@@ -175,7 +175,7 @@ def _refuse_defects(dataset: Dataset, *, allow_missing: int) -> None:
     from semask_cli.cli.check import counted
     from semask_cli.datasets.check import DEFECTS, check
 
-    fatal = check(dataset, sample=_SAMPLE).fatal(allow_missing=allow_missing)
+    fatal = check(dataset, label_limit=_LABELS_READ_FIRST).fatal(allow_missing=allow_missing)
     if fatal:
         lines = [f"{f.kind}: {DEFECTS[f.kind]}\n  {f.examples[0]}" for f in fatal]
         raise DatasetError(f"{dataset.name} is not ready: {counted(fatal)}", "\n".join(lines))
@@ -187,7 +187,7 @@ def _masks(dataset: Dataset, folder: Path, coding: str) -> MaskFolder:
     codings = dataset.classes.codings
     if coding not in codings:
         raise UsageError(f"{dataset.name} has no coding {coding!r}", f"Its codings: {', '.join(codings)}.")
-    return MaskFolder(folder, dataset.pictures, codings[coding])
+    return MaskFolder(folder, dataset.samples, codings[coding])
 
 
 def _model(look: ModelOptions, team: Team) -> ModelSource:
@@ -204,15 +204,15 @@ def _model(look: ModelOptions, team: Team) -> ModelSource:
 def _submit(path: Path, dataset: Dataset, selection: Selection, source: Source) -> None:
     from semask_cli.evaluation.submission import write_submission
 
-    write_submission(path, dataset, selection.pictures, source.labels(selection.pictures))
-    print(f"submission: {path}, {len(selection.pictures)} masks, read back and equal", file=sys.stderr)
+    write_submission(path, dataset, selection.samples, source.labels(selection.samples))
+    print(f"submission: {path}, {len(selection.samples)} masks, read back and equal", file=sys.stderr)
 
 
 def _default_journal(dataset: Dataset, source: Source) -> Path:
     """A place of its own for each combination of dataset, source and settings."""
-    from semask_cli.cache import cache_folder
     from semask_cli.evaluation.journal import settings_digest
     from semask_cli.evaluation.runner import evaluation_settings
+    from semask_cli.io.cache import cache_folder
 
     digest = settings_digest(evaluation_settings(dataset, source))
     name = "-".join(filter(None, (source.title, dataset.name, dataset.split, digest)))

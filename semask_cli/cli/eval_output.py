@@ -23,8 +23,8 @@ _LINE_EVERY = 30  # seconds, where stderr is a file
 class Watcher:
     """An observer that shows progress on stderr: a bar on a terminal, else a line now and then.
 
-    It shows pictures done, the mIoU so far and the time left. Of several processes the first one tells what it knows:
-    its own pictures, and those in the journal.
+    It shows images done, the mIoU so far and the time left. Of several processes the first one tells what it knows:
+    its own images, and those in the journal.
     """
 
     def __init__(self, dataset: Dataset, selection: Selection, definition: str, *, team: Team) -> None:
@@ -33,13 +33,13 @@ class Watcher:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._classes, self._definition = len(dataset.classes), definition
-        self._pictures, self._team = len(selection.pictures), team
+        self._samples, self._team = len(selection.samples), team
         self._total = np.zeros((self._classes, self._classes + 1), np.int64)
         console = Console(stderr=True)
         self._shown = team.rank == 0 and console.is_terminal
         columns = (TextColumn("evaluating"), BarColumn(), TextColumn("{task.fields[state]}"))
         self._bar = Progress(*columns, console=console, transient=True, disable=not self._shown)
-        self._task = self._bar.add_task("", total=self._pictures, state="")
+        self._task = self._bar.add_task("", total=self._samples, state="")
 
     def __enter__(self) -> Watcher:
         self._bar.start()
@@ -53,19 +53,19 @@ class Watcher:
         for record in records:
             self._total += record.counts(self._classes)
         if records and self._team.rank == 0:
-            print(f"{len(records)} of {self._pictures} pictures are in the journal already", file=sys.stderr)
+            print(f"{len(records)} of {self._samples} images are in the journal already", file=sys.stderr)
         self._begun, self._first_left, self._line_at = time.monotonic(), left, time.monotonic() + _LINE_EVERY
 
     def counted(self, record: Record, left: int) -> None:
-        """Show a picture more."""
+        """Show an image more."""
         from semask_cli.evaluation.metrics import metrics
 
         self._total += record.counts(self._classes)
         now = time.monotonic()
-        done = max(0, self._pictures - left * self._team.size)
+        done = max(0, self._samples - left * self._team.size)
         seconds = round((now - self._begun) / (self._first_left - left) * left)
         miou = metrics(self._total, self._definition).miou
-        state = f"{done} of {self._pictures}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"
+        state = f"{done} of {self._samples}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"
         self._bar.update(self._task, completed=done, state=state)
         if self._team.rank == 0 and not self._shown and now > self._line_at:
             print(state, file=sys.stderr, flush=True)
@@ -105,7 +105,7 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
 
     e = evaluation
     where = f"{e.dataset} {e.split}".strip()
-    console.print(Text.assemble((e.title, "bold"), f" on {where}, {e.pictures} pictures"), soft_wrap=True)
+    console.print(Text.assemble((e.title, "bold"), f" on {where}, {e.images} images"), soft_wrap=True)
     if e.partial:
         console.print(
             Text(f"partial: {e.partial}; not comparable with published figures", "bold yellow"), soft_wrap=True

@@ -1,4 +1,4 @@
-"""The options that say which model looks at pictures, and how: shared by `predict`, `eval` and `bench`."""
+"""The options that say which model looks at images, and how: shared by `predict`, `eval` and `bench`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from semask_cli.errors import UsageError
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
 
-_MODEL, _VIEWS, _MACHINE = "Model", "How pictures are looked at", "Machine"
+_MODEL, _VIEWS, _MACHINE = "Model", "How images are looked at", "Machine"
 
 ModelName = Annotated[
     str | None,
@@ -45,7 +45,7 @@ MsFlip = Annotated[
 ]
 ViewMode = Annotated[
     Literal["whole", "slide"],
-    typer.Option(rich_help_panel=_VIEWS, help="The whole picture at once, or sliding windows."),
+    typer.Option(rich_help_panel=_VIEWS, help="The whole image at once, or sliding windows."),
 ]
 Crop = Annotated[
     str | None, typer.Option(metavar="N|HxW", rich_help_panel=_VIEWS, help="Window of --mode slide, in pixels.")
@@ -58,10 +58,10 @@ Scales = Annotated[
     typer.Option(
         metavar="LIST",
         rich_help_panel=_VIEWS,
-        help="Factors of the test size to average over, as in 0.75,1,1.25; or native: the picture as it is.",
+        help="Factors of the test size to average over, as in 0.75,1,1.25; or native: the image as it is.",
     ),
 ]
-Flip = Annotated[bool, typer.Option("--flip", rich_help_panel=_VIEWS, help="Average with the mirrored picture.")]
+Flip = Annotated[bool, typer.Option("--flip", rich_help_panel=_VIEWS, help="Average with the mirrored image.")]
 Device = Annotated[str, typer.Option(metavar="NAME", rich_help_panel=_MACHINE, help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionName = Annotated[
     Literal["auto", "fp32", "bf16"],
@@ -75,7 +75,7 @@ MemoryBudget = Annotated[
     typer.Option(
         metavar="SIZE",
         rich_help_panel=_MACHINE,
-        help="As in 2G or 500M: what a picture may take of a GPU, beyond the weights; on a CPU, what may wait to be"
+        help="As in 2G or 500M: what an image may take of a GPU, beyond the weights; on a CPU, what may wait to be"
         " merged (1G).",
     ),
 ]
@@ -84,14 +84,14 @@ Graphs = Annotated[
     typer.Option(
         "--cuda-graphs",
         rich_help_panel=_MACHINE,
-        help="On a GPU, replay the network for sizes of windows or pictures that come back.",
+        help="On a GPU, replay the network for sizes of windows or images that come back.",
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which model looks at pictures, and how, as the command line says it."""
+    """Which model looks at images, and how, as the command line says it."""
 
     model: ModelName = None
     dataset: DatasetName = None

@@ -35,7 +35,7 @@ def _print_table(rows: list[ModelSpec], defaults: set[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from semask_cli.checkpoints.cache import on_disk
+    from semask_cli.checkpoints.store import on_disk
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model")
@@ -73,7 +73,7 @@ def _print_row(spec: ModelSpec) -> None:
 
 def _document(spec: ModelSpec) -> dict[str, Any]:
     """The row as JSON has it: all of weights.toml, and where the checkpoint lies on this machine."""
-    from semask_cli.checkpoints.cache import on_disk
+    from semask_cli.checkpoints.store import on_disk
 
     document = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
     path = on_disk(spec)

@@ -1,4 +1,4 @@
-"""`semask predict`: pictures in, masks out."""
+"""`semask predict`: images in, masks out."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from semask_cli.cli.reporting import report
 from semask_cli.errors import SemaskError, UsageError
 
 if TYPE_CHECKING:
-    from semask_cli.inputs import Input
-    from semask_cli.segmentation import Kind, Segmentation
+    from semask_cli.cli.inputs import Input
+    from semask_cli.output.segmentation import Kind, Segmentation
 
-SHOWN_CLASSES = 5  # of a picture, on its line on the terminal
-PENDING_WRITES = 2  # pictures whose files are being written while the network goes on
+SHOWN_CLASSES = 5  # of an image, on its line on the terminal
+PENDING_WRITES = 2  # images whose files are being written while the network goes on
 
 
 @with_model_options
 def predict(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, glob patterns, or - for stdin.")
+        list[str], typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, or - for stdin.")
     ],
     *,
     look: ModelOptions,
@@ -34,15 +34,15 @@ def predict(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; sub-folders are kept.")
     ] = Path("masks"),
     save: Annotated[str, typer.Option(metavar="KINDS", help="Any of mask,color,overlay,side,legend,json.")] = "mask",
-    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the picture.")] = 0.5,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the image.")] = 0.5,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Refuse larger pictures; a small file may unpack to a huge one.")
+        int, typer.Option(min=1, help="Refuse larger images; a small file may unpack to a huge one.")
     ] = 2**28,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Segment pictures: a palette PNG for each, whose pixel values are class indices, and a line of what was found."""
-    from semask_cli.inputs import find_inputs, output_paths
-    from semask_cli.segmentation import KINDS
+    """Segment images: a palette PNG for each, whose pixel values are class indices, and a line of what was found."""
+    from semask_cli.cli.inputs import find_inputs, output_paths
+    from semask_cli.output.segmentation import KINDS
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",")]
     if unknown := [kind for kind in kinds if kind not in KINDS]:
@@ -70,7 +70,7 @@ def predict(
     if as_json:
         print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
     if failures:
-        print(f"{len(failures)} of {len(found)} pictures could not be segmented", file=sys.stderr)
+        print(f"{len(failures)} of {len(found)} images could not be segmented", file=sys.stderr)
         raise typer.Exit(failures[0].exit_code)
 
 

@@ -3,14 +3,14 @@
 from semask_cli.datasets.classes import IGNORE, ClassSet, Coding, classes, read_classes
 from semask_cli.datasets.folders import Dataset, find_dataset, folder_dataset
 from semask_cli.datasets.labels import read_labels, read_values
-from semask_cli.datasets.layouts import Picture
+from semask_cli.datasets.layouts import Sample
 
 __all__ = [
     "IGNORE",
     "ClassSet",
     "Coding",
     "Dataset",
-    "Picture",
+    "Sample",
     "classes",
     "find_dataset",
     "folder_dataset",

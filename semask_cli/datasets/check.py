@@ -18,15 +18,15 @@ from PIL import ExifTags, Image
 from semask_cli.datasets.classes import IGNORE, INVALID
 from semask_cli.datasets.folders import Dataset
 from semask_cli.datasets.labels import ColourMaskError, mask_size, read_values
-from semask_cli.datasets.layouts import PUBLISHED_PICTURES, Picture
+from semask_cli.datasets.layouts import PUBLISHED_SIZES, Sample
 from semask_cli.errors import DatasetError, ImageError
-from semask_cli.images import read_image
+from semask_cli.io.images import read_image
 
 DEFECTS = {
-    "missing-label": "Pictures without a label file. Complete the download, or go on without them: --allow-missing N.",
-    "missing-picture": "Labels without a picture. Complete the download, or go on without them: --allow-missing N.",
+    "missing-label": "Images without a label file. Complete the download, or go on without them: --allow-missing N.",
+    "missing-picture": "Labels without an image. Complete the download, or go on without them: --allow-missing N.",
     "unreadable": "Files that are damaged or of another kind. Copy them again from the download.",
-    "size": "Picture and label differ in size. Labels must have the size of the picture: nothing is resized.",
+    "size": "Image and label differ in size. Labels must have the size of the image: nothing is resized.",
     "colour-mask": "Masks of colours. Colours repeat, so they do not name classes: write class indices as grey PNGs.",
     "label-ids": "labelIds where trainIds are expected. Make labelTrainIds with the official tool, or say so: "
     "--label-coding labelIds.",
@@ -35,7 +35,7 @@ DEFECTS = {
     "reduced-twice": "Labels off by one: these begin with class 0 already. Say so: --label-coding trainIds.",
     "range": "Values that are neither a class nor ignored. They are refused, never counted as something else.",
     "all-ignored": "Labels without a single labelled pixel. They count nowhere; look whether that is meant.",
-    "subset": "Fewer pictures than the published split has: a figure from them is not comparable with a published one.",
+    "subset": "Fewer images than the published split has: a figure from them is not comparable with a published one.",
 }
 """Every kind of defect, with its explanation and its fix."""
 
@@ -45,7 +45,7 @@ HARMLESS = frozenset(("all-ignored", "subset"))
 _EXAMPLES = 5
 _THREADS = 8
 
-# As good as every picture of ADE20K and COCO-Stuff has unlabelled pixels; this many without any are no accident.
+# As good as every image of ADE20K and COCO-Stuff has unlabelled pixels; this many without any are no accident.
 _SURELY_UNLABELLED = 10
 
 
@@ -71,12 +71,12 @@ class CheckReport:
     findings: tuple[Finding, ...]
     inspected: int
     pixels: NDArray[np.int64]
-    pictures_with: NDArray[np.int64]
+    images_with: NDArray[np.int64]
     ignored: int
 
     @property
     def missing(self) -> int:
-        """Pictures without label and labels without picture."""
+        """Images without label and labels without image."""
         return sum(finding.count for finding in self.findings if finding.kind in MISSING)
 
     def fatal(self, *, allow_missing: int = 0) -> tuple[Finding, ...]:
@@ -87,74 +87,74 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Inspection:
-    """One picture's defects as (kind, example), and the histogram (256,) of its label values: zeros if not read."""
+    """One image's defects as (kind, example), and the histogram (256,) of its label values: zeros if not read."""
 
-    picture: Picture
+    sample: Sample
     defects: tuple[tuple[str, str], ...]
     values: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
 
 
-def check(dataset: Dataset, *, sample: int | None = None) -> CheckReport:
-    """Inspect every file's header and every label's values; with `sample`, the values of so many labels only.
+def check(dataset: Dataset, *, label_limit: int | None = None) -> CheckReport:
+    """Inspect every file's header and every label's values; with `label_limit`, the values of so many labels only.
 
-    Without `sample` the pictures are decoded too, so that a truncated one is found.
+    Without `label_limit` the images are decoded too, so that a truncated one is found.
     """
-    labelled = [picture for picture in dataset.pictures if picture.label]
-    step = 1 if sample is None else max(1, len(labelled) // max(1, sample))
-    deep = {picture.id for picture in labelled[::step]}
+    labelled = [sample for sample in dataset.samples if sample.label]
+    step = 1 if label_limit is None else max(1, len(labelled) // max(1, label_limit))
+    deep = {sample.id for sample in labelled[::step]}
     with ThreadPoolExecutor(_THREADS) as pool:
         inspections = list(
-            pool.map(lambda p: _inspect(p, dataset, values=p.id in deep, decode=sample is None), labelled)
+            pool.map(lambda p: _inspect(p, dataset, values=p.id in deep, decode=label_limit is None), labelled)
         )
-    defects = [("missing-label", picture.id) for picture in dataset.unlabelled]
+    defects = [("missing-label", sample.id) for sample in dataset.unlabelled]
     defects += [("missing-picture", str(file)) for file in dataset.orphans]
     defects += [defect for inspection in inspections for defect in inspection.defects]
     read = [inspection for inspection in inspections if inspection.values.any()]
     defects += _suspicions(dataset, read)
-    expected = PUBLISHED_PICTURES.get(dataset.name, {}).get(dataset.split, 0)
-    if len(dataset.pictures) < expected:
-        defects.append(("subset", f"{len(dataset.pictures)} of {expected} pictures"))
-    pixels, pictures_with, ignored = _histogram(dataset, read)
+    expected = PUBLISHED_SIZES.get(dataset.name, {}).get(dataset.split, 0)
+    if len(dataset.samples) < expected:
+        defects.append(("subset", f"{len(dataset.samples)} of {expected} images"))
+    pixels, images_with, ignored = _histogram(dataset, read)
     return CheckReport(
         dataset=dataset,
         findings=_findings(defects),
         inspected=len(read),
         pixels=pixels,
-        pictures_with=pictures_with,
+        images_with=images_with,
         ignored=ignored,
     )
 
 
-def _inspect(picture: Picture, dataset: Dataset, *, values: bool, decode: bool) -> _Inspection:
-    assert picture.label is not None
+def _inspect(sample: Sample, dataset: Dataset, *, values: bool, decode: bool) -> _Inspection:
+    assert sample.label is not None
     try:
-        size, label_size = _displayed_size(picture.image, decode=decode), mask_size(picture.label)
+        size, label_size = _displayed_size(sample.image, decode=decode), mask_size(sample.label)
         if size != label_size:
             words = [f"{width} x {height}" for height, width in (size, label_size)]
-            defect = ("size", f"{picture.id}: picture {words[0]}, label {words[1]}")
-            return _Inspection(picture=picture, defects=(defect,))
+            defect = ("size", f"{sample.id}: image {words[0]}, label {words[1]}")
+            return _Inspection(sample=sample, defects=(defect,))
         if not values:
-            return _Inspection(picture=picture, defects=())
-        return _inspect_values(picture, dataset, read_values(picture.label))
+            return _Inspection(sample=sample, defects=())
+        return _inspect_values(sample, dataset, read_values(sample.label))
     except ColourMaskError:
-        return _Inspection(picture=picture, defects=(("colour-mask", str(picture.label)),))
+        return _Inspection(sample=sample, defects=(("colour-mask", str(sample.label)),))
     except (DatasetError, ImageError) as error:
-        return _Inspection(picture=picture, defects=(("unreadable", error.message),))
+        return _Inspection(sample=sample, defects=(("unreadable", error.message),))
 
 
-def _inspect_values(picture: Picture, dataset: Dataset, values: NDArray[np.integer]) -> _Inspection:
+def _inspect_values(sample: Sample, dataset: Dataset, values: NDArray[np.integer]) -> _Inspection:
     if values.min(initial=0) < 0 or values.max(initial=0) > 255:
-        return _Inspection(picture=picture, defects=(("range", f"{picture.label}: up to {values.max()}"),))
+        return _Inspection(sample=sample, defects=(("range", f"{sample.label}: up to {values.max()}"),))
     histogram = np.bincount(values.ravel(), minlength=256)
     present = np.flatnonzero(histogram)
     meaning = dataset.coding.table[present]
     defects = []
     if unknown := present[meaning == INVALID].tolist():
         shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-        defects.append((_reason(dataset, unknown), f"{picture.label}: {shown}"))
+        defects.append((_reason(dataset, unknown), f"{sample.label}: {shown}"))
     elif (meaning == IGNORE).all():
-        defects.append(("all-ignored", str(picture.label)))
-    return _Inspection(picture=picture, defects=tuple(defects), values=histogram)
+        defects.append(("all-ignored", str(sample.label)))
+    return _Inspection(sample=sample, defects=tuple(defects), values=histogram)
 
 
 def _reason(dataset: Dataset, unknown: list[int]) -> str:
@@ -172,28 +172,28 @@ def _suspicions(dataset: Dataset, read: list[_Inspection]) -> Iterable[tuple[str
     """Defects that no single label shows: values that are valid, but not in this company."""
     total = sum((inspection.values for inspection in read), np.zeros(256, np.int64))
     count, coding = len(dataset.classes), dataset.coding.name
-    with_255 = [inspection.picture.label for inspection in read if inspection.values[IGNORE]]
+    with_255 = [inspection.sample.label for inspection in read if inspection.values[IGNORE]]
     if coding == "reduce-zero" and not total[count]:
         yield from (("reduced-twice", f"{label}: 255") for label in with_255)
     if coding == "labelIds" and not total[count:IGNORE].any():
         yield from (("train-ids", f"{label}: 255") for label in with_255)
     if coding == "trainIds" and dataset.name in ("ade20k", "coco-stuff10k") and len(read) >= _SURELY_UNLABELLED:
-        complete = [inspection.picture.label for inspection in read if not inspection.values[count:].any()]
+        complete = [inspection.sample.label for inspection in read if not inspection.values[count:].any()]
         if len(complete) == len(read):
             yield from (("not-reduced", f"{label}: no pixel is unlabelled") for label in complete)
 
 
 def _histogram(dataset: Dataset, read: list[_Inspection]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Pixels and pictures of each class (K,), and ignored pixels."""
-    pixels, pictures_with = (np.zeros(256, np.int64) for _ in range(2))
+    """Pixels and images of each class (K,), and ignored pixels."""
+    pixels, images_with = (np.zeros(256, np.int64) for _ in range(2))
     known = dataset.coding.table != INVALID
     for inspection in read:
         labels = np.zeros(256, np.int64)
         np.add.at(labels, dataset.coding.table[known], inspection.values[known])
         pixels += labels
-        pictures_with += labels > 0
+        images_with += labels > 0
     count = len(dataset.classes)
-    return pixels[:count], pictures_with[:count], int(pixels[IGNORE])
+    return pixels[:count], images_with[:count], int(pixels[IGNORE])
 
 
 def _findings(defects: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
@@ -209,7 +209,7 @@ def _findings(defects: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
 
 
 def _displayed_size(path: Path, *, decode: bool) -> tuple[int, int]:
-    """(height, width) of a picture as `read_image` gives it; from its header alone unless it is to be decoded."""
+    """(height, width) of an image as `read_image` gives it; from its header alone unless it is to be decoded."""
     if decode:
         height, width, _ = read_image(path).shape
         return height, width

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.errors import DatasetError
-from semask_cli.resources import project_file
+from semask_cli.io.resources import project_file
 from semask_cli.zoo import dataset_name
 
 IGNORE = 255

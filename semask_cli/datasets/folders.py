@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.datasets.classes import ClassSet, Coding, classes
-from semask_cli.datasets.layouts import EVALUATED_SPLIT, FOLDERS, LAYOUTS, Picture, files_below
+from semask_cli.datasets.layouts import EVALUATED_SPLIT, FOLDERS, LAYOUTS, Sample, files_below
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.images import is_image_path
+from semask_cli.io.images import is_image_path
 from semask_cli.zoo import dataset_name
 
 ROOT_VARIABLES = ("SEMASK_DATA", "DETECTRON2_DATASETS")
@@ -17,7 +17,7 @@ ROOT_VARIABLES = ("SEMASK_DATA", "DETECTRON2_DATASETS")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """One split of a dataset on disk: its pictures, sorted by id, and the label files without a picture (`orphans`)."""
+    """One split of a dataset on disk: its images, sorted by id, and the label files without an image (`orphans`)."""
 
     name: str
     split: str
@@ -25,13 +25,13 @@ class Dataset:
     layout: str
     classes: ClassSet
     coding: Coding
-    pictures: tuple[Picture, ...]
+    samples: tuple[Sample, ...]
     orphans: tuple[Path, ...] = ()
 
     @property
-    def unlabelled(self) -> tuple[Picture, ...]:
-        """The pictures without a label file."""
-        return tuple(picture for picture in self.pictures if picture.label is None)
+    def unlabelled(self) -> tuple[Sample, ...]:
+        """The images without a label file."""
+        return tuple(sample for sample in self.samples if sample.label is None)
 
 
 def find_dataset(
@@ -40,11 +40,11 @@ def find_dataset(
     """A published dataset below `root`, else below $SEMASK_DATA or $DETECTRON2_DATASETS.
 
     `split` is train, val or test (default: the one that the published figures are of); `coding` overrides the coding
-    that the layout implies. Of several layouts the one with most picture-label pairs is taken.
+    that the layout implies. Of several layouts the one with most image-label pairs is taken.
 
     Raises:
         UsageError: an unknown dataset, split or coding, or no root named.
-        DatasetError: no picture found; the message lists where was looked.
+        DatasetError: no image found; the message lists where was looked.
     """
     name = dataset_name(name)
     split = split or EVALUATED_SPLIT[name]
@@ -53,10 +53,10 @@ def find_dataset(
         raise UsageError(f"{name} has no split {split!r}", f"Its splits: {', '.join(LAYOUTS[name][0].splits)}.")
     folders = [base / folder for base in _roots(root) for folder in FOLDERS[name]]
     found = [(folder, layout, *layout.find(folder, split)) for folder in folders for layout in layouts]
-    folder, layout, pictures, orphans = max(found, key=lambda f: (sum(p.label is not None for p in f[2]), len(f[2])))
-    if not pictures:
+    folder, layout, samples, orphans = max(found, key=lambda f: (sum(p.label is not None for p in f[2]), len(f[2])))
+    if not samples:
         tried = "\n".join(f"  {f / t.images.format(split=t.splits[split])}" for f in folders for t in layouts)
-        raise DatasetError(f"no pictures of {name}, split {split}", "Looked in\n" + tried)
+        raise DatasetError(f"no images of {name}, split {split}", "Looked in\n" + tried)
     known = classes(name)
     return Dataset(
         name=name,
@@ -65,17 +65,17 @@ def find_dataset(
         layout=layout.name,
         classes=known,
         coding=_chosen(known, coding or layout.coding),
-        pictures=tuple(pictures),
+        samples=tuple(samples),
         orphans=tuple(orphans),
     )
 
 
 def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, coding: str = "trainIds") -> Dataset:
-    """Two folders of one's own: a picture and its label (PNG) have the same path below them but for the suffix.
+    """Two folders of one's own: an image and its label (PNG) have the same path below them but for the suffix.
 
     Raises:
         UsageError: an unknown coding.
-        DatasetError: no picture in `images`, or two that differ in the suffix alone.
+        DatasetError: no image in `images`, or two that differ in the suffix alone.
     """
     found: dict[str, Path] = {}
     for path in sorted(filter(is_image_path, files_below(images).values())):
@@ -84,7 +84,7 @@ def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, codi
             raise DatasetError(f"{found[key]} and {path} would share one label file", "Rename one of them.")
         found[key] = path
     if not found:
-        raise DatasetError(f"no pictures in {images}")
+        raise DatasetError(f"no images in {images}")
     files = files_below(labels, ".png") if labels else {}
     return Dataset(
         name=classes.name,
@@ -93,7 +93,7 @@ def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, codi
         layout="folders",
         classes=classes,
         coding=_chosen(classes, coding),
-        pictures=tuple(Picture(id=key, image=found[key], label=files.get(key)) for key in sorted(found)),
+        samples=tuple(Sample(id=key, image=found[key], label=files.get(key)) for key in sorted(found)),
         orphans=tuple(file for key, file in files.items() if key not in found),
     )
 

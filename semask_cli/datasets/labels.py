@@ -21,7 +21,7 @@ class ColourMaskError(DatasetError):
 
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(
-            f"{path} is a colour picture ({mode}), not a mask of class indices",
+            f"{path} is a colour image ({mode}), not a mask of class indices",
             "Palettes repeat colours, so colours cannot be read back. Write one channel: grey or palette PNG.",
         )
 
@@ -58,7 +58,7 @@ def read_values(path: Path) -> NDArray[np.integer]:
     """The pixel values (H, W) of a grey or palette PNG (8 or 16 bit), or of the array `S` of a .mat file.
 
     Raises:
-        ColourMaskError: the picture has several channels.
+        ColourMaskError: the image has several channels.
         DatasetError: the file is missing, damaged or of another kind.
     """
     if path.suffix == ".mat":

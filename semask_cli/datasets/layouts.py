@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A picture and the files that belong to it; `label` is None where the dataset has none (yet).
+class Sample:
+    """An image and the files that belong to it; `label` is None where the dataset has none (yet).
 
     `id` is its path below the split's folder without the suffix: "frankfurt/frankfurt_000000_000294".
-    `instances` is Cityscapes' instanceIds file, when every picture has one.
+    `instances` is Cityscapes' instanceIds file, when every image has one.
     """
 
     id: str
@@ -22,7 +22,7 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """The last part of the id, which no other picture of a published dataset has."""
+        """The last part of the id, which no other image of a published dataset has."""
         return self.id.rpartition("/")[2]
 
 
@@ -30,7 +30,7 @@ class Picture:
 class Layout:
     """Folders and suffixes below a dataset's root. `splits` gives the layout's word for each split, put at {split}.
 
-    `listed` is a text file that names the pictures of the split, where the folders hold several splits.
+    `listed` is a text file that names the images of the split, where the folders hold several splits.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Layout:
     instance_suffix: str = ""
     listed: str = ""
 
-    def find(self, root: Path, split: str) -> tuple[list[Picture], list[Path]]:
-        """Pictures and orphaned labels of `split` below `root`; none where the folders are not this layout."""
+    def find(self, root: Path, split: str) -> tuple[list[Sample], list[Path]]:
+        """Images and orphaned labels of `split` below `root`; none where the folders are not this layout."""
         word = self.splits[split]
         images = files_below(root / self.images.format(split=word), self.image_suffix)
         label_folder = root / self.labels.format(split=word)
@@ -54,9 +54,9 @@ class Layout:
             wanted = _listed(root / self.listed.format(split=word))
             images, labels = ({i: f for i, f in found.items() if i in wanted} for found in (images, labels))
         if not images.keys() <= instances.keys():
-            instances = {}  # from some pictures alone, scores of instances would be wrong
-        pictures = [Picture(id=i, image=f, label=labels.get(i), instances=instances.get(i)) for i, f in images.items()]
-        return pictures, [file for key, file in labels.items() if key not in images]
+            instances = {}  # from some images alone, scores of instances would be wrong
+        samples = [Sample(id=i, image=f, label=labels.get(i), instances=instances.get(i)) for i, f in images.items()]
+        return samples, [file for key, file in labels.items() if key not in images]
 
 
 _ADE20K = {"train": "training", "val": "validation", "test": "testing"}
@@ -148,12 +148,12 @@ FOLDERS = {
 
 EVALUATED_SPLIT = {"ade20k": "val", "cityscapes": "val", "coco-stuff10k": "test"}
 
-PUBLISHED_PICTURES = {
+PUBLISHED_SIZES = {
     "ade20k": {"train": 20210, "val": 2000, "test": 3352},
     "cityscapes": {"train": 2975, "val": 500, "test": 1525},
     "coco-stuff10k": {"train": 9000, "test": 1000},
 }
-"""How many pictures each split has as published."""
+"""How many images each split has as published."""
 
 
 def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:

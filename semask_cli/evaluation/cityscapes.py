@@ -88,7 +88,7 @@ def instances(ids: NDArray[np.integer], predicted: NDArray[np.uint8]) -> tuple[I
 
 
 def cityscapes_scores(counts: Counts, found: Iterable[Instance]) -> CityscapesScores:
-    """The scores of all pictures' `counts` (19, 20) and instances; equal for every order of the instances."""
+    """The scores of all images' `counts` (19, 20) and instances; equal for every order of the instances."""
     wrong = predicted_pixels(counts) - np.diagonal(counts)
     instances = sorted(found, key=lambda each: (each.label, each.pixels, each.right, each.right_category))
     by_class, by_category = {}, {}

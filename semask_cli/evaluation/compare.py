@@ -14,9 +14,9 @@ from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.pages import render_page
 from semask_cli.evaluation.report import flat
 from semask_cli.evaluation.results import Evaluation, read_evaluation
-from semask_cli.outputs import write_atomically
+from semask_cli.io.files import write_atomically
 
-_PICTURES = 30
+_IMAGES = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Row:
 class Comparison:
     """Runs by name, their mIoU in the first run's `definition`, and how they differ.
 
-    `classes` are in the dataset's order, `pictures` (those that all runs have) by spread, largest first. `settings` are
+    `classes` are in the dataset's order, `images` (those that all runs have) by spread, largest first. `settings` are
     those that differ. `cautions` say in words why figures may not be comparable.
     """
 
@@ -48,7 +48,7 @@ class Comparison:
     definition: str
     mious: tuple[float | None, ...]
     classes: tuple[Row, ...]
-    pictures: tuple[Row, ...]
+    images: tuple[Row, ...]
     settings: tuple[tuple[str, tuple[str, ...]], ...]
     cautions: tuple[str, ...]
 
@@ -80,7 +80,7 @@ class Comparison:
             "cautions": self.cautions,
             "runs": runs,
             "classes": [asdict(row) for row in self.classes],
-            "pictures": [asdict(row) for row in self.pictures],
+            "pictures": [asdict(row) for row in self.images],
             "settings": dict(self.settings),
         }
 
@@ -123,7 +123,7 @@ def compare(runs: dict[str, Evaluation]) -> Comparison:
             _row(same[0].name, [c.iou for c in same], colour=same[0].colour, label_pixels=same[0].label_pixels)
             for same in zip(*(run.classes for run in evaluations), strict=True)
         ),
-        pictures=_pictures(evaluations),
+        images=_images(evaluations),
         settings=_differing(evaluations),
         cautions=tuple(_cautions(runs)),
     )
@@ -157,11 +157,11 @@ def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_
     return Row(name=name, figures=tuple(figures), spread=spread, colour=colour, label_pixels=label_pixels)
 
 
-def _pictures(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
-    by_id = [{each.id: each.miou for each in run.picture_results} for run in runs]
+def _images(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
+    by_id = [{each.id: each.miou for each in run.image_results} for run in runs]
     shared = set.intersection(*(set(each) for each in by_id))
     rows = [_row(key, [each[key] for each in by_id]) for key in shared]
-    return tuple(sorted(rows, key=lambda row: (-row.spread, row.name))[:_PICTURES])
+    return tuple(sorted(rows, key=lambda row: (-row.spread, row.name))[:_IMAGES])
 
 
 def _differing(runs: Sequence[Evaluation]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -174,8 +174,8 @@ def _differing(runs: Sequence[Evaluation]) -> tuple[tuple[str, tuple[str, ...]],
 def _cautions(runs: dict[str, Evaluation]) -> list[str]:
     first = next(iter(runs.values()))
     cautions = [f"{name} is partial: {run.partial}." for name, run in runs.items() if run.partial]
-    if len({frozenset(each.id for each in run.picture_results) for run in runs.values()}) > 1:
-        cautions.append("The runs are of different pictures.")
+    if len({frozenset(each.id for each in run.image_results) for run in runs.values()}) > 1:
+        cautions.append("The runs are of different images.")
     if any(run.definition != first.definition for run in runs.values()):
         cautions.append(f"The runs were evaluated in different definitions; mIoU is given in {first.definition}'s.")
     return cautions

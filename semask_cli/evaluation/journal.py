@@ -1,7 +1,7 @@
-"""The journal of an evaluation: what each picture counted, kept so that a killed run loses one picture at most.
+"""The journal of an evaluation: what each image counted, kept so that a killed run loses one image at most.
 
 A folder with one file for each process, append-only JSON lines: first a header with the settings of the run, then a
-record for each picture, on disk (fsync) before the next begins. A line torn by a kill is not valid JSON and is passed
+record for each image, on disk (fsync) before the next begins. A line torn by a kill is not valid JSON and is passed
 over. Figures are computed from the set of records alone, so it does not matter in which run, by which process or in
 which order they were made.
 """
@@ -28,14 +28,14 @@ _FORMAT = "semask journal 1"
 _FILES = "rank-*.jsonl"
 
 Settings = Mapping[str, Any]
-"""Whatever changes a picture's counts: model, weights, recipe, coding, versions. JSON values only."""
+"""Whatever changes an image's counts: model, weights, recipe, coding, versions. JSON values only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one picture counted: `cells` are the (label, prediction, pixels) of its confusion matrix that are not 0.
+    """What one image counted: `cells` are the (label, prediction, pixels) of its confusion matrix that are not 0.
 
-    `files` is the digest of the files behind it: the label, and the picture or mask that was scored. `predicted` is
+    `files` is the digest of the files behind it: the label, and the image or mask that was scored. `predicted` is
     that of the predicted labels.
     """
 
@@ -80,7 +80,7 @@ class Journal:
             raise OutputError(f"cannot write the journal {folder}: {error.strerror}") from error
 
     def records(self) -> list[Record]:
-        """Every record in the folder, in no order that matters; several for a picture whose files have changed."""
+        """Every record in the folder, in no order that matters; several for an image whose files have changed."""
         found: list[Record] = []
         for file in sorted(self.folder.glob(_FILES)):
             lines = _whole_lines(file)

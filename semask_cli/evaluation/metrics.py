@@ -1,6 +1,6 @@
 """From pixel counts to figures: accuracy and intersection over union, in the definitions that were published.
 
-One int64 confusion matrix, summed over all pictures at the size of their label files, serves every definition: mmseg's
+One int64 confusion matrix, summed over all images at the size of their label files, serves every definition: mmseg's
 (mmsegmentation 0.x, Apache-2.0; the Semantic-FPN rows), detectron2's (SemSegEvaluator, Apache-2.0; the mask rows on
 ADE20K) and Cityscapes' own (cityscapesScripts' pixel-level evaluation; the Cityscapes mask row). They differ in classes
 that are predicted but absent from the labels. In all of them a class absent from both is left out, and pixels whose
@@ -45,7 +45,7 @@ class Metrics:
 
 
 def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int) -> Counts:
-    """The counts of one picture: `labels` and `predicted` are (H, W) uint8 class indices, or IGNORE for no class.
+    """The counts of one image: `labels` and `predicted` are (H, W) uint8 class indices, or IGNORE for no class.
 
     Raises:
         ValueError: the shapes differ, or a value is neither a class nor IGNORE.
@@ -62,7 +62,7 @@ def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
 
 
 def metrics(counts: Counts, definition: str) -> Metrics:
-    """The figures of `counts`, summed over all pictures, in one of DEFINITIONS."""
+    """The figures of `counts`, summed over all images, in one of DEFINITIONS."""
     right = np.diagonal(counts)
     labelled = label_pixels(counts)
     union = labelled + predicted_pixels(counts) - right

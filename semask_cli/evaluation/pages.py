@@ -1,4 +1,4 @@
-"""HTML pages that need nothing but themselves: styles, script and pictures are inside, and no network is asked."""
+"""HTML pages that need nothing but themselves: styles, script and images are inside, and no network is asked."""
 
 from __future__ import annotations
 

@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semask_cli.datasets import IGNORE, Dataset, Picture, read_labels
+from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.pages import Pixels, exact, render_page, thumbnail
-from semask_cli.evaluation.results import Evaluation, PictureResult
+from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.sources import Source
-from semask_cli.images import read_image
-from semask_cli.outputs import write_atomically
-from semask_cli.render import overlay
+from semask_cli.io.files import write_atomically
+from semask_cli.io.images import read_image
+from semask_cli.output.render import overlay
 
-_SHOWN = 5  # of the worst, and of the best pictures
-_WIDTH = 800  # of a picture in the page, at most, in pixels
+_SHOWN = 5  # of the worst, and of the best images
+_WIDTH = 800  # of an image in the page, at most, in pixels
 _BINS = 20
 _WRONG = np.array([228, 60, 46], np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """A picture in the report: `photo` to `errors` are addresses for <img>.
+class Example:
+    """An image in the report: `photo` to `errors` are addresses for <img>.
 
-    `classes` is that of a small picture, whose pixels are (label, predicted class, 0): the page names them.
+    `classes` is that of a small image, whose pixels are (label, predicted class, 0): the page names them.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Sample:
 def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source: Source) -> Path:
     """Write report.html, evaluation.json and classes.csv to `folder`; the page's path.
 
-    The pictures shown are predicted once more.
+    The images shown are predicted once more.
 
     Raises:
         OutputError: a file cannot be written.
@@ -62,7 +62,7 @@ def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source:
 def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str:
     """The page, as HTML."""
     ranked = sorted(
-        (each for each in evaluation.picture_results if each.miou is not None), key=lambda each: (each.miou, each.id)
+        (each for each in evaluation.image_results if each.miou is not None), key=lambda each: (each.miou, each.id)
     )
     worst = ranked[:_SHOWN]
     best = ranked[len(worst) :][-_SHOWN:][::-1]
@@ -71,8 +71,8 @@ def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str
         e=evaluation,
         definition=DEFINITIONS[evaluation.definition],
         histogram=_histogram([each.miou for each in ranked if each.miou is not None]),
-        worst=_samples(worst, dataset, source),
-        best=_samples(best, dataset, source),
+        worst=_examples(worst, dataset, source),
+        best=_examples(best, dataset, source),
         settings=flat(evaluation.settings),
         colours={each.name: each.colour for each in evaluation.classes},
     )
@@ -93,7 +93,7 @@ def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def error_map(image: Pixels, labels: Pixels, predicted: Pixels) -> Pixels:
-    """The picture in dark grey, wrong pixels red, ignored ones pale: uint8 RGB (H, W, 3)."""
+    """The image in dark grey, wrong pixels red, ignored ones pale: uint8 RGB (H, W, 3)."""
     grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
     shown = np.repeat(grey * 0.45, 3, axis=2)
     wrong = (labels != predicted) & (labels != IGNORE)
@@ -103,21 +103,21 @@ def error_map(image: Pixels, labels: Pixels, predicted: Pixels) -> Pixels:
     return shown.clip(0, 255).astype(np.uint8)
 
 
-def _samples(results: Sequence[PictureResult], dataset: Dataset, source: Source) -> list[Sample]:
-    by_id = {picture.id: picture for picture in dataset.pictures}
-    pictures = [by_id[each.id] for each in results]
+def _examples(results: Sequence[ImageResult], dataset: Dataset, source: Source) -> list[Example]:
+    by_id = {sample.id: sample for sample in dataset.samples}
+    samples = [by_id[each.id] for each in results]
     return [
-        _sample(picture, result.miou, predicted, dataset)
-        for picture, result, predicted in zip(pictures, results, source.labels(pictures), strict=True)
+        _example(sample, result.miou, predicted, dataset)
+        for sample, result, predicted in zip(samples, results, source.labels(samples), strict=True)
     ]
 
 
-def _sample(picture: Picture, miou: float | None, predicted: NDArray[np.uint8], dataset: Dataset) -> Sample:
-    assert picture.label is not None  # or it would have no mIoU
-    image, labels = read_image(picture.image), read_labels(picture.label, dataset.coding)
+def _example(sample: Sample, miou: float | None, predicted: NDArray[np.uint8], dataset: Dataset) -> Example:
+    assert sample.label is not None  # or it would have no mIoU
+    image, labels = read_image(sample.image), read_labels(sample.label, dataset.coding)
     palette = dataset.classes.palette
-    return Sample(
-        id=picture.id,
+    return Example(
+        id=sample.id,
         miou=miou,
         photo=thumbnail(image, width=_WIDTH),
         labels=thumbnail(overlay(image, labels, palette, opacity=0.65), width=_WIDTH),
@@ -128,15 +128,15 @@ def _sample(picture: Picture, miou: float | None, predicted: NDArray[np.uint8], 
 
 
 def _class_map(labels: Pixels, predicted: Pixels) -> Pixels:
-    """(label, predicted class, 0) of every so many pixels, so that it is no wider than a picture: (h, w, 3)."""
+    """(label, predicted class, 0) of every so many pixels, so that it is no wider than an image: (h, w, 3)."""
     step = math.ceil(labels.shape[1] / _WIDTH)
     return np.dstack([labels, predicted, np.zeros_like(labels)])[step // 2 :: step, step // 2 :: step]
 
 
 def _histogram(values: Sequence[float]) -> list[dict[str, Any]]:
-    """Pictures by mIoU in steps of five points; the highest bar has height 1."""
+    """Images by mIoU in steps of five points; the highest bar has height 1."""
     counts, edges = np.histogram(values, bins=_BINS, range=(0, 100))
     return [
-        {"height": float(n / max(1, counts.max())), "title": f"{n} pictures with mIoU {low:.0f} to {high:.0f}"}
+        {"height": float(n / max(1, counts.max())), "title": f"{n} images with mIoU {low:.0f} to {high:.0f}"}
         for n, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True)
     ]

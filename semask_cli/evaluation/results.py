@@ -25,6 +25,7 @@ from semask_cli.evaluation.journal import Record, Settings
 from semask_cli.evaluation.metrics import DEFINITIONS, Counts, label_pixels, metrics, predicted_pixels
 
 SCHEMA_VERSION = 1
+_JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}  # the document keeps its first words
 
 _CONFUSIONS = 50
 _NO_CLASS = "no class"
@@ -54,8 +55,8 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureResult:
-    """A picture by itself: mIoU over the classes in its label or prediction, and accuracy, in percent."""
+class ImageResult:
+    """An image by itself: mIoU over the classes in its label or prediction, and accuracy, in percent."""
 
     id: str
     miou: float | None
@@ -85,7 +86,7 @@ class Evaluation:
     title: str
     dataset: str
     split: str
-    pictures: int
+    images: int
     missing: int
     partial: str
     definition: str
@@ -99,7 +100,7 @@ class Evaluation:
     left_out: tuple[str, ...]
     cityscapes: CityscapesResult | None
     confusions: tuple[Confusion, ...]
-    picture_results: tuple[PictureResult, ...]
+    image_results: tuple[ImageResult, ...]
     settings: dict[str, Any]
 
     @property
@@ -109,7 +110,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The document for json.dumps; `read_evaluation` reads it back."""
-        return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **dataclasses.asdict(self)}
+        fields = {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
+        return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **fields}
 
     def to_csv(self) -> str:
         """The classes as a table with a line of names."""
@@ -132,20 +134,20 @@ def summarise(
     partial: str = "",
     missing: int = 0,
 ) -> Evaluation:
-    """Every figure of `records`, one for each picture and sorted by id."""
+    """Every figure of `records`, one for each image and sorted by id."""
     total = np.zeros((len(known), len(known) + 1), np.int64)
-    pictures = []
+    image_results = []
     for record in records:
         counts = record.counts(len(known))
         total += counts
         own = metrics(counts, "mmseg")
-        pictures.append(PictureResult(id=record.id, miou=_number(own.miou), aacc=_number(own.aacc)))
+        image_results.append(ImageResult(id=record.id, miou=_number(own.miou), aacc=_number(own.aacc)))
     figures = metrics(total, definition)
     return Evaluation(
         title=title,
         dataset=known.name,
         split=split,
-        pictures=len(records),
+        images=len(records),
         missing=missing,
         partial=partial,
         definition=definition,
@@ -159,7 +161,7 @@ def summarise(
         left_out=tuple(name for name, iou in zip(known.classes, figures.iou, strict=True) if np.isnan(iou)),
         cityscapes=_cityscapes(total, records) if known.name == "cityscapes" else None,
         confusions=_confusions(total, known),
-        picture_results=tuple(pictures),
+        image_results=tuple(image_results),
         settings=json.loads(json.dumps(settings)),
     )
 
@@ -174,10 +176,12 @@ def read_evaluation(path: Path) -> Evaluation:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document.pop("schema_version") != SCHEMA_VERSION or document.pop("kind") != "evaluation":
             raise ValueError("another kind or version")
+        for field, key in _JSON_KEYS.items():
+            document[field] = document.pop(key)
         parts = {
             "classes": tuple(ClassResult(**each) for each in document["classes"]),
             "confusions": tuple(Confusion(**each) for each in document["confusions"]),
-            "picture_results": tuple(PictureResult(**each) for each in document["picture_results"]),
+            "image_results": tuple(ImageResult(**each) for each in document["image_results"]),
             "left_out": tuple(document["left_out"]),
             "cityscapes": CityscapesResult(**document["cityscapes"]) if document["cityscapes"] else None,
         }

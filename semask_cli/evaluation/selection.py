@@ -1,4 +1,4 @@
-"""Which pictures an evaluation takes, and in words why they may not be the whole split."""
+"""Which images an evaluation takes, and in words why they may not be the whole split."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from semask_cli.datasets import Dataset, Picture
-from semask_cli.datasets.layouts import EVALUATED_SPLIT, PUBLISHED_PICTURES
+from semask_cli.datasets import Dataset, Sample
+from semask_cli.datasets.layouts import EVALUATED_SPLIT, PUBLISHED_SIZES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The `pictures` to evaluate; `missing` files are gone without. `partial` is empty for a whole, complete split."""
+    """The `images` to evaluate; `missing` files are gone without. `partial` is empty for a whole, complete split."""
 
-    pictures: tuple[Picture, ...]
+    samples: tuple[Sample, ...]
     missing: int
     partial: str
 
@@ -22,31 +22,31 @@ class Selection:
 def select(
     dataset: Dataset,
     *,
-    unpredicted: Collection[Picture] = (),
+    unpredicted: Collection[Sample] = (),
     limit: int | None = None,
     shuffle_seed: int | None = None,
     unlabelled_too: bool = False,
 ) -> Selection:
-    """The pictures with a label and a prediction: all, or `limit` of them, the first or drawn at random.
+    """The images with a label and a prediction: all, or `limit` of them, the first or drawn at random.
 
-    `unlabelled_too` takes pictures without a label as well, which count nothing: they are predicted for a submission.
+    `unlabelled_too` takes images without a label as well, which count nothing: they are predicted for a submission.
     """
-    without = {picture.id for picture in unpredicted}
+    without = {sample.id for sample in unpredicted}
     if not unlabelled_too:
-        without |= {picture.id for picture in dataset.unlabelled}
-    found = [picture for picture in dataset.pictures if picture.id not in without]
+        without |= {sample.id for sample in dataset.unlabelled}
+    found = [sample for sample in dataset.samples if sample.id not in without]
     missing = len(without) + len(dataset.orphans)
     reasons = [f"{missing} files missing"] if missing else []
-    published = PUBLISHED_PICTURES.get(dataset.name, {}).get(dataset.split, 0)
-    if len(dataset.pictures) < published:
-        reasons.append(f"{len(dataset.pictures)} of the split's {published} pictures are here")
+    published = PUBLISHED_SIZES.get(dataset.name, {}).get(dataset.split, 0)
+    if len(dataset.samples) < published:
+        reasons.append(f"{len(dataset.samples)} of the split's {published} images are here")
     if limit is not None and limit < len(found):
         drawn = "the first" if shuffle_seed is None else f"drawn with seed {shuffle_seed},"
-        reasons.append(f"{drawn} {limit} of {len(found)} pictures")
+        reasons.append(f"{drawn} {limit} of {len(found)} images")
         if shuffle_seed is not None:
             random.Random(shuffle_seed).shuffle(found)
         found = found[:limit]
-    return Selection(pictures=tuple(found), missing=missing, partial="; ".join(reasons))
+    return Selection(samples=tuple(found), missing=missing, partial="; ".join(reasons))
 
 
 def is_published_split(dataset: Dataset) -> bool:

@@ -12,7 +12,7 @@ import PIL
 from numpy.typing import NDArray
 
 from semask_cli import __version__
-from semask_cli.datasets import Coding, Picture, read_labels
+from semask_cli.datasets import Coding, Sample, read_labels
 from semask_cli.datasets.layouts import files_below
 from semask_cli.errors import DatasetError, ImageError
 from semask_cli.evaluation.journal import Settings
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """Gives the predicted labels of pictures.
+    """Gives the predicted labels of images.
 
     `settings` is all that they depend on besides the files. `definition` is the one of mIoU that suits them,
     `published` the figure published for exactly these settings on the evaluated split, in percent. `missing` are
-    pictures that it has no prediction for.
+    images that it has no prediction for.
     """
 
     @property
@@ -42,19 +42,19 @@ class Source(Protocol):
     def published(self) -> float | None: ...
 
     @property
-    def missing(self) -> Sequence[Picture]: ...
+    def missing(self) -> Sequence[Sample]: ...
 
-    def file_of(self, picture: Picture) -> Path:
+    def file_of(self, sample: Sample) -> Path:
         """The file that the prediction is made from."""
         ...
 
-    def labels(self, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
-        """Class indices (H, W) of each picture, IGNORE where the source names no class."""
+    def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
+        """Class indices (H, W) of each image, IGNORE where the source names no class."""
         ...
 
 
 class ModelSource:
-    """The predictions of a model. A picture that cannot be read raises its ImageError."""
+    """The predictions of a model. An image that cannot be read raises its ImageError."""
 
     missing = ()
 
@@ -96,65 +96,65 @@ class ModelSource:
             return spec.published_miou_ms_flip if recipe.scales == spec.ms_scales else None
         return spec.published_miou if recipe.scales is None else None
 
-    def file_of(self, picture: Picture) -> Path:
-        return picture.image
+    def file_of(self, sample: Sample) -> Path:
+        return sample.image
 
-    def labels(self, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
-        for segmentation in self._segmenter.predict_each(picture.image for picture in pictures):
+    def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
+        for segmentation in self._segmenter.predict_each(sample.image for sample in samples):
             if isinstance(segmentation, ImageError):
                 raise segmentation
             yield segmentation.labels
 
 
 class MaskFolder:
-    """Masks below `folder`, one for each picture: grey or palette PNGs whose pixel values are written in `coding`.
+    """Masks below `folder`, one for each image: grey or palette PNGs whose pixel values are written in `coding`.
 
-    A mask has its picture's relative path, or just its name, or a name that goes on after it with "_" or ".":
-    frankfurt_000000_000294.png, frankfurt_000000_000294_leftImg8bit.png, munster/…_pred.png. Pictures without a mask
+    A mask has its image's relative path, or just its name, or a name that goes on after it with "_" or ".":
+    frankfurt_000000_000294.png, frankfurt_000000_000294_leftImg8bit.png, munster/…_pred.png. Images without a mask
     are `missing`.
 
     Raises:
-        DatasetError: two masks for one picture.
+        DatasetError: two masks for one image.
     """
 
     definition = "mmseg"
     published = None
 
-    def __init__(self, folder: Path, pictures: Sequence[Picture], coding: Coding) -> None:
+    def __init__(self, folder: Path, samples: Sequence[Sample], coding: Coding) -> None:
         self._folder, self._coding = folder, coding
-        self._files = _find_masks(folder, pictures)
+        self._files = _find_masks(folder, samples)
         self.title = folder.resolve().name
-        self.missing = tuple(picture for picture in pictures if picture.id not in self._files)
+        self.missing = tuple(sample for sample in samples if sample.id not in self._files)
 
     @property
     def settings(self) -> Settings:
         versions = {"semask": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
         return {"masks": str(self._folder.resolve()), "mask_coding": self._coding.name, "versions": versions}
 
-    def file_of(self, picture: Picture) -> Path:
-        return self._files[picture.id]
+    def file_of(self, sample: Sample) -> Path:
+        return self._files[sample.id]
 
-    def labels(self, pictures: Iterable[Picture]) -> Iterator[NDArray[np.uint8]]:
-        for picture in pictures:
-            yield read_labels(self._files[picture.id], self._coding)
+    def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
+        for sample in samples:
+            yield read_labels(self._files[sample.id], self._coding)
 
 
-def _find_masks(folder: Path, pictures: Sequence[Picture]) -> dict[str, Path]:
-    """The mask of each picture that has one, by picture id."""
+def _find_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, Path]:
+    """The mask of each image that has one, by image id."""
     by_path = files_below(folder, ".png")
     by_name: dict[str, list[Path]] = {}
     for path in by_path.values():
         by_name.setdefault(path.stem, []).append(path)
-    found = {p.id: by_path[p.id] for p in pictures if p.id in by_path}
-    for picture in pictures:
-        if picture.id not in found and (files := by_name.get(picture.name) or by_name.get(picture.image.stem)):
-            found[picture.id] = _only(files, picture)
-    # What goes on after a picture's name may be another picture's name.
+    found = {p.id: by_path[p.id] for p in samples if p.id in by_path}
+    for sample in samples:
+        if sample.id not in found and (files := by_name.get(sample.name) or by_name.get(sample.image.stem)):
+            found[sample.id] = _only(files, sample)
+    # What goes on after an image's name may be another image's name.
     taken = {path.stem for path in found.values()}
     names = sorted(by_name.keys() - taken)
-    for picture in pictures:
-        if picture.id not in found and (files := _continuing(picture.name, names, by_name)):
-            found[picture.id] = _only(files, picture)
+    for sample in samples:
+        if sample.id not in found and (files := _continuing(sample.name, names, by_name)):
+            found[sample.id] = _only(files, sample)
     return found
 
 
@@ -169,7 +169,7 @@ def _continuing(name: str, sorted_names: list[str], files: Mapping[str, list[Pat
     return found
 
 
-def _only(files: list[Path], picture: Picture) -> Path:
+def _only(files: list[Path], sample: Sample) -> Path:
     if len(files) > 1:
-        raise DatasetError(f"two masks for {picture.id}: {files[0]} and {files[1]}", "Keep one of them in the folder.")
+        raise DatasetError(f"two masks for {sample.id}: {files[0]} and {files[1]}", "Keep one of them in the folder.")
     return files[0]

@@ -1,6 +1,6 @@
 """Files for the benchmarks' servers: masks in the server's own coding under the names it expects, in one ZIP file.
 
-Cityscapes takes labelIds, ADE20K the indices 1 to 150; both read a mask by its picture's name, and 0 as no class.
+Cityscapes takes labelIds, ADE20K the indices 1 to 150; both read a mask by its image's name, and 0 as no class.
 COCO-Stuff 10k has no server.
 """
 
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semask_cli.datasets import IGNORE, Coding, Dataset, Picture
+from semask_cli.datasets import IGNORE, Coding, Dataset, Sample
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.journal import labels_digest
-from semask_cli.outputs import write_atomically
+from semask_cli.io.files import write_atomically
 
 _CODINGS = {"ade20k": "reduce-zero", "cityscapes": "labelIds"}
 
 
 def write_submission(
-    path: Path, dataset: Dataset, pictures: Sequence[Picture], labels: Iterable[NDArray[np.uint8]]
+    path: Path, dataset: Dataset, samples: Sequence[Sample], labels: Iterable[NDArray[np.uint8]]
 ) -> None:
-    """Write the `labels` (class indices, (H, W) uint8) of `pictures` to the ZIP file `path`, and read it back.
+    """Write the `labels` (class indices, (H, W) uint8) of `images` to the ZIP file `path`, and read it back.
 
     Raises:
         UsageError: the dataset has no server.
@@ -37,12 +37,12 @@ def write_submission(
     values, digests = _values(coding), {}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-        for picture, predicted in zip(pictures, labels, strict=True):
-            name = f"{picture.image.stem}.png"
+        for sample, predicted in zip(samples, labels, strict=True):
+            name = f"{sample.image.stem}.png"
             archive.writestr(zipfile.ZipInfo(name), _png(values[predicted]))  # a fixed date: equal masks, equal files
             digests[name] = labels_digest(predicted)
     write_atomically(path, buffer.getvalue())
-    if len(digests) != len(pictures) or _read_back(path, coding) != digests:
+    if len(digests) != len(samples) or _read_back(path, coding) != digests:
         raise OutputError(f"{path} does not hold what was written", "Write it again, to another place.")
 
 

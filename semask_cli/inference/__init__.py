@@ -1,1 +1,1 @@
-"""From a picture to labels: views, network, merged scores, labels."""
+"""From an image to labels: views, network, merged scores, labels."""

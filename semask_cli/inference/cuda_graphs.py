@@ -71,7 +71,7 @@ class CudaGraphs:
         with torch.cuda.device(pixels.device):
             before = torch.cuda.current_stream()
             try:
-                # Other threads may allocate meanwhile, as the one that decodes pictures does.
+                # Other threads may allocate meanwhile, as the one that decodes images does.
                 with torch.cuda.graph(graph, pool, torch.cuda.Stream(), capture_error_mode="thread_local"), reads:
                     predictions = self.network.predict(still)
             except RuntimeError as error:

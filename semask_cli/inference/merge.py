@@ -1,6 +1,6 @@
-"""From predictions to scores and labels at the picture's size, tile by tile.
+"""From predictions to scores and labels at the image's size, tile by tile.
 
-Nothing of the size classes x height x width is ever held: each view answers for a tile of the picture, the answers are
+Nothing of the size classes x height x width is ever held: each view answers for a tile of the image, the answers are
 averaged, and the tile is reduced to labels before the next one is asked for.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from semask_cli.inference.mosaic import Mosaic
+from semask_cli.inference.sliding_window import Mosaic
 from semask_cli.models.prediction import Prediction
 from semask_cli.ops import resize_accumulate, resize_argmax
 from semask_cli.ops.cuda_resize import padded
@@ -28,14 +28,14 @@ CLASSES = 256  # at most, as labels are uint8
 
 @dataclass(frozen=True, slots=True)
 class ViewPrediction:
-    """What the network says about one view of the picture."""
+    """What the network says about one view of the image."""
 
     prediction: Prediction
     flipped: bool = False
 
 
 class Merge:
-    """The scores of a picture of `size` (height, width), averaged over views.
+    """The scores of an image of `size` (height, width), averaged over views.
 
     `softmax` says what is averaged, as published: the softmax of logits (Semantic-FPN), or the class map as it is (mask
     classification). `memory` bounds, in bytes, the scores of a tile and what windows hold that wait for theirs.
@@ -54,7 +54,7 @@ class Merge:
         self.device, self.memory = device, memory
 
     def scores(self) -> Tensor:
-        """The averaged scores of the whole picture: (classes, height, width), float32, on the CPU."""
+        """The averaged scores of the whole image: (classes, height, width), float32, on the CPU."""
         full: Tensor | None = None
         for ys, xs, scores in self._each_tile(self._scores):
             if full is None:
@@ -105,7 +105,7 @@ class Merge:
         """How many rows and columns are merged at a time: on a GPU whole rows, to give it enough to do."""
         if self.device.type == "cuda":
             return max(1, self.memory // (2 * CLASSES * band * torch.float32.itemsize)), band
-        # Where a view is larger than the picture, a tile is as large in the view.
+        # Where a view is larger than the image, a tile is as large in the view.
         height, width = (max(sizes) for sizes in zip(self.size, *(v.prediction.size for v in self.views), strict=True))
         return max(1, TILE * self.size[0] // height), max(1, TILE * self.size[1] // width)
 
@@ -132,7 +132,7 @@ class Merge:
         return resize_argmax(*self._class_map(view, ys, xs))  # softmax keeps the order of one view's logits
 
     def _class_map(self, view: ViewPrediction, ys: range, xs: range) -> tuple[Tensor, *tuple[Sequence[int], ...]]:
-        """What a tile of the picture is made of in a view, and how: the arguments of an operator of `ops.resize`."""
+        """What a tile of the image is made of in a view, and how: the arguments of an operator of `ops.resize`."""
         (height, width), (view_height, view_width) = self.size, view.prediction.size
         if view.flipped:  # columns count from the right
             xs = range(width - xs.stop, width - xs.start)

@@ -1,4 +1,4 @@
-"""The engine: pictures in, labels or scores out."""
+"""The engine: images in, labels or scores out."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from torch import Tensor
 
 from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError
-from semask_cli.images import MAX_PIXELS, ImageSource, read_image
 from semask_cli.inference.cuda_graphs import CudaGraphs
 from semask_cli.inference.device import ChosenPrecision, computing_in
 from semask_cli.inference.merge import MEMORY, Merge, ViewPrediction
-from semask_cli.inference.mosaic import Mosaic
+from semask_cli.inference.sliding_window import Mosaic
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.versions import versions
 from semask_cli.inference.views import Recipe, normalise, resize, view_sizes
+from semask_cli.io.images import MAX_PIXELS, ImageSource, read_image
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
-from semask_cli.segmentation import RunInfo, Segmentation
+from semask_cli.output.segmentation import RunInfo, Segmentation
 from semask_cli.zoo import ModelSpec
 
 log = logging.getLogger(__name__)
 
 GPU_BATCH = 8  # windows and flips that a GPU is given at once, unless its memory says less
-AHEAD = 2  # pictures decoded before the network asks for them
+AHEAD = 2  # images decoded before the network asks for them
 
 Pixels = NDArray[np.uint8]
 
 
 class Segmenter:
-    """A network with its weights, and the recipe by which it looks at pictures. Made by `semask_cli.load`.
+    """A network with its weights, and the recipe by which it looks at images. Made by `semask_cli.load`.
 
     `precision` is "fp32" or "bf16"; `memory` bounds, in bytes, what is held while views are merged (see `Merge`);
     `cuda_graphs` replays the network (see `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came
@@ -62,12 +62,12 @@ class Segmenter:
         self._batch = GPU_BATCH if device.type == "cuda" else 1
 
     def predict(self, image: ImageSource, *, confidence: bool = False, max_pixels: int = MAX_PIXELS) -> Segmentation:
-        """Segment a picture: a path, a PIL picture, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
+        """Segment an image: a path, a PIL image, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
 
         `confidence` keeps the score of each pixel's class too, which takes longer.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the image cannot be read.
         """
         watch = Stopwatch()
         with watch("decode"):
@@ -77,9 +77,9 @@ class Segmenter:
     def predict_each(
         self, images: Iterable[ImageSource], *, confidence: bool = False, max_pixels: int = MAX_PIXELS
     ) -> Iterator[Segmentation | ImageError]:
-        """Segment many pictures, in order. The next ones are decoded while the network works.
+        """Segment many images, in order. The next ones are decoded while the network works.
 
-        A picture that cannot be read gives its error in its place.
+        An image that cannot be read gives its error in its place.
         """
 
         def decode(image: ImageSource) -> tuple[Pixels | ImageError, Stopwatch]:
@@ -103,7 +103,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def scores(self, image: ImageSource) -> Tensor:
-        """The merged class scores at the picture's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
+        """The merged class scores at the image's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
         return self._merge(read_image(image), Stopwatch()).scores()
 
     @torch.inference_mode()
@@ -122,7 +122,7 @@ class Segmenter:
         )
 
     def _merge(self, pixels: Pixels, watch: Stopwatch) -> Merge:
-        """The views of a picture, seen by the network (windows wait until their rows are asked for)."""
+        """The views of an image, seen by the network (windows wait until their rows are asked for)."""
 
         def look(images: list[Pixels]) -> list[Prediction]:
             with watch("network"):
@@ -142,7 +142,7 @@ class Segmenter:
         return Merge(views, size=(height, width), softmax=self.network.softmax, device=self.device, memory=self.memory)
 
     def _look(self, images: list[Pixels]) -> list[Prediction]:
-        """The network on pictures of one size, in batches that fit the GPU's memory."""
+        """The network on images of one size, in batches that fit the GPU's memory."""
         predict = (self._graphs or self.network).predict
         predictions: list[Prediction] = []
         while len(predictions) < len(images):

@@ -1,4 +1,4 @@
-"""Where the time of a picture goes."""
+"""Where the time of an image goes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a picture is looked at: at which sizes, flipped or not, whole or through windows.
+"""How an image is looked at: at which sizes, flipped or not, whole or through windows.
 
 Sizes follow the published test pipelines: MMSegmentation's for the Semantic-FPN rows (OpenCV), detectron2's for the
-mask-classification rows (Pillow; multi-scale views are resized from the resized picture, not from the file).
+mask-classification rows (Pillow; multi-scale views are resized from the resized image, not from the file).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How pictures are looked at.
+    """How images are looked at.
 
-    `scales` are factors of the row's test size; None is the test size itself, "native" the picture as it is. In mode
+    `scales` are factors of the row's test size; None is the test size itself, "native" the image as it is. In mode
     "slide" windows of `crop` (height, width) are placed every `stride` pixels over each view.
     """
 
@@ -53,7 +53,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A view's (height, width), and the size the picture passes through on its way there, if any."""
+    """A view's (height, width), and the size the image passes through on its way there, if any."""
 
     height: int
     width: int
@@ -61,10 +61,10 @@ class Size:
 
 
 def view_sizes(spec: ModelSpec, recipe: Recipe, height: int, width: int) -> list[Size]:
-    """The sizes at which a (height, width) picture is looked at, in the published order.
+    """The sizes at which a (height, width) image is looked at, in the published order.
 
     Raises:
-        UsageError: a scale makes the picture vanish.
+        UsageError: a scale makes the image vanish.
     """
     if recipe.scales == "native":
         return [Size(height, width)]
@@ -79,7 +79,7 @@ def view_sizes(spec: ModelSpec, recipe: Recipe, height: int, width: int) -> list
             long = spec.ms_long_side
             sizes = [Size(*_shortest_edge(*base, short=int(short * s), long=long), base) for s in recipe.scales]
     if any(min(size.height, size.width) < 1 for size in sizes):
-        raise UsageError(f"a scale of {recipe.scales} leaves nothing of a picture of {width} x {height}")
+        raise UsageError(f"a scale of {recipe.scales} leaves nothing of an image of {width} x {height}")
     return sizes
 
 
@@ -100,7 +100,7 @@ def _shortest_edge(height: int, width: int, *, short: int, long: int) -> tuple[i
 
 
 def resize(image: NDArray[np.uint8], size: Size, *, family: str) -> NDArray[np.uint8]:
-    """The uint8 RGB picture (H, W, 3) at a view's size, with the family's own resampling."""
+    """The uint8 RGB image (H, W, 3) at a view's size, with the family's own resampling."""
     for height, width in filter(None, (size.via, (size.height, size.width))):
         if image.shape[:2] == (height, width):
             continue
@@ -112,7 +112,7 @@ def resize(image: NDArray[np.uint8], size: Size, *, family: str) -> NDArray[np.u
 
 
 def normalise(images: list[NDArray[np.uint8]], device: torch.device) -> Tensor:
-    """Pictures (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
+    """Images (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
     pixels = torch.from_numpy(np.stack(images))
     if device.type == "cuda":
         pixels = pixels.pin_memory()

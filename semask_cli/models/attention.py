@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semask_cli.models.linear import Linear
 from semask_cli.models.windows import PLAIN, cut_map
-from semask_cli.processor import small_products_are_slow
+from semask_cli.ops.cpu import small_products_are_slow
+from semask_cli.ops.linear import Linear
 
 SHIFT_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
 SCORES_AT_ONCE = 1 << 20  # of windows that are looked at together on a CPU: 4 MiB in float32, which a cache holds

@@ -14,7 +14,7 @@ from timm.models.swin_transformer import PatchMerging
 from torch import Tensor, nn
 
 from semask_cli.models.attention import SemanticAttention, WindowAttention
-from semask_cli.models.linear import Linear
+from semask_cli.ops.linear import Linear
 from semask_cli.zoo import BackboneSpec
 
 

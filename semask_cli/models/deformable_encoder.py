@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from semask_cli.models.linear import Linear
 from semask_cli.models.positions import sine_positions
 from semask_cli.ops import ms_deform_attn
+from semask_cli.ops.linear import Linear
 
 LEVELS, POINTS = 3, 4
 

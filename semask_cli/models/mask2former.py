@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
-from semask_cli.models.linear import Linear
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import DeformablePyramid, FeaturePyramid
 from semask_cli.models.positions import sine_positions
 from semask_cli.models.transformer import MLP, Attention, cut_masks
+from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
 
 LEVELS = 3

@@ -1,4 +1,4 @@
-"""Mask classification: what MaskFormer and Mask2Former have in common, from the padded picture to class scores.
+"""Mask classification: what MaskFormer and Mask2Former have in common, from the padded image to class scores.
 
 Follows «MaskFormer» (Cheng et al., arXiv 2107.06278; published code CC BY-NC 4.0) and «Mask2Former» (Cheng et al.,
 arXiv 2112.01527; published code MIT).

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
-from semask_cli.models.linear import Linear
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import FeaturePyramid
 from semask_cli.models.positions import sine_positions
 from semask_cli.models.transformer import MLP, Attention, cut_masks
+from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
 
 

@@ -10,7 +10,7 @@ from semask_cli.models.prediction import Prediction
 
 
 class Network(nn.Module):
-    """A network whose `predict` knows the classes of a picture at a low resolution.
+    """A network whose `predict` knows the classes of an image at a low resolution.
 
     `softmax` says whether its class maps are logits, so that views are averaged after a softmax (Semantic-FPN), or
     scores that are averaged as they are (mask classification).
@@ -19,5 +19,5 @@ class Network(nn.Module):
     softmax: ClassVar[bool]
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
-        """Normalised pixels (B, 3, H, W), of any size, to one Prediction for each picture of the batch."""
+        """Normalised pixels (B, 3, H, W), of any size, to one Prediction for each image of the batch."""
         raise NotImplementedError

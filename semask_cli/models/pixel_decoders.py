@@ -8,7 +8,7 @@ Two decoders, each with or without feature alignment, make the four of the zoo:
     FeaturePyramid        MaskFormer, and FaPN when aligned
     DeformablePyramid     Mask2Former, and MSFaPN when aligned
 
-Both take the four features (B, C_i, h_i, w_i) at strides 4 to 32, of a picture padded to a multiple of 32.
+Both take the four features (B, C_i, h_i, w_i) at strides 4 to 32, of an image padded to a multiple of 32.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semask_cli.models.linear import Linear, linear
+from semask_cli.ops.linear import Linear, linear
 
 
 class Attention(nn.Module):

@@ -1,7 +1,7 @@
 """The operators of resize.py on CUDA devices: kernels/resize_*.cu.
 
 Their plain formulations run here too where the kernels are switched off or cannot be built, for maps of a few pixels,
-and for pictures much smaller than their maps.
+and for images much smaller than their maps.
 """
 
 from __future__ import annotations

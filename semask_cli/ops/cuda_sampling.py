@@ -91,7 +91,7 @@ def ms_deform_attn(
     if of is None or tokens == 0 or not launcher.available(of.kernel, value.device):
         return plain_ms_deform_attn(value, level_sizes, reference, offsets, logits)
     if tokens * heads * channels * value.itemsize >= 1 << 32 or batch > MAX_GRID:
-        raise ValueError(f"value of shape {tuple(value.shape)} is too large: 4 GiB a picture, {MAX_GRID} pictures")
+        raise ValueError(f"value of shape {tuple(value.shape)} is too large: 4 GiB an image, {MAX_GRID} images")
 
     value, reference, offsets, logits = map(_dense, (value, reference.float(), offsets.to(raw), logits.to(raw)))
     output = value.new_empty(batch, queries, heads * channels)
@@ -124,9 +124,9 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
     if of is None or not x.numel() or not launcher.available(of.kernel, x.device):
         return plain_deform_conv2d(x, offset_mask, weight, bias, groups)
     if height * width * channels * x.itemsize >= 1 << 32 or batch * height >= 1 << 31:
-        raise ValueError(f"x of shape {tuple(x.shape)} is too large: 4 GiB a picture")
+        raise ValueError(f"x of shape {tuple(x.shape)} is too large: 4 GiB an image")
 
-    pixels = _dense(x.permute(0, 2, 3, 1))  # (B, h, w, C); channels-last pictures are not copied
+    pixels = _dense(x.permute(0, 2, 3, 1))  # (B, h, w, C); channels-last images are not copied
     kernel = weight.to(x.dtype).permute(2, 3, 1, 0).reshape(9 * channels, -1)  # (taps * C, C_out)
     bias = kernel.new_zeros(kernel.shape[1]) if bias is None else bias.to(x.dtype)
     output = x.new_empty(batch * height * width, kernel.shape[1])

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semask_cli.cache import cache_folder
 from semask_cli.errors import OutputError
+from semask_cli.io.cache import cache_folder
+from semask_cli.io.files import write_atomically
+from semask_cli.io.resources import project_file
 from semask_cli.ops.bindings import KernelError, call
-from semask_cli.outputs import write_atomically
-from semask_cli.resources import project_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Bilinear resizes of class and mask maps, fused with what follows them: no class map of the picture's size is written.
+"""Bilinear resizes of class and mask maps, fused with what follows them: no class map of the image's size is written.
 
 A bilinear resize is linear and separable, and so is a chain of them. Where a map is resized twice, from the network's
-stride to its input and from there to the picture, the two are one resize: each number of the result is a weighted mean
+stride to its input and from there to the image, the two are one resize: each number of the result is a weighted mean
 of 3 x 3 neighbours. Weights follow F.interpolate with align_corners False.
 
 All operators take the same arguments:

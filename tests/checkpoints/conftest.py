@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from published import mmseg_file, weights, write_zoo
 
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.published import mmseg_file, weights, write_zoo
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from published import mmseg_file, weights, write_zoo
 from safetensors.torch import load_file
 
-from semask_cli.checkpoints import cache
+from semask_cli.checkpoints import store
 from semask_cli.checkpoints.conversion import convert
 from semask_cli.errors import (
     CheckpointError,
@@ -28,6 +27,7 @@ from semask_cli.errors import (
     UnsafeCheckpointError,
 )
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.published import mmseg_file, weights, write_zoo
 
 
 def files_in(folder: Path) -> list[str]:
@@ -36,7 +36,7 @@ def files_in(folder: Path) -> list[str]:
 
 def test_the_weights_alone_are_kept_with_a_sidecar(file: Path, spec: ModelSpec, zoo: Zoo, cache_folder: Path) -> None:
     target = convert(file, spec, zoo)
-    assert target == cache.on_disk(spec) == cache_folder / "checkpoints/small@first.safetensors"
+    assert target == store.on_disk(spec) == cache_folder / "checkpoints/small@first.safetensors"
     kept, published = load_file(target), weights(spec)
     assert kept.keys() == published.keys()
     assert all(torch.equal(kept[name], tensor) for name, tensor in published.items())
@@ -46,7 +46,7 @@ def test_the_weights_alone_are_kept_with_a_sidecar(file: Path, spec: ModelSpec, 
         "row": "small",
         "label": "first",
         "source": "published.pth",
-        "source_sha256": cache.sha256(file),
+        "source_sha256": store.sha256(file),
         "classes": ["wall", "building"],
         "semantic_classes": 5,
         "semask": "0.1.0",
@@ -123,7 +123,7 @@ def test_a_bad_file_has_its_own_exit_code_and_leaves_nothing(
     assert str(path) in caught.value.message
     assert not (tmp_path / "it-ran").exists()
     assert files_in(cache_folder) == []
-    assert cache.on_disk(spec) is None
+    assert store.on_disk(spec) is None
 
 
 @pytest.mark.parametrize("moment", range(3))
@@ -146,9 +146,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_pair_or_none(
         convert(file, spec, zoo)
 
     assert in_child(convert_until_killed) == (-signal.SIGKILL if moment < 2 else 0)
-    assert (cache.on_disk(spec) is not None) == (moment == 2)
+    assert (store.on_disk(spec) is not None) == (moment == 2)
     convert(file, spec, zoo)
-    assert load_file(cache.converted_path(spec)).keys() == weights(spec).keys()
+    assert load_file(store.converted_path(spec)).keys() == weights(spec).keys()
     assert files_in(cache_folder) == ["small@first.json", "small@first.safetensors"]
 
 
@@ -176,27 +176,27 @@ def in_child(act: Callable[[], object]) -> int:
 
 
 def test_the_first_digest_is_trusted_and_then_held_to(file: Path, spec: ModelSpec, zoo: Zoo, tmp_path: Path) -> None:
-    first = cache.sha256(file)
+    first = store.sha256(file)
     convert(file, spec, zoo).unlink()
-    assert cache.on_disk(spec) is None
+    assert store.on_disk(spec) is None
     other = mmseg_file(tmp_path / "replaced.pth", {name: 2 * tensor for name, tensor in weights(spec).items()})
     with pytest.raises(DigestError) as caught:
         convert(other, spec, zoo)
-    assert {first, cache.sha256(other)} <= set(caught.value.message.replace(",", " ").split())
-    assert str(cache.sidecar_path(spec)) in caught.value.suggestion
-    assert cache.on_disk(spec) is None
-    assert convert(file, spec, zoo) == cache.on_disk(spec)
-    cache.sidecar_path(spec).unlink()  # the way out that the error names
-    assert convert(other, spec, zoo) == cache.on_disk(spec)
+    assert {first, store.sha256(other)} <= set(caught.value.message.replace(",", " ").split())
+    assert str(store.sidecar_path(spec)) in caught.value.suggestion
+    assert store.on_disk(spec) is None
+    assert convert(file, spec, zoo) == store.on_disk(spec)
+    store.sidecar_path(spec).unlink()  # the way out that the error names
+    assert convert(other, spec, zoo) == store.on_disk(spec)
 
 
 def test_the_digest_of_the_zoo_is_checked_before_the_file_is_opened(
     spec: ModelSpec, tmp_path: Path, file: Path
 ) -> None:
-    listed = load_zoo(write_zoo(tmp_path / "listed.toml", sha256=cache.sha256(file)))
+    listed = load_zoo(write_zoo(tmp_path / "listed.toml", sha256=store.sha256(file)))
     assert convert(file, listed.find("small"), listed)
     run_code(file)
     with pytest.raises(DigestError):  # an opened file would be an UnsafeCheckpointError
         convert(file, listed.find("small"), listed)
     relisted = load_zoo(write_zoo(tmp_path / "relisted.toml", sha256="0" * 64))
-    assert cache.on_disk(relisted.find("small")) is None  # what is cached came from another file
+    assert store.on_disk(relisted.find("small")) is None  # what is cached came from another file

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from published import mmseg_file, weights, write_zoo
 
-from drive_server import Drive
-from semask_cli.checkpoints import cache
+from semask_cli.checkpoints import store
 from semask_cli.checkpoints.download import adopt, download, save_published
 from semask_cli.errors import (
     DamagedCheckpointError,
@@ -24,6 +22,8 @@ from semask_cli.errors import (
     TensorShapeError,
 )
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.drive_server import Drive
+from tests.support.published import mmseg_file, weights, write_zoo
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -51,7 +51,7 @@ def test_a_download_is_converted_and_kept_once(
 ) -> None:
     heard: list[tuple[int, int | None]] = []
     path = download(spec, zoo, progress=lambda *received: heard.append(received))
-    assert path == cache.on_disk(spec)
+    assert path == store.on_disk(spec)
     assert heard[-1] == (file.stat().st_size, file.stat().st_size)
     assert cached_files(cache_folder) == PAIR
     assert download(spec, zoo) == path
@@ -64,7 +64,7 @@ def test_a_connection_cut_half_way_goes_on(drive: Drive, file: Path, spec: Model
     first, second = drive.transfers
     assert first is None
     assert second is not None
-    assert cache.read_sidecar(spec).source_sha256 == cache.sha256(file)
+    assert store.read_sidecar(spec).source_sha256 == store.sha256(file)
 
 
 def test_a_killed_download_resumes_and_completes(
@@ -76,13 +76,13 @@ def test_a_killed_download_resumes_and_completes(
         wait_for(lambda: partial_size(cache_folder) > 0)
         process.kill()
     received = partial_size(cache_folder)
-    assert cache.on_disk(spec) is None
+    assert store.on_disk(spec) is None
 
     drive.stall_at = None
     subprocess.run([*COMMAND, "small", "--zoo", zoo_file], check=True)
     assert drive.transfers[-1] == f"bytes={received}-"
     assert cached_files(cache_folder) == PAIR
-    assert cache.read_sidecar(spec).source_sha256 == cache.sha256(file)
+    assert store.read_sidecar(spec).source_sha256 == store.sha256(file)
 
 
 def partial_size(folder: Path) -> int:
@@ -102,12 +102,12 @@ def test_a_part_that_the_server_does_not_continue_is_begun_anew(
     surplus: int, drive: Drive, file: Path, spec: ModelSpec, zoo: Zoo
 ) -> None:
     # Killed between the last byte and the renaming, or the server has a smaller file by now.
-    part = cache.download_path(spec).with_name(f"{cache.download_path(spec).name}abcd1234.part")
+    part = store.download_path(spec).with_name(f"{store.download_path(spec).name}abcd1234.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(file.read_bytes() + b"x" * surplus)
     download(spec, zoo)
     assert len(drive.transfers) == 3  # gdown asks for the file, then for its rest, then we ask for the file
-    assert cache.read_sidecar(spec).source_sha256 == cache.sha256(file)
+    assert store.read_sidecar(spec).source_sha256 == store.sha256(file)
 
 
 def test_two_at_once_download_once(drive: Drive, file: Path, zoo_file: Path, cache_folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_wrong_file_leaves_nothing_and_is_not_trusted(
         download(spec, zoo)
     assert cached_files(cache_folder) == set()
     drive.files["small-drive-id"] = right
-    assert download(spec, zoo) == cache.on_disk(spec)
+    assert download(spec, zoo) == store.on_disk(spec)
 
 
 def test_a_quota_explains_the_manual_way(drive: Drive, spec: ModelSpec, zoo: Zoo) -> None:
@@ -177,7 +177,7 @@ def test_no_server_and_no_network(
 
 
 def test_a_file_from_elsewhere_is_adopted_offline(file: Path, spec: ModelSpec, zoo: Zoo, cache_folder: Path) -> None:
-    assert adopt(file, spec, zoo) == cache.on_disk(spec) == download(spec, zoo)
+    assert adopt(file, spec, zoo) == store.on_disk(spec) == download(spec, zoo)
     assert file.exists()
     assert cached_files(cache_folder) == PAIR
 
@@ -221,7 +221,7 @@ def test_one_failure_of_several_is_told_and_the_rest_arrives(
     result = semask("download", "other", "small", "--zoo", zoo_file, "--json", check=20)  # other is not on Drive
     other, small = json.loads(result.stdout)["checkpoints"]
     assert "does not hand out" in other["error"]
-    assert small == {"name": "small@first", "path": str(cache.on_disk(spec))}
+    assert small == {"name": "small@first", "path": str(store.on_disk(spec))}
     assert "error: " in result.stderr
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from published import mmseg_file, weights
 from safetensors.torch import save_file
 from torch import Tensor
 
-from semask_cli.checkpoints import cache
+from semask_cli.checkpoints import store
 from semask_cli.checkpoints.conversion import convert
 from semask_cli.checkpoints.loading import assemble, load_network
 from semask_cli.checkpoints.matching import INDEX, on_meta
@@ -20,6 +19,7 @@ from semask_cli.errors import CheckpointError, DamagedCheckpointError, OfflineEr
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.published import mmseg_file, weights
 
 CPU = torch.device("cpu")
 PIXELS = torch.randn(1, 3, 70, 90, generator=torch.Generator().manual_seed(0))
@@ -43,7 +43,7 @@ def test_the_converted_file(file: Path, spec: ModelSpec, zoo: Zoo) -> None:
     network, adapted, digest = load_network(spec, zoo, device=CPU)
     assert torch.equal(logits(network), expected_logits(spec, weights(spec)))
     assert adapted == spec
-    assert digest == cache.sha256(file)
+    assert digest == store.sha256(file)
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
@@ -59,7 +59,7 @@ def test_a_file_of_the_user_needs_no_cache(
         save_file(weights(spec), path)
     network, _, digest = load_network(spec, zoo, checkpoint=path, device=CPU)
     assert torch.equal(logits(network), expected_logits(spec, weights(spec)))
-    assert digest == cache.sha256(path)
+    assert digest == store.sha256(path)
     assert not cache_folder.exists()
 
 
@@ -85,7 +85,7 @@ def test_a_bundled_file(spec: ModelSpec, zoo_file: Path, tmp_path: Path) -> None
     (tmp_path / "bundled.toml").write_text(text)
     zoo = load_zoo(tmp_path / "bundled.toml")
     _, _, digest = load_network(zoo.find("small"), zoo, device=CPU)
-    assert digest == cache.sha256(tmp_path / "bundled.safetensors")
+    assert digest == store.sha256(tmp_path / "bundled.safetensors")
     (tmp_path / "bundled.safetensors").unlink()
     with pytest.raises(CheckpointError, match="missing"):
         load_network(zoo.find("small"), zoo, device=CPU)
@@ -115,7 +115,7 @@ def test_a_damaged_cache_says_so(file: Path, spec: ModelSpec, zoo: Zoo) -> None:
         load_network(spec, zoo, device=CPU)
     assert "Delete it" in caught.value.suggestion
     target.unlink()
-    assert cache.on_disk(spec) is None
+    assert store.on_disk(spec) is None
 
 
 @pytest.mark.parametrize("name", load_zoo().models)

@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from command_line import Run
 from semask_cli import __version__, errors
 from semask_cli.zoo import load_zoo
+from tests.support.command_line import Run
 
 
 def test_the_table_has_every_row(semask: Run) -> None:

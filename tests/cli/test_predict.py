@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import filled
-from command_line import Run
-from figures import figure
 from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError, OutputError, UsageError
+from tests.support import filled
+from tests.support.command_line import Run
+from tests.support.figures import figure
 
 ROW = "swin-t-fpn"
 SINGLE = "pipeline/swin-t-fpn__single__300x400__s21.npz"
@@ -29,7 +29,7 @@ def model(checkpoint_of: Callable[[str], Path]) -> list[str]:
     return ["--model", ROW, "--checkpoint", str(checkpoint_of(ROW)), "--threads", "2"]
 
 
-def picture(path: Path, height: int = 40, width: int = 60, seed: int = 1) -> Path:
+def image(path: Path, height: int = 40, width: int = 60, seed: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(filled.image(height, width, seed)).save(path)
     return path
@@ -50,7 +50,7 @@ def test_the_mask_on_disk_has_the_published_labels(semask: Run, model: list[str]
 
 
 def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str], tmp_path: Path) -> None:
-    picture(tmp_path / "a b [1] ü.jpg", 33, 47)
+    image(tmp_path / "a b [1] ü.jpg", 33, 47)
     kinds = "mask,color,overlay,side,legend,json"
     finished = semask("predict", "a b [1] ü.jpg", "--save", kinds, "-o", "out", "--json", *model)
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -72,9 +72,9 @@ def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str
 def test_folders_keep_their_shape_and_globs_and_stdin_work(semask: Run, model: list[str], tmp_path: Path) -> None:
     for name in ("top.jpg", "x/one.png", "x/y/two.JPG", "x/notes.txt"):
         if name.endswith(".txt"):
-            (tmp_path / "album" / name).write_text("not a picture")
+            (tmp_path / "album" / name).write_text("not an image")
         else:
-            picture(tmp_path / "album" / name)
+            image(tmp_path / "album" / name)
     semask("predict", "album", "-o", "out", *model)
     assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")} == {
         "top.png",
@@ -89,10 +89,10 @@ def test_folders_keep_their_shape_and_globs_and_stdin_work(semask: Run, model: l
 
 
 def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str], tmp_path: Path) -> None:
-    picture(tmp_path / "1.jpg")
-    good = picture(tmp_path / "2.jpg", 200, 300).read_bytes()
+    image(tmp_path / "1.jpg")
+    good = image(tmp_path / "2.jpg", 200, 300).read_bytes()
     (tmp_path / "2.jpg").write_bytes(good[: len(good) // 2])
-    picture(tmp_path / "3.png")
+    image(tmp_path / "3.png")
     finished = semask("predict", "1.jpg", "2.jpg", "3.png", "--json", *model, check=ImageError.exit_code)
     rows = json.loads(finished.stdout)["pictures"]
     assert [row["input"] for row in rows] == ["1.jpg", "2.jpg", "3.png"]
@@ -108,8 +108,8 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str]
         (["a.jpg", "a.png"], OutputError, "would both be written"),
         (["a.png", "-o", "."], OutputError, "would replace"),
         (["missing.jpg"], ImageError, "no file missing.jpg"),
-        (["empty"], ImageError, "no picture in empty"),
-        (["*.gif"], ImageError, "no picture matches"),
+        (["empty"], ImageError, "no image in empty"),
+        (["*.gif"], ImageError, "no image matches"),
         (["a.png", "--save", "mask,movie"], UsageError, "movie"),
         (["a.png", "--ms-flip", "--scales", "1,2"], UsageError, "--ms-flip"),
         (["a.png", "--scales", "big"], UsageError, "big"),
@@ -123,8 +123,8 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str]
 def test_mistakes_are_told_in_a_line(
     semask: Run, model: list[str], tmp_path: Path, arguments: list[str], error: type, said: str
 ) -> None:
-    picture(tmp_path / "a.jpg")
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.jpg")
+    image(tmp_path / "a.png")
     (tmp_path / "empty").mkdir()
     finished = semask("predict", *arguments, *model, check=error.exit_code)
     assert said in finished.stderr
@@ -144,14 +144,14 @@ def test_windows_in_little_memory_give_the_same_mask(semask: Run, tmp_path: Path
 
 
 def test_an_unknown_model_is_met_with_a_suggestion(semask: Run, tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     finished = semask("predict", "a.png", "--model", "swin-t-fnp", check=UsageError.exit_code)
     assert "Did you mean swin-t-fpn" in finished.stderr
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (2, 3)])
-def test_tiny_and_thin_pictures(semask: Run, model: list[str], tmp_path: Path, height: int, width: int) -> None:
-    picture(tmp_path / "thin.png", height, width)
+def test_tiny_and_thin_images(semask: Run, model: list[str], tmp_path: Path, height: int, width: int) -> None:
+    image(tmp_path / "thin.png", height, width)
     semask("predict", "thin.png", "--save", "mask,legend,json", *model)
     assert np.asarray(Image.open(tmp_path / "masks/thin.png")).shape == (height, width)
 
@@ -168,13 +168,13 @@ def test_the_mask_is_in_displayed_orientation(semask: Run, model: list[str], tmp
 
 
 def test_a_bomb_is_refused_by_its_size(semask: Run, model: list[str], tmp_path: Path) -> None:
-    picture(tmp_path / "large.png", 100, 100)
+    image(tmp_path / "large.png", 100, 100)
     finished = semask("predict", "large.png", "--max-pixels", "9999", *model, check=ImageError.exit_code)
     assert "--max-pixels 10000" in finished.stderr
 
 
 def test_offline_without_a_checkpoint_says_the_ways_out(semask: Run, tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
+    image(tmp_path / "a.png")
     finished = semask("predict", "a.png", check=21)
     for way_out in ("swin-l-m2f", "semask download", "--from", "--checkpoint"):
         assert way_out in finished.stderr
@@ -185,7 +185,7 @@ def test_the_api_and_the_command_line_agree(
 ) -> None:
     import semask_cli
 
-    path = picture(tmp_path / "a.png", 70, 90)
+    path = image(tmp_path / "a.png", 70, 90)
     segmenter = semask_cli.load(ROW, checkpoint=checkpoint_of(ROW), device="cpu")
     pixels = filled.image(70, 90, 1)
     labels = segmenter.predict(path).labels

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import miniature
 from semask_cli.datasets import IGNORE, classes, find_dataset
 from semask_cli.datasets.check import check
+from tests.support import miniature
 
 
 def folder(root, name="ade20k", layout="annotations", count=4):
@@ -18,8 +18,8 @@ def kinds(dataset, **options):
     return {finding.kind: finding for finding in check(dataset, **options).findings if finding.kind != "subset"}
 
 
-def rewrite(picture, values):
-    miniature.save(picture.label, values)
+def rewrite(sample, values):
+    miniature.save(sample.label, values)
 
 
 @pytest.mark.parametrize(("name", "layouts"), miniature.LAYOUTS.items())
@@ -32,55 +32,55 @@ def test_a_sound_folder_has_no_defect(tmp_path, name, layouts):
         labelled = np.concatenate([labels.ravel() for labels in truth.values()])
         assert report.pixels.tolist() == np.bincount(labelled, minlength=256)[: len(dataset.classes)].tolist()
         assert report.ignored == (labelled == IGNORE).sum()
-        assert report.pictures_with.max() <= len(truth)
+        assert report.images_with.max() <= len(truth)
 
 
 def test_missing_files(tmp_path):
     dataset, _ = folder(tmp_path)
-    dataset.pictures[1].label.unlink()
-    dataset.pictures[2].image.unlink()
+    dataset.samples[1].label.unlink()
+    dataset.samples[2].image.unlink()
     report = check(find_dataset("ade20k", root=tmp_path))
     found = {finding.kind: finding for finding in report.findings}
-    assert found["missing-label"].examples == (dataset.pictures[1].id,)
-    assert dataset.pictures[2].label.name in found["missing-picture"].examples[0]
+    assert found["missing-label"].examples == (dataset.samples[1].id,)
+    assert dataset.samples[2].label.name in found["missing-picture"].examples[0]
     assert report.missing == 2
     assert report.fatal(allow_missing=1)
     assert not report.fatal(allow_missing=2)
 
 
-@pytest.mark.parametrize("sample", [None, 1])
-def test_sizes_that_differ(tmp_path, sample):
+@pytest.mark.parametrize("label_limit", [None, 1])
+def test_sizes_that_differ(tmp_path, label_limit):
     dataset, truth = folder(tmp_path)
-    picture = dataset.pictures[2]
-    rewrite(picture, truth[picture.id][:-1] % 100)
-    found = kinds(dataset, sample=sample)
+    sample = dataset.samples[2]
+    rewrite(sample, truth[sample.id][:-1] % 100)
+    found = kinds(dataset, label_limit=label_limit)
     assert found.keys() == {"size"}
-    assert found["size"].examples == (f"{picture.id}: picture 40 x 64, label 40 x 63",)
+    assert found["size"].examples == (f"{sample.id}: image 40 x 64, label 40 x 63",)
 
 
-def test_a_picture_that_is_displayed_upright_has_the_size_shown(tmp_path):
+def test_an_image_that_is_displayed_upright_has_the_size_shown(tmp_path):
     dataset, _ = folder(tmp_path)
-    picture = dataset.pictures[0]
+    sample = dataset.samples[0]
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.open(picture.image).rotate(90, expand=True).save(picture.image, exif=exif)
-    assert not kinds(dataset, sample=1)
+    Image.open(sample.image).rotate(90, expand=True).save(sample.image, exif=exif)
+    assert not kinds(dataset, label_limit=1)
     assert not kinds(dataset)
 
 
-@pytest.mark.parametrize("sample", [None, 1])
-def test_colour_masks(tmp_path, sample):
+@pytest.mark.parametrize("label_limit", [None, 1])
+def test_colour_masks(tmp_path, label_limit):
     dataset, truth = folder(tmp_path)
-    picture = dataset.pictures[3]
+    sample = dataset.samples[3]
     palette = np.vstack([dataset.classes.palette, np.zeros((106, 3), np.uint8)])
-    rewrite(picture, palette[truth[picture.id]])
-    assert kinds(dataset, sample=sample).keys() == {"colour-mask"}
+    rewrite(sample, palette[truth[sample.id]])
+    assert kinds(dataset, label_limit=label_limit).keys() == {"colour-mask"}
 
 
 def test_label_ids_where_train_ids_are_expected(tmp_path):
     dataset, truth = folder(tmp_path, "cityscapes", "labelTrainIds")
-    for picture in dataset.pictures[:2]:
-        rewrite(picture, miniature.encode(truth[picture.id], classes("cityscapes").codings["labelIds"]))
+    for sample in dataset.samples[:2]:
+        rewrite(sample, miniature.encode(truth[sample.id], classes("cityscapes").codings["labelIds"]))
     found = kinds(dataset)
     assert found.keys() == {"label-ids"}
     assert found["label-ids"].count == 2
@@ -88,8 +88,8 @@ def test_label_ids_where_train_ids_are_expected(tmp_path):
 
 def test_train_ids_where_label_ids_are_expected(tmp_path):
     dataset, truth = folder(tmp_path, "cityscapes", "labelIds")
-    for picture in dataset.pictures:
-        rewrite(picture, truth[picture.id])
+    for sample in dataset.samples:
+        rewrite(sample, truth[sample.id])
     assert kinds(dataset).keys() == {"train-ids"}
 
 
@@ -99,22 +99,22 @@ def test_train_ids_where_label_ids_are_expected(tmp_path):
 )
 def test_labels_off_by_one(tmp_path, name, raw, reduced):
     dataset, truth = folder(tmp_path / "raw", name, raw)
-    for picture in dataset.pictures:
-        rewrite(picture, np.where(truth[picture.id] == len(dataset.classes), 0, truth[picture.id]))
+    for sample in dataset.samples:
+        rewrite(sample, np.where(truth[sample.id] == len(dataset.classes), 0, truth[sample.id]))
     assert kinds(dataset).keys() == {"reduced-twice"}
 
     dataset, truth = folder(tmp_path / "reduced", name, reduced)
-    picture = dataset.pictures[0]
-    truth[picture.id][0, 0] = len(dataset.classes) - 1
-    rewrite(picture, miniature.encode(truth[picture.id], dataset.classes.codings["reduce-zero"]))
+    sample = dataset.samples[0]
+    truth[sample.id][0, 0] = len(dataset.classes) - 1
+    rewrite(sample, miniature.encode(truth[sample.id], dataset.classes.codings["reduce-zero"]))
     assert kinds(dataset).keys() == {"not-reduced"}
 
 
 def test_labels_off_by_one_are_suspected_where_nothing_is_unlabelled(tmp_path):
     dataset, truth = folder(tmp_path, "ade20k", "annotations_detectron2", count=12)
-    for picture in dataset.pictures:
-        raw = miniature.encode(truth[picture.id], dataset.classes.codings["reduce-zero"])
-        rewrite(picture, np.where(raw == 150, 0, raw))
+    for sample in dataset.samples:
+        raw = miniature.encode(truth[sample.id], dataset.classes.codings["reduce-zero"])
+        rewrite(sample, np.where(raw == 150, 0, raw))
     found = kinds(dataset)
     assert found.keys() == {"not-reduced"}
     assert found["not-reduced"].count == 12
@@ -123,18 +123,18 @@ def test_labels_off_by_one_are_suspected_where_nothing_is_unlabelled(tmp_path):
 @pytest.mark.parametrize("value", [151, 254, 300])
 def test_values_out_of_range(tmp_path, value):
     dataset, truth = folder(tmp_path)
-    picture = dataset.pictures[1]
-    raw = miniature.encode(truth[picture.id], dataset.coding).astype(np.int32)
+    sample = dataset.samples[1]
+    raw = miniature.encode(truth[sample.id], dataset.coding).astype(np.int32)
     raw[5, 5] = value
-    rewrite(picture, raw if value > 255 else raw.astype(np.uint8))
+    rewrite(sample, raw if value > 255 else raw.astype(np.uint8))
     found = kinds(dataset)
     assert found.keys() == {"range"}
     assert str(value) in found["range"].examples[0]
 
 
-def test_a_picture_without_a_labelled_pixel(tmp_path):
+def test_an_image_without_a_labelled_pixel(tmp_path):
     dataset, truth = folder(tmp_path)
-    rewrite(dataset.pictures[0], np.zeros_like(truth[dataset.pictures[0].id]))
+    rewrite(dataset.samples[0], np.zeros_like(truth[dataset.samples[0].id]))
     report = check(dataset)
     assert "all-ignored" in {finding.kind for finding in report.findings}
     assert not report.fatal()
@@ -143,15 +143,15 @@ def test_a_picture_without_a_labelled_pixel(tmp_path):
 @pytest.mark.parametrize("file", ["image", "label"])
 def test_truncated_files(tmp_path, file):
     dataset, _ = folder(tmp_path)
-    path = getattr(dataset.pictures[0], file)
+    path = getattr(dataset.samples[0], file)
     path.write_bytes(path.read_bytes()[:-60])
     found = kinds(dataset)
     assert found.keys() == {"unreadable"}
     assert path.name in found["unreadable"].examples[0]
 
 
-def test_a_sample_reads_few_labels_and_all_headers(tmp_path):
+def test_a_label_limit_reads_few_labels_and_all_headers(tmp_path):
     dataset, _ = folder(tmp_path, count=6)
-    assert check(dataset, sample=2).inspected == 2
-    dataset.pictures[4].label.write_bytes(b"not a PNG")
-    assert kinds(dataset, sample=2).keys() == {"unreadable"}
+    assert check(dataset, label_limit=2).inspected == 2
+    dataset.samples[4].label.write_bytes(b"not a PNG")
+    assert kinds(dataset, label_limit=2).keys() == {"unreadable"}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import miniature
 from semask_cli.datasets import find_dataset, folder_dataset, read_classes, read_labels
 from semask_cli.errors import DatasetError, UsageError
+from tests.support import miniature
 
 EVERY_LAYOUT = [(name, layout) for name, layouts in miniature.LAYOUTS.items() for layout in layouts]
 
@@ -19,13 +19,13 @@ def _no_roots(monkeypatch):
 def test_every_layout_is_found_and_its_labels_mean_the_same(tmp_path, name, layout):
     truth = miniature.write(tmp_path, name, layout)
     dataset = find_dataset(name, root=tmp_path)
-    assert [picture.id for picture in dataset.pictures] == list(truth)
+    assert [sample.id for sample in dataset.samples] == list(truth)
     assert not dataset.unlabelled
     assert not dataset.orphans
-    for picture in dataset.pictures:
-        assert picture.image.exists()
-        np.testing.assert_array_equal(read_labels(picture.label, dataset.coding), truth[picture.id])
-        assert (picture.instances is not None) == (name == "cityscapes")
+    for sample in dataset.samples:
+        assert sample.image.exists()
+        np.testing.assert_array_equal(read_labels(sample.label, dataset.coding), truth[sample.id])
+        assert (sample.instances is not None) == (name == "cityscapes")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_folder_of_datasets_is_searched_where_the_environment_points(tmp_path,
     monkeypatch.setenv(variable, str(tmp_path))
     dataset = find_dataset(name)
     assert dataset.root == tmp_path / folder
-    assert len(dataset.pictures) == 2
+    assert len(dataset.samples) == 2
 
 
 def test_cityscapes_falls_back_to_label_ids_where_few_train_ids_were_made(tmp_path):
@@ -56,10 +56,10 @@ def test_cityscapes_falls_back_to_label_ids_where_few_train_ids_were_made(tmp_pa
     assert not dataset.unlabelled
 
 
-def test_instance_files_are_used_only_where_every_picture_has_one(tmp_path):
+def test_instance_files_are_used_only_where_every_image_has_one(tmp_path):
     miniature.write(tmp_path, "cityscapes", "labelIds", count=3)
     next(tmp_path.rglob("*_instanceIds.png")).unlink()
-    assert all(picture.instances is None for picture in find_dataset("cityscapes", root=tmp_path).pictures)
+    assert all(sample.instances is None for sample in find_dataset("cityscapes", root=tmp_path).samples)
 
 
 def test_the_test_split_of_mmsegs_first_converter_has_no_suffix(tmp_path):
@@ -76,31 +76,31 @@ def test_missing_labels_and_orphans_are_known(tmp_path):
     (tmp_path / "annotations/validation/ADE_val_00000002.png").unlink()
     (tmp_path / "images/validation/ADE_val_00000003.jpg").unlink()
     dataset = find_dataset("ade20k", root=tmp_path)
-    assert [picture.id for picture in dataset.unlabelled] == ["ADE_val_00000002"]
+    assert [sample.id for sample in dataset.unlabelled] == ["ADE_val_00000002"]
     assert [file.name for file in dataset.orphans] == ["ADE_val_00000003.png"]
 
 
 def test_a_test_split_without_labels_is_found(tmp_path):
     miniature.save(tmp_path / "release_test/testing/ADE_test_00000001.jpg", np.zeros((8, 8, 3), np.uint8))
     dataset = find_dataset("ade20k", root=tmp_path, split="test")
-    assert [picture.id for picture in dataset.unlabelled] == ["ADE_test_00000001"]
+    assert [sample.id for sample in dataset.unlabelled] == ["ADE_test_00000001"]
 
 
 def test_own_folders_pair_by_path_and_stem(tmp_path):
     for name in ("a/1.jpg", "a/2.png", "b/1.jpeg"):
         miniature.save(tmp_path / "images" / name, np.zeros((8, 8, 3), np.uint8))
         miniature.save((tmp_path / "labels" / name).with_suffix(".png"), np.full((8, 8), 1, np.uint8))
-    (tmp_path / "images/notes.txt").write_text("no picture")
+    (tmp_path / "images/notes.txt").write_text("no image")
     (tmp_path / "things.txt").write_text("road\nsky\n")
     own = read_classes(tmp_path / "things.txt")
     dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", own)
-    assert [picture.id for picture in dataset.pictures] == ["a/1", "a/2", "b/1"]
+    assert [sample.id for sample in dataset.samples] == ["a/1", "a/2", "b/1"]
     assert not dataset.unlabelled
     reduced = folder_dataset(tmp_path / "images", tmp_path / "labels", own, coding="reduce-zero")
-    assert read_labels(reduced.pictures[0].label, reduced.coding).max() == 0
+    assert read_labels(reduced.samples[0].label, reduced.coding).max() == 0
 
 
-def test_two_pictures_for_one_label_are_refused(tmp_path):
+def test_two_images_for_one_label_are_refused(tmp_path):
     for name in ("1.jpg", "1.png"):
         miniature.save(tmp_path / "images" / name, np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "things.txt").write_text("road\n")
@@ -114,7 +114,7 @@ def test_what_cannot_be_found_says_where_it_was_looked_for(tmp_path):
     assert "--root" in no_root.value.suggestion
     with pytest.raises(UsageError, match="no split 'val'"):
         find_dataset("coco-stuff10k", root=tmp_path, split="val")
-    with pytest.raises(DatasetError, match="no pictures of ade20k") as empty:
+    with pytest.raises(DatasetError, match="no images of ade20k") as empty:
         find_dataset("ade20k", root=tmp_path)
     assert str(tmp_path / "ADEChallengeData2016/images/validation") in empty.value.suggestion
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_found_says_where_it_was_looked_for(tmp_path):
 def test_labels_that_cannot_be_trusted_are_refused_by_name(tmp_path):
     miniature.write(tmp_path, "ade20k", "annotations", count=1)
     dataset = find_dataset("ade20k", root=tmp_path)
-    label, coding = dataset.pictures[0].label, dataset.coding
+    label, coding = dataset.samples[0].label, dataset.coding
     values = np.asarray(Image.open(label)).copy()
 
     values[3, 4] = 151
@@ -133,7 +133,7 @@ def test_labels_that_cannot_be_trusted_are_refused_by_name(tmp_path):
     with pytest.raises(DatasetError, match=r"ADE_val_00000001\.png holds 30"):
         read_labels(label, coding)
     miniature.save(label, np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(DatasetError, match="colour picture"):
+    with pytest.raises(DatasetError, match="colour image"):
         read_labels(label, coding)
     label.write_bytes(label.read_bytes()[:40])
     with pytest.raises(DatasetError, match=r"cannot read .*ADE_val_00000001\.png"):
@@ -143,7 +143,7 @@ def test_labels_that_cannot_be_trusted_are_refused_by_name(tmp_path):
 def test_a_label_file_of_coco_stuff_version_1_0_is_named_as_such(tmp_path):
     miniature.write(tmp_path, "coco-stuff10k", "original", count=1)
     dataset = find_dataset("coco-stuff10k", root=tmp_path)
-    label = dataset.pictures[0].label
+    label = dataset.samples[0].label
     label.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(512))
     with pytest.raises(DatasetError, match=r"version 1\.0"):
         read_labels(label, dataset.coding)

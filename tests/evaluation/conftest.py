@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import miniature
 from semask_cli.datasets import find_dataset, read_labels
 from semask_cli.datasets.folders import ROOT_VARIABLES
+from tests.support import miniature
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +22,10 @@ def planted(tmp_path):
         root, masks = tmp_path / name, tmp_path / f"masks-{name}"
         miniature.write(root, name, layout, count=count)
         dataset = find_dataset(name, root=root)
-        for seed, picture in enumerate(dataset.pictures):
-            labels = read_labels(picture.label, dataset.coding)
+        for seed, sample in enumerate(dataset.samples):
+            labels = read_labels(sample.label, dataset.coding)
             predicted = miniature.prediction(labels, len(dataset.classes), seed)
-            miniature.save_palette(masks / f"{picture.id}.png", predicted, dataset.classes.palette)
+            miniature.save_palette(masks / f"{sample.id}.png", predicted, dataset.classes.palette)
         return root, masks
 
     return plant

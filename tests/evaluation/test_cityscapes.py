@@ -6,40 +6,40 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import miniature
 from semask_cli.datasets import classes, find_dataset, read_labels, read_values
 from semask_cli.evaluation.cityscapes import cityscapes_scores, instances
 from semask_cli.evaluation.metrics import confusion, metrics
+from tests.support import miniature
 
 LABEL_IDS = classes("cityscapes").codings["labelIds"]
 
 
 def folder(tmp_path, *, classes_labelled=19, classes_predicted=19):
-    """A Cityscapes folder and, beside it, predictions as labelIds PNGs: [(picture, prediction file)]."""
+    """A Cityscapes folder and, beside it, predictions as labelIds PNGs: [(image, prediction file)]."""
     root = tmp_path / "cityscapes"
     truth = miniature.write(root, "cityscapes", "labelIds", count=5)
     dataset = find_dataset("cityscapes", root=root)
     pairs = []
-    for seed, picture in enumerate(dataset.pictures):
-        labels = truth[picture.id]
+    for seed, sample in enumerate(dataset.samples):
+        labels = truth[sample.id]
         labels[(labels >= classes_labelled) & (labels != 255)] = 0
-        miniature.save(picture.label, miniature.encode(labels, LABEL_IDS))
-        miniature.save(picture.instances, miniature.instances(labels, seed))
+        miniature.save(sample.label, miniature.encode(labels, LABEL_IDS))
+        miniature.save(sample.instances, miniature.instances(labels, seed))
         predicted = miniature.prediction(labels, classes_predicted, seed)
-        miniature.save(tmp_path / "pred" / f"{picture.name}.png", miniature.encode(predicted, LABEL_IDS))
-        pairs.append((picture, tmp_path / "pred" / f"{picture.name}.png"))
+        miniature.save(tmp_path / "pred" / f"{sample.name}.png", miniature.encode(predicted, LABEL_IDS))
+        pairs.append((sample, tmp_path / "pred" / f"{sample.name}.png"))
     return pairs
 
 
 @pytest.mark.parametrize(("labelled", "predicted"), [(19, 19), (14, 19), (19, 12), (11, 11)])
 def test_every_score_equals_the_benchmarks(tmp_path, official, labelled, predicted):
     pairs = folder(tmp_path, classes_labelled=labelled, classes_predicted=predicted)
-    theirs = official([(file, picture.label) for picture, file in pairs])
+    theirs = official([(file, sample.label) for sample, file in pairs])
     counts, found = np.zeros((19, 20), np.int64), []
-    for picture, file in pairs:
+    for sample, file in pairs:
         prediction = read_labels(file, LABEL_IDS)
-        counts += confusion(read_labels(picture.label, LABEL_IDS), prediction, 19)
-        found += instances(read_values(picture.instances), prediction)
+        counts += confusion(read_labels(sample.label, LABEL_IDS), prediction, 19)
+        found += instances(read_values(sample.instances), prediction)
     scores = cityscapes_scores(counts, found)
     ours = metrics(counts, "cityscapes")
     names = classes("cityscapes").classes
@@ -62,10 +62,10 @@ def assert_equal(ours, theirs):
 
 
 def test_instances_need_no_order_to_give_the_same_score(tmp_path):
-    picture, file = folder(tmp_path)[0]
+    sample, file = folder(tmp_path)[0]
     prediction = read_labels(file, LABEL_IDS)
-    counts = confusion(read_labels(picture.label, LABEL_IDS), prediction, 19)
-    found = instances(read_values(picture.instances), prediction)
+    counts = confusion(read_labels(sample.label, LABEL_IDS), prediction, 19)
+    found = instances(read_values(sample.instances), prediction)
     assert len(found) > 3
     assert cityscapes_scores(counts, found) == cityscapes_scores(counts, found[::-1])
-    assert np.asarray(Image.open(picture.instances)).max() > 24000
+    assert np.asarray(Image.open(sample.instances)).max() > 24000

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from filled import labels
 from semask_cli.evaluation.metrics import DEFINITIONS, confusion, metrics
+from tests.support.filled import labels
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "metrics"
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
 
 
 def golden(pattern):
@@ -102,7 +102,7 @@ maps = arrays.arrays(
 
 
 @given(maps, st.randoms(use_true_random=False))
-def test_counts_sum_to_the_labelled_pixels_and_splitting_pictures_changes_nothing(truth, random):
+def test_counts_sum_to_the_labelled_pixels_and_splitting_images_changes_nothing(truth, random):
     predicted = np.array([[random.choice([0, 1, 2]) for _ in row] for row in truth], np.uint8)
     whole = confusion(truth, predicted, 3)
     assert whole.sum() == (truth != 255).sum()

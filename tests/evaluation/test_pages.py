@@ -58,7 +58,7 @@ def test_the_report_opens_in_a_browser_with_everything_in_it(reported, browse):
     dom = browse(reported / "report.html", "--dump-dom")
     for element in ("headline", "partial", "classes", "confusions", "histogram", "settings"):
         assert f'id="{element}"' in dom
-    for words in ("Worst pictures", "Best pictures", "traffic light", "mmseg", "frankfurt/frankfurt_000000_000000"):
+    for words in ("Worst images", "Best images", "traffic light", "mmseg", "frankfurt/frankfurt_000000_000000"):
         assert words in dom
     assert len(class_names(dom)) == 19
 
@@ -75,7 +75,7 @@ def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key
     assert class_names(browse(page, "--dump-dom")) == [c["name"] for c in sorted(classes, key=key)]
 
 
-def test_a_picture_is_shown_large_its_views_change_in_place_and_its_classes_are_named(reported, browse, tmp_path):
+def test_an_image_is_shown_large_its_views_change_in_place_and_its_classes_are_named(reported, browse, tmp_path):
     worst = "frankfurt/frankfurt_000000_000003"
     label = read_labels(
         tmp_path / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.codings["trainIds"]
@@ -87,10 +87,10 @@ def test_a_picture_is_shown_large_its_views_change_in_place_and_its_classes_are_
       const viewer = document.getElementById("viewer");
       for (const key of [...Array(9).fill("ArrowRight"), "ArrowLeft"])
         viewer.dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
-      const picture = viewer.querySelector("img"), box = picture.getBoundingClientRect();
-      const clientX = box.left + (({column} + 0.5) / picture.naturalWidth) * box.width;
-      const clientY = box.top + (({row} + 0.5) / picture.naturalHeight) * box.height;
-      picture.dispatchEvent(new PointerEvent("pointermove", {{ bubbles: true, clientX, clientY }}));
+      const image = viewer.querySelector("img"), box = image.getBoundingClientRect();
+      const clientX = box.left + (({column} + 0.5) / image.naturalWidth) * box.width;
+      const clientY = box.top + (({row} + 0.5) / image.naturalHeight) * box.height;
+      image.dispatchEvent(new PointerEvent("pointermove", {{ bubbles: true, clientX, clientY }}));
     }})</script></body>"""
     page = reported / "report.html"
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", use), encoding="utf-8")
@@ -108,7 +108,7 @@ def test_the_report_is_drawn_in_light_and_dark(reported, browse, tmp_path, schem
     pixels = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
     paper = pixels[:, :20].mean()
     assert paper > 240 if scheme == "light" else paper < 40
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000  # text, bars and pictures, not a blank page
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000  # text, bars and images, not a blank page
 
 
 def test_two_evaluations_compare_in_one_table_and_one_page(semask, planted, tmp_path, browse):

@@ -8,14 +8,14 @@ import subprocess
 
 import pytest
 
-from command_line import journal_lines, shared, start, wait_for_lines
+from tests.support.command_line import journal_lines, shared, start, wait_for_lines
 
-PICTURES = 120
+SAMPLES = 120
 
 
 @pytest.fixture
 def command(planted, tmp_path):
-    root, masks = planted("cityscapes", "labelTrainIds", count=PICTURES)
+    root, masks = planted("cityscapes", "labelTrainIds", count=SAMPLES)
     return ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json", "--journal", tmp_path / "journal")
 
 
@@ -25,23 +25,23 @@ def test_five_kills_at_random_moments_change_nothing(semask, command, tmp_path):
     moments = random.Random()
     for _ in range(5):
         before = journal_lines(tmp_path / "journal")
-        wanted = moments.randint(before + 1, before + (PICTURES - before) // 2)
+        wanted = moments.randint(before + 1, before + (SAMPLES - before) // 2)
         process = start(*command)
         wait_for_lines(process, tmp_path / "journal", wanted)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-        assert before < journal_lines(tmp_path / "journal") < PICTURES
+        assert before < journal_lines(tmp_path / "journal") < SAMPLES
     assert semask(*command).stdout == whole
-    assert json.loads(whole)["pictures"] == PICTURES
+    assert json.loads(whole)["pictures"] == SAMPLES
 
 
 @pytest.mark.slow
-def test_processes_share_the_pictures_and_give_the_same_figures(semask, command, tmp_path):
+def test_processes_share_the_images_and_give_the_same_figures(semask, command, tmp_path):
     alone = semask(*command).stdout
     for processes in (1, 2, 3):
         assert shared(processes, *command, "--fresh") == alone
         lines = [file.read_bytes().count(b"\n") - 1 for file in (tmp_path / "journal").glob("*.jsonl")]
-        assert sorted(lines) == [PICTURES // processes] * processes
+        assert sorted(lines) == [SAMPLES // processes] * processes
 
 
 @pytest.mark.slow
@@ -55,6 +55,6 @@ def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(
     wait_for_lines(process, tmp_path / "journal", 20)
     os.kill(int(ranks[1]), signal.SIGKILL)
     assert process.wait() != 0
-    assert journal_lines(tmp_path / "journal") < PICTURES
+    assert journal_lines(tmp_path / "journal") < SAMPLES
     assert shared(2, *command) == alone
     assert semask(*command).stdout == alone

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import miniature
-from semask_cli.datasets import Picture, classes
+from semask_cli.datasets import Sample, classes
 from semask_cli.errors import DatasetError
 from semask_cli.evaluation.sources import MaskFolder, ModelSource
 from semask_cli.inference.views import Recipe
 from semask_cli.zoo import load_zoo
+from tests.support import miniature
 
 
 def source(name, **recipe):
@@ -56,14 +56,14 @@ def test_a_model_is_evaluated_and_the_masks_it_saves_score_the_same(semask, plan
     assert (first["dataset"], first["definition"], first["pictures"]) == ("cityscapes", "mmseg", 3)
     assert first["settings"]["model"] == "swin-t-fpn-cityscapes"
     assert len(first["settings"]["checkpoint"]) == 64
-    assert first["published"] is None  # three pictures are not the validation set
+    assert first["published"] is None  # three images are not the validation set
     again = json.loads(semask(*command, "-d", "cityscapes", "--pred", tmp_path / "masks").stdout)
     assert again["classes"] == first["classes"]
     assert again["cityscapes"] == first["cityscapes"]
     assert "swin-t-fpn-cityscapes" in (tmp_path / "page/report.html").read_text(encoding="utf-8")
 
 
-def test_a_picture_that_cannot_be_read_stops_the_run_after_what_was_done_is_noted(semask, planted, tmp_path, model):
+def test_an_image_that_cannot_be_read_stops_the_run_after_what_was_done_is_noted(semask, planted, tmp_path, model):
     root, _ = planted("cityscapes", "labelIds", 3)
     last = max(root.rglob("*_leftImg8bit.png"))
     whole = last.read_bytes()
@@ -79,14 +79,14 @@ def test_a_picture_that_cannot_be_read_stops_the_run_after_what_was_done_is_note
 
 
 def test_a_mask_is_found_by_path_then_name_then_what_its_name_goes_on_with(tmp_path):
-    pictures = [
-        Picture(id=key, image=tmp_path / f"{key}.jpg")
+    samples = [
+        Sample(id=key, image=tmp_path / f"{key}.jpg")
         for key in ("a/img_1", "b/img_1", "img_10", "img_2", "img_2_b", "x")
     ]
     for name in ("a/img_1", "b/img_1", "deep/img_10", "img_2.pred", "img_2_b", "other"):
         miniature.save(tmp_path / "masks" / f"{name}.png", np.zeros((2, 2), np.uint8))
-    masks = MaskFolder(tmp_path / "masks", pictures, classes("cityscapes").codings["trainIds"])
-    names = {p.id: masks.file_of(p).name for p in pictures if p not in masks.missing}
+    masks = MaskFolder(tmp_path / "masks", samples, classes("cityscapes").codings["trainIds"])
+    names = {p.id: masks.file_of(p).name for p in samples if p not in masks.missing}
     assert names == {
         "a/img_1": "img_1.png",
         "b/img_1": "img_1.png",
@@ -94,8 +94,8 @@ def test_a_mask_is_found_by_path_then_name_then_what_its_name_goes_on_with(tmp_p
         "img_2": "img_2.pred.png",
         "img_2_b": "img_2_b.png",
     }
-    assert masks.file_of(pictures[1]) == tmp_path / "masks/b/img_1.png"
-    assert [picture.id for picture in masks.missing] == ["x"]
+    assert masks.file_of(samples[1]) == tmp_path / "masks/b/img_1.png"
+    assert [sample.id for sample in masks.missing] == ["x"]
     miniature.save(tmp_path / "masks/img_2_other.png", np.zeros((2, 2), np.uint8))
     with pytest.raises(DatasetError, match="two masks for img_2"):
-        MaskFolder(tmp_path / "masks", pictures, classes("cityscapes").codings["trainIds"])
+        MaskFolder(tmp_path / "masks", samples, classes("cityscapes").codings["trainIds"])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import miniature
 from semask_cli.datasets import classes, find_dataset
 from semask_cli.errors import OutputError
 from semask_cli.evaluation import submission
 from semask_cli.evaluation.submission import write_submission
+from tests.support import miniature
 
 
 def test_cityscapes_own_program_gives_our_figure_on_the_submission(semask, planted, tmp_path, official):
@@ -22,8 +22,8 @@ def test_cityscapes_own_program_gives_our_figure_on_the_submission(semask, plant
         archive.extractall(tmp_path / "unzipped")
         names = archive.namelist()
     dataset = find_dataset("cityscapes", root=root)
-    assert sorted(names) == sorted(picture.image.name for picture in dataset.pictures)
-    files = [(tmp_path / "unzipped" / picture.image.name, picture.label) for picture in dataset.pictures]
+    assert sorted(names) == sorted(sample.image.name for sample in dataset.samples)
+    files = [(tmp_path / "unzipped" / sample.image.name, sample.label) for sample in dataset.samples]
     theirs = official(files)
     assert ours["miou"] / 100 == pytest.approx(theirs["averageScoreClasses"], abs=1e-12)
     for key, name in (
@@ -34,7 +34,7 @@ def test_cityscapes_own_program_gives_our_figure_on_the_submission(semask, plant
         assert ours["cityscapes"][key] / 100 == pytest.approx(theirs[name], abs=1e-12)
 
 
-def test_pictures_without_labels_are_predicted_for_ade20ks_server(semask, tmp_path):
+def test_images_without_labels_are_predicted_for_ade20ks_server(semask, tmp_path):
     known = classes("ade20k")
     predicted = {}
     for number in (1, 2, 3):
@@ -58,9 +58,9 @@ def test_pictures_without_labels_are_predicted_for_ade20ks_server(semask, tmp_pa
 def test_equal_masks_make_equal_files(planted, tmp_path):
     root, _ = planted("cityscapes", "labelIds")
     dataset = find_dataset("cityscapes", root=root)
-    labels = [np.full((4, 4), index, np.uint8) for index in range(len(dataset.pictures))]
+    labels = [np.full((4, 4), index, np.uint8) for index in range(len(dataset.samples))]
     for name in ("a.zip", "b.zip"):
-        write_submission(tmp_path / name, dataset, dataset.pictures, labels)
+        write_submission(tmp_path / name, dataset, dataset.samples, labels)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
@@ -68,10 +68,10 @@ def test_equal_masks_make_equal_files(planted, tmp_path):
 def test_a_file_that_does_not_read_back_is_an_error(planted, tmp_path, monkeypatch, damage):
     root, _ = planted("cityscapes", "labelIds")
     dataset = find_dataset("cityscapes", root=root)
-    labels = [np.zeros((4, 4), np.uint8)] * len(dataset.pictures)
+    labels = [np.zeros((4, 4), np.uint8)] * len(dataset.samples)
     monkeypatch.setattr(submission, "write_atomically", lambda path, content: path.write_bytes(damage(content)))
     with pytest.raises(OutputError, match="does not hold what was written"):
-        write_submission(tmp_path / "out.zip", dataset, dataset.pictures, labels)
+        write_submission(tmp_path / "out.zip", dataset, dataset.samples, labels)
 
 
 def test_a_dataset_without_a_server_is_refused_before_the_work(semask, planted, tmp_path):

@@ -24,8 +24,8 @@ from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
 from semask_cli.models.windows import Windows
-from semask_cli.toy_street import TEST_SEEDS, render
 from semask_cli.zoo import load_zoo
+from toy_street import TEST_SEEDS, render
 
 CPU = torch.device("cpu")
 MODELS = ["toy-street-fpn", "toy-street-m2f"]
@@ -94,10 +94,10 @@ def maps(prediction: Prediction) -> Tensor:
 def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, graphs: list[Graph]) -> None:
     plain = network(name)
     replayed = CudaGraphs(plain)
-    pictures = [torch.randn(2, 3, 96, 128) for _ in range(PLAIN_PASSES + 3)]
-    answers = [replayed.predict(pixels) for pixels in pictures]
+    images = [torch.randn(2, 3, 96, 128) for _ in range(PLAIN_PASSES + 3)]
+    answers = [replayed.predict(pixels) for pixels in images]
     assert [graph.replays for graph in graphs] == [3]
-    for pixels, answer in zip(pictures, answers, strict=True):
+    for pixels, answer in zip(images, answers, strict=True):
         for found, expected in zip(answer, plain.predict(pixels), strict=True):
             torch.testing.assert_close(maps(found), maps(expected))
 
@@ -144,11 +144,11 @@ def test_a_pass_that_cannot_be_captured_is_run_as_ever(
 def test_the_engine_gives_the_same_labels_with_graphs(
     name: str, graphs: list[Graph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = render(TEST_SEEDS[0]).image
+    image = render(TEST_SEEDS[0]).image
     segmenter = semask_cli.load(name, device="cpu", mode="slide", flip=True)
-    expected = segmenter.predict(picture).labels
+    expected = segmenter.predict(image).labels
     monkeypatch.setattr(segmenter, "_graphs", CudaGraphs(segmenter.network))
-    assert (segmenter.predict(picture).labels == expected).all()
+    assert (segmenter.predict(image).labels == expected).all()
     assert sum(graph.replays for graph in graphs) > 0
 
 

@@ -1,4 +1,4 @@
-"""The whole published test pipelines: a picture in, scores and labels out, against figures from the authors' code.
+"""The whole published test pipelines: an image in, scores and labels out, against figures from the authors' code.
 
 Semantic-FPN: noise moves a probability by 1.4e-6, the smallest mistake known (softmax before the resize) by 2.1e-2.
 Mask rows: their filled decoders collapse, so scores are held relative to their spread.
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import semask_cli
-from figures import Figure, figure, figures
 from semask_cli.zoo import load_zoo
+from tests.support.figures import Figure, figure, figures
 
 SLOW = ("1024x2048", "msflip", "stub")
 Checkpoint = Callable[[str], Path]

@@ -18,11 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import filled
-from figures import figure, figures
 from semask_cli.inference import merge
-from semask_cli.inference.mosaic import Mosaic
 from semask_cli.inference.segmenter import Segmenter
+from semask_cli.inference.sliding_window import Mosaic
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.views import Mode, Recipe, windows
 from semask_cli.models.mask_classification import MaskClassification
@@ -30,6 +28,8 @@ from semask_cli.models.network import Network
 from semask_cli.models.prediction import DenseLogits, Prediction
 from semask_cli.ops import resize_accumulate
 from semask_cli.zoo import ModelSpec, load_zoo
+from tests.support import filled
+from tests.support.figures import figure, figures
 
 
 class ToyMasks(Network):
@@ -118,14 +118,14 @@ def test_tiles_never_change_labels(
 ) -> None:
     spec = SMALL[family]
     engine = segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=flip, scales=scales)
-    picture = filled.image(height, width, height * 71 + width)
-    whole = engine.predict(picture).labels
+    image = filled.image(height, width, height * 71 + width)
+    whole = engine.predict(image).labels
     assert whole.shape == (height, width)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge, "TILE", tile)
-        tiled = engine.predict(picture).labels
+        tiled = engine.predict(image).labels
     if not np.array_equal(tiled, whole):  # in another tile, a sum may round in another order: only ties may turn
-        best = np.sort(engine.scores(picture).numpy(), axis=0)
+        best = np.sort(engine.scores(image).numpy(), axis=0)
         assert np.all((best[-1] - best[-2])[tiled != whole] < 1e-5)
 
 
@@ -144,9 +144,9 @@ def test_a_memory_budget_never_changes_labels(
 ) -> None:
     """Bands of columns, and a GPU's strips of rows (whose merging is the same on a CPU)."""
     engine = segmenter(SMALL[family], mode="slide", crop=(32, 40), stride=(20, 30), flip=flip, scales=scales)
-    picture = filled.image(height, width, height * 71 + width)
-    plentiful = engine._merge(picture, Stopwatch())
-    tight = engine._merge(picture, Stopwatch())
+    image = filled.image(height, width, height * 71 + width)
+    plentiful = engine._merge(image, Stopwatch())
+    tight = engine._merge(image, Stopwatch())
     tight.memory, tight.device = memory, torch.device(device)
     labels, scores = plentiful.labels(), plentiful.scores()
     best = scores.sort(0).values
@@ -171,8 +171,8 @@ def test_merging_moves_to_the_cpu_when_the_gpu_is_full(
     mode: Mode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = segmenter(SMALL["mask2former"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True)
-    picture = filled.image(57, 80, 5)
-    expected = engine.predict(picture).labels
+    image = filled.image(57, 80, 5)
+    expected = engine.predict(image).labels
     calls = itertools.count()
 
     def full_at_first(*arguments: object, **options: object) -> None:
@@ -182,7 +182,7 @@ def test_merging_moves_to_the_cpu_when_the_gpu_is_full(
 
     monkeypatch.setattr(merge, "resize_accumulate", full_at_first)
     monkeypatch.setattr(merge, "TILE", 20)
-    on_gpu = engine._merge(picture, Stopwatch())
+    on_gpu = engine._merge(image, Stopwatch())
     on_gpu.device, on_gpu.memory = torch.device("cuda"), 1_000_000
     assert np.array_equal(on_gpu.labels().numpy(), expected)
     assert caplog.messages == ["out of memory on cuda: merging on the CPU"]
@@ -199,13 +199,13 @@ def test_merging_moves_to_the_cpu_when_the_gpu_is_full(
 )
 def test_labels_are_the_argmax_of_scores(family: str, height: int, width: int, mode: Mode, flip: bool) -> None:
     engine = segmenter(SMALL[family], mode=mode, crop=(32, 40), stride=(20, 30), flip=flip)
-    picture = filled.image(height, width, height * 71 + width)
-    scores = engine.scores(picture).numpy()
-    labels = engine.predict(picture).labels
+    image = filled.image(height, width, height * 71 + width)
+    scores = engine.scores(image).numpy()
+    labels = engine.predict(image).labels
     chosen = np.take_along_axis(scores, labels[None].astype(np.int64), 0)[0]
     # In exact ties softmax may round two logits to one probability: the label is still a best one.
     np.testing.assert_array_less(scores.max(0) - chosen, 1e-6)
-    kept = engine.predict(picture, confidence=True)
+    kept = engine.predict(image, confidence=True)
     assert kept.confidence is not None
     np.testing.assert_allclose(kept.confidence, scores.max(0), rtol=1e-6)
 
@@ -233,18 +233,18 @@ def test_windows_cover_every_pixel_and_stay_inside(
 @pytest.mark.parametrize("mode", ["whole", "slide"])
 def test_batches_never_change_labels(mode: Mode) -> None:
     engine = segmenter(SMALL["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.0))
-    picture = filled.image(57, 80, 5)
-    one_by_one = engine.predict(picture).labels
+    image = filled.image(57, 80, 5)
+    one_by_one = engine.predict(image).labels
     engine._batch = 3
-    assert np.array_equal(engine.predict(picture).labels, one_by_one)
+    assert np.array_equal(engine.predict(image).labels, one_by_one)
 
 
-def test_a_constant_picture_keeps_its_class_in_every_mode() -> None:
-    """Padding, flipping, windows and averaging leave a picture of one colour alone."""
+def test_a_constant_image_keeps_its_class_in_every_mode() -> None:
+    """Padding, flipping, windows and averaging leave an image of one colour alone."""
     spec = SMALL["fpn"]
-    picture = np.full((40, 64, 3), (200, 30, 90), np.uint8)
-    expected = segmenter(spec).predict(picture).labels
+    image = np.full((40, 64, 3), (200, 30, 90), np.uint8)
+    expected = segmenter(spec).predict(image).labels
     assert len(np.unique(expected)) == 1
     for mode in ("whole", "slide"):
         engine = segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.5))
-        assert np.array_equal(engine.predict(picture).labels, expected)
+        assert np.array_equal(engine.predict(image).labels, expected)

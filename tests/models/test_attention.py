@@ -56,8 +56,8 @@ def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
     mask = SHIFT_MASK * (region[:, None] != region[:, :, None])
     table = layer.relative_position_bias_table[layer.relative_position_index]  # (N, N, heads)
     out = []
-    for picture in padded.roll((-shift, -shift), (1, 2)):
-        q, k, v = layer.qkv(cut(picture)).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    for image in padded.roll((-shift, -shift), (1, 2)):
+        q, k, v = layer.qkv(cut(image)).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
         scores = q * (c // heads) ** -0.5 @ k.mT + table.permute(2, 0, 1) + mask[:, None]
         joined = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)  # (windows, N, C)
         joined = joined.view(rows, columns, n, n, c).transpose(1, 2).reshape(rows * n, columns * n, c)

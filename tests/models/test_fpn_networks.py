@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import semask_cli
-from figures import figure, figures, manifest, published_state
 from semask_cli.inference.views import normalise
 from semask_cli.models.fpn import SemanticFPN
 from semask_cli.zoo import load_zoo
+from tests.support.figures import figure, figures, manifest, published_state
 
 ROWS = [name for name, spec in load_zoo().models.items() if spec.family == "fpn" and spec.miou]  # published ones
 
@@ -56,9 +56,9 @@ def test_every_stage_agrees_with_the_published_code(network: tuple[str, Semantic
 
 
 @torch.inference_mode()
-def test_a_batch_is_its_pictures_one_by_one(network: tuple[str, SemanticFPN]) -> None:
+def test_a_batch_is_its_images_one_by_one(network: tuple[str, SemanticFPN]) -> None:
     _, built = network
-    pictures = normalise([figure(f"network/swin-t-fpn__128x160__s{s}.npz").image for s in (1, 1)], torch.device("cpu"))
-    pictures[1] = pictures[1].flip(-1)
-    together, apart = built(pictures), torch.cat([built(pictures[:1]), built(pictures[1:])])
+    images = normalise([figure(f"network/swin-t-fpn__128x160__s{s}.npz").image for s in (1, 1)], torch.device("cpu"))
+    images[1] = images[1].flip(-1)
+    together, apart = built(images), torch.cat([built(images[:1]), built(images[1:])])
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)

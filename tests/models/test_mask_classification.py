@@ -1,4 +1,4 @@
-"""Class scores of masks, for a part of the picture, against the published order: resize, sigmoid, sum, crop."""
+"""Class scores of masks, for a part of the image, against the published order: resize, sigmoid, sum, crop."""
 
 from __future__ import annotations
 

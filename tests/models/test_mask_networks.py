@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from figures import Figure, figure, figures, manifest, published_state
 from semask_cli.inference.views import normalise
 from semask_cli.models.build import build_model
 from semask_cli.models.mask2former import MaskedQueryDecoder, visible
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
 from semask_cli.models.prediction import Prediction
 from semask_cli.zoo import load_zoo
+from tests.support.figures import Figure, figure, figures, manifest, published_state
 
 ROWS = [name for name, spec in load_zoo().models.items() if spec.family != "fpn" and spec.miou]  # published ones
 MASKED = [name for name in ROWS if load_zoo().find(name).family != "maskformer"]  # with masked attention
@@ -220,11 +220,11 @@ def small(request: pytest.FixtureRequest) -> MaskClassifier:
 
 
 @torch.inference_mode()
-def test_a_batch_is_its_pictures_one_by_one(small: MaskClassifier) -> None:
+def test_a_batch_is_its_images_one_by_one(small: MaskClassifier) -> None:
     pixels = torch.randn(2, 3, 70, 101)
     together = small.predict(pixels)
-    for picture, prediction in zip(pixels, together, strict=True):
-        (alone,) = small.predict(picture[None])
+    for image, prediction in zip(pixels, together, strict=True):
+        (alone,) = small.predict(image[None])
         assert prediction.size == (70, 101)
         torch.testing.assert_close(class_map(prediction), class_map(alone), atol=1e-5, rtol=1e-4)
 

@@ -1,39 +1,39 @@
-// Point at a picture, and its classes there are named. Click, and it is shown large; the arrow keys then go through the
-// views of the same picture in place.
+// Point at an image, and its classes there are named. Click, and it is shown large; the arrow keys then go through the
+// views of the same image in place.
 const viewer = document.getElementById("viewer");
 const names = new Map([...document.querySelectorAll("#classes li")].map((row) => [+row.dataset.index, row.dataset.name]));
 const decoded = new Map();
-let shown; // the button whose picture is shown large
+let shown; // the button whose image is shown large
 
 function show(button) {
   shown = button;
-  const picture = button.querySelector("img").cloneNode();
-  picture.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
+  const image = button.querySelector("img").cloneNode();
+  image.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
   viewer.querySelector("img")?.remove();
-  viewer.querySelector("span").textContent = picture.alt;
-  viewer.append(picture);
+  viewer.querySelector("span").textContent = image.alt;
+  viewer.append(image);
   if (!viewer.open) viewer.showModal();
 }
 
 // The pixels of a figure's classes: in red the label, in green the prediction.
 async function decode(address) {
-  const picture = new Image();
-  picture.src = address;
-  await picture.decode();
-  const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
-  context.drawImage(picture, 0, 0);
-  return context.getImageData(0, 0, picture.width, picture.height);
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, image.width, image.height);
 }
 
 async function nameClasses(event) {
-  const picture = event.target.closest(".strip img, #viewer img");
-  if (!picture) return;
-  const figure = (viewer.open ? shown : picture).closest("figure");
+  const image = event.target.closest(".strip img, #viewer img");
+  if (!image) return;
+  const figure = (viewer.open ? shown : image).closest("figure");
   const output = (viewer.open ? viewer : figure).querySelector("output");
   const address = figure.dataset.classes;
   if (!decoded.has(address)) decoded.set(address, decode(address));
   const { data, width, height } = await decoded.get(address);
-  const box = picture.getBoundingClientRect();
+  const box = image.getBoundingClientRect();
   const column = Math.min(width - 1, Math.floor(((event.clientX - box.left) / box.width) * width));
   const row = Math.min(height - 1, Math.floor(((event.clientY - box.top) / box.height) * height));
   const [label, predicted] = data.subarray(4 * (row * width + column));

@@ -1,0 +1,93 @@
+"""The networks with random weights: eagerly, in a CUDA graph, compiled; transformers' Mask2Former beside them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cache, partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import semask_cli
+from benchmarks.gpu.bench import Bench, Cases, Line, Measured
+from benchmarks.gpu.operators import TOLERANCE, WRONG
+from benchmarks.gpu.rivals import transformers_mask2former
+from semask_cli.inference.cuda_graphs import CudaGraphs
+from semask_cli.inference.device import ChosenPrecision, computing_in, round_products
+from semask_cli.models.network import Network
+from semask_cli.models.prediction import Prediction
+
+NETWORKS = {"swin-t-fpn": 512, "swin-l-fpn": 640, "swin-l-m2f": 640, "swin-l-m2f-msfapn": 640}
+RIVAL = "transformers Mask2Former Swin-L"
+MODES = ("eager", "graph", "compile")
+torch._dynamo.config.recompile_limit = 64  # each stage of a backbone is a variant of the same code
+
+
+def networks(bench: Bench) -> Cases:
+    """What takes long to prepare, compiling, comes last."""
+    sizes = {"swin-t-fpn": 64, "swin-l-m2f": 64} if bench.tiny else NETWORKS
+    rival_size = sizes["swin-l-m2f"]
+    for mode in MODES:
+        for name, size in (*sizes.items(), *([(RIVAL, rival_size)] if mode == "eager" else [])):
+            for precision in ("fp32", "bf16"):
+                for batch in (1,) if bench.tiny else (1, 8):
+                    line = Line(section="network", name=name, case=f"{size} x {size}", precision=precision, batch=batch)
+                    yield replace(line, mode=mode), partial(_time, bench, line, mode, size)
+
+
+@torch.inference_mode()
+def _time(bench: Bench, line: Line, mode: str, size: int) -> Measured:
+    precision: ChosenPrecision = "bf16" if line.precision == "bf16" else "fp32"
+    network = _network(line.name, precision, bench.device)
+    pixels = bench.random(line.batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    run = torch.compile(network, dynamic=False) if mode == "compile" else network
+    graphs = CudaGraphs(network) if mode == "graph" and isinstance(network, Network) else None
+
+    def forward() -> object:
+        with computing_in(precision, bench.device):
+            return graphs.predict(pixels) if graphs else run(pixels)
+
+    flop = line.batch * _flop(line.name, bench.device, size)
+    measured = bench.timed([forward], graph=False, flop=flop, precision=precision)
+    return measured | _replayed_right(graphs, pixels, precision) if graphs else measured
+
+
+def _replayed_right(graphs: CudaGraphs, pixels: Tensor, precision: ChosenPrecision) -> Measured:
+    """How far a replay for pixels that the graph has not seen is from a plain pass."""
+    if not graphs.captured:
+        return {"note": "not a graph: the pass was not captured"}
+    unseen = torch.randn_like(pixels)
+    with computing_in(precision, pixels.device):
+        replayed, plain = graphs.predict(unseen), graphs.network.predict(unseen)
+    found, expected = (torch.cat([tensor.flatten() for tensor in _tensors(p)]) for p in (replayed, plain))
+    error = float((found - expected).abs().max() / expected.abs().max())
+    return {"relative_error": error, "note": "right" if error <= TOLERANCE[precision] else WRONG}
+
+
+def _tensors(predictions: list[Prediction]) -> list[Tensor]:
+    values = (getattr(p, field.name) for p in predictions for field in fields(p))  # type: ignore[arg-type]
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+@cache
+def _flop(name: str, device: torch.device, size: int) -> int:
+    """Of one image, as torch counts them; sampling and softmax are not in it."""
+    with FlopCounterMode(display=False) as counter:
+        _network(name, "fp32", device)(torch.zeros(1, 3, size, size, device=device))
+    return counter.get_total_flops()
+
+
+_kept: dict[tuple[str, str], nn.Module] = {}
+
+
+def _network(name: str, precision: str, device: torch.device) -> nn.Module:
+    """The network on the device, semask's with its weights in `precision`, as `load` makes it. One is kept."""
+    if (name, precision) not in _kept:
+        _kept.clear()
+        network = transformers_mask2former() if name == RIVAL else semask_cli.build_model(name)
+        network = network.to(device).requires_grad_(False)
+        if precision == "bf16" and name != RIVAL:
+            round_products(network)
+        _kept[name, precision] = network
+    return _kept[name, precision]

@@ -1,0 +1,181 @@
+"""The one reader of images: whatever holds one -> uint8 RGB (H, W, 3), as a viewer shows it.
+
+Pillow decodes. Its pixels equal OpenCV's bit for bit on JPEG (every subsampling, baseline and progressive), PNG (8 and
+16 bits), WebP, AVIF, BMP and GIF, so one reader serves the rows published with OpenCV and those published with Pillow.
+(On CMYK JPEG and 16-bit colour TIFF they differ by 1.) And Pillow notices a truncated file, where OpenCV returns grey.
+
+What is decided for images that are not plain 8-bit RGB:
+
+- EXIF orientation is applied; a damaged EXIF block is ignored. Colour profiles are ignored, as in the published code.
+- Alpha and transparency are dropped, not blended: the stored colours stay, as with cv2.IMREAD_COLOR.
+- 16 bits become 8 by dropping the low byte, as in OpenCV. 32-bit integers and floats have no known range: refused.
+- Grey, 1-bit, palette, YCbCr and CMYK (also Adobe's inverted one) become RGB.
+- Of an animation or a multi-page TIFF, the first frame counts.
+- The content says what a file is, not its name's ending.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from semask_cli.errors import ImageError
+
+ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
+
+MAX_PIXELS = 2**28
+"""The largest image read unless asked otherwise: 16384 x 16384 pixels, 805 MB as RGB."""
+
+# Formats in which Pillow notices every truncation. Left out: those that run other programs (EPS), or lack a signature.
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm", ".pgm")
+)
+"""Lower-case endings by which a scan of a folder knows images. Files named outright may end as they like."""
+
+_SIGNATURES = (
+    (b"<html", "a web page", "Open its address in a browser and save the image itself."),
+    (b"<!doctype html", "a web page", "Open its address in a browser and save the image itself."),
+    (b"<svg", "an SVG drawing", "Export it as PNG first."),
+    (b"%pdf", "a PDF document", "Export the page as PNG first."),
+    (b"ftyphei", "a HEIC image", "Export it as JPEG or PNG first."),
+    (b"ftypmif1", "a HEIC image", "Export it as JPEG or PNG first."),
+)
+_AGAIN = "Fetch or export it again."
+_OPEN_LOCK = threading.Lock()
+
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read the image that `source` holds: a path, encoded bytes, a binary stream, a PIL image or an array.
+
+    An array is checked, and copied only where it is not contiguous. A PIL image is left as it is. The module says
+    what is decided for alpha, 16 bits, EXIF rotation and the like.
+
+    Returns:
+        uint8 RGB (H, W, 3), C-contiguous, in displayed orientation.
+
+    Raises:
+        ImageError: there is no such file; it is no image, is damaged or truncated, or has more than `max_pixels`
+            pixels; its pixels cannot be shown as 8-bit RGB.
+    """
+    if isinstance(source, np.ndarray):
+        return _checked(source)
+    if isinstance(source, Image.Image):
+        return _rgb(_loaded(source, "the image").copy(), "the image")  # made upright in place: not the caller's
+    if isinstance(source, bytes):
+        return _decode(io.BytesIO(source), "the image", max_pixels)
+    if not isinstance(source, str | os.PathLike):
+        return _decode(_seekable(source), str(getattr(source, "name", "the image")), max_pixels)
+    try:
+        with open(source, "rb") as file:
+            return _decode(_seekable(file), str(source), max_pixels)
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {source}") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{source} is a folder, not an image") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot open {source}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def is_image_path(path: Path) -> bool:
+    """Whether a scan of a folder takes `path` for an image, by its ending."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise ImageError(f"an image is uint8 RGB (H, W, 3), this array is {array.dtype} {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def _seekable(stream: BinaryIO) -> BinaryIO:
+    """The stream itself, or, from a pipe, all that it gives."""
+    return stream if stream.seekable() else io.BytesIO(stream.read())
+
+
+def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
+    try:
+        with _no_pixel_limit():
+            image = Image.open(stream, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise _not_a_image(stream, name) from error
+    except Exception as error:  # on a damaged file Pillow raises almost anything: OSError, SyntaxError, ValueError, …
+        raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} has {width} x {height} pixels, more than {max_pixels} in all",
+            f"If you trust it and have the memory: --max-pixels {width * height}",
+        )
+    return _rgb(_loaded(image, name), name)
+
+
+def _loaded(image: Image.Image, name: str) -> Image.Image:
+    try:
+        image.load()
+    except MemoryError as error:
+        raise ImageError(f"{name} with {image.width} x {image.height} pixels does not fit in memory") from error
+    except Exception as error:
+        raise ImageError(f"{name} is truncated or damaged: {error}", _AGAIN) from error
+    return image
+
+
+@contextmanager
+def _no_pixel_limit() -> Iterator[None]:
+    """Lift Pillow's own limit, which is one for the whole process, while a header is read: `max_pixels` is ours."""
+    with _OPEN_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    """The pixels of a decoded image, which is changed on the way."""
+    with suppress(Exception):  # a damaged EXIF block raises almost anything, and says nothing about the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16"):
+        high_byte = (np.asarray(image) >> 8).astype(np.uint8)
+        image = Image.fromarray(high_byte)
+    if image.mode in ("I", "F"):
+        kind = "integers" if image.mode == "I" else "floats"
+        raise ImageError(f"the pixels of {name} are 32-bit {kind} of unknown range", "Convert it to 8-bit RGB first.")
+    image.info.pop("transparency", None)  # dropped like any alpha; Pillow would warn of it
+    try:
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    except ValueError as error:
+        raise ImageError(f"{name} cannot be shown as RGB: {error}", "Convert it to 8-bit RGB first.") from error
+
+
+def _not_a_image(stream: BinaryIO, name: str) -> ImageError:
+    """Say what a file is that is no image, where its first bytes tell."""
+    stream.seek(0)
+    head = stream.read(1024)
+    if not head:
+        return ImageError(f"{name} is empty", _AGAIN)
+    for signature, kind, way_out in _SIGNATURES:
+        if signature in head.lower():
+            return ImageError(f"{name} is {kind}, not an image that semask reads", way_out)
+    if _is_text(head):
+        return ImageError(f"{name} is text, not an image")
+    return ImageError(f"{name} is no image that semask reads, or is damaged", f"It reads {', '.join(_FORMATS)}.")
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character.isspace() for character in text)

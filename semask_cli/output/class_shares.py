@@ -1,0 +1,62 @@
+"""How much of an image each class covers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_STRIP = 2**22
+"""Pixels counted at a time: np.bincount makes eight bytes of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassShare:
+    """One class of an image: its `share` of all pixels, 0 to 1, and their mean score where scores were kept."""
+
+    index: int
+    name: str
+    colour: tuple[int, int, int]
+    pixels: int
+    share: float
+    mean_confidence: float | None = None
+
+
+def class_shares(
+    labels: NDArray[np.uint8],
+    classes: Sequence[str],
+    palette: NDArray[np.uint8],
+    *,
+    confidence: NDArray[np.float32] | None = None,
+) -> tuple[ClassShare, ...]:
+    """The classes present in `labels` (H, W), largest first; pixels of no class (255, ignored) count only in the total.
+
+    `palette` is (K, 3) RGB, `confidence` (H, W) the score of each pixel's class.
+    """
+    pixels = _sums(labels)
+    scores = None if confidence is None else _sums(labels, confidence)
+    shares = [
+        ClassShare(
+            index=index,
+            name=name,
+            colour=(int(palette[index][0]), int(palette[index][1]), int(palette[index][2])),
+            pixels=int(pixels[index]),
+            share=float(pixels[index] / labels.size),
+            mean_confidence=None if scores is None else float(scores[index] / pixels[index]),
+        )
+        for index, name in enumerate(classes)
+        if pixels[index]
+    ]
+    return tuple(sorted(shares, key=lambda share: -share.pixels))
+
+
+def _sums(labels: NDArray[np.uint8], weights: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """Pixels of each label value, or the sum of their `weights`: (256,), exact up to 2^53 pixels."""
+    sums = np.zeros(256)
+    rows = max(1, _STRIP // labels.shape[1])
+    for y in range(0, labels.shape[0], rows):
+        strip = None if weights is None else weights[y : y + rows].ravel()
+        sums += np.bincount(labels[y : y + rows].ravel(), weights=strip, minlength=256)
+    return sums

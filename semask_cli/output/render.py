@@ -1,0 +1,134 @@
+"""Label maps made visible: palette PNG, colours, overlay, side by side, legend.
+
+Throughout, labels are uint8 (H, W), palettes uint8 RGB (K, 3) with K <= 255, images uint8 RGB (H, W, 3). A label
+without a class (255, ignored) is black in masks, and in overlays the photograph shows through.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from semask_cli.output.class_shares import ClassShare
+
+Pixels = NDArray[np.uint8]
+
+_WHITE = (255, 255, 255)
+_TEXT = (38, 42, 48)
+_FAINT_TEXT = (112, 118, 128)
+
+
+def encode_mask(labels: Pixels, palette: Pixels, *, dataset: str, classes: Sequence[str]) -> bytes:
+    """A palette PNG: the pixel values are the labels, the palette shows them in the dataset's colours.
+
+    Colours repeat in the published palettes, indices do not: read it with Pillow, np.asarray(Image.open(path)). (OpenCV
+    expands palettes to colours.) A text chunk "semask" names the dataset and its classes, in JSON.
+    """
+    image = Image.fromarray(labels)
+    image.putpalette(_colour_table(palette).tobytes())
+    about = PngInfo()
+    about.add_itxt("semask", json.dumps({"dataset": dataset, "classes": list(classes)}, ensure_ascii=False), zip=True)
+    buffer = io.BytesIO()
+    # Level 3 takes a quarter of the time of the default 6, for a file of 1.4 times the size.
+    image.save(buffer, "PNG", compress_level=3, pnginfo=about)
+    return buffer.getvalue()
+
+
+def colorize(labels: Pixels, palette: Pixels) -> Pixels:
+    """The labels in the dataset's colours: RGB (H, W, 3)."""
+    return cv2.applyColorMap(labels, _colour_table(palette)[:, None])  # type: ignore[return-value]
+
+
+def overlay(image: Pixels, labels: Pixels, palette: Pixels, *, opacity: float = 0.5) -> Pixels:
+    """The image, tinted with each segment's colour at `opacity` (0 to 1), with fine light lines between segments."""
+    tinted = cv2.addWeighted(colorize(labels, palette), opacity, image, 1 - opacity, 0)
+    no_class = labels >= len(palette)
+    if no_class.any():
+        tinted[no_class] = image[no_class]
+    to_white = cv2.multiply(cv2.bitwise_not(tinted), cv2.merge([_contours(labels)] * 3), scale=1 / 255)
+    return cv2.add(tinted, to_white)  # type: ignore[return-value]
+
+
+def side_by_side(left: Pixels, right: Pixels) -> Pixels:
+    """Two images of one size next to each other, a narrow white gap between them: RGB (H, 2 W + gap, 3)."""
+    height, width = left.shape[:2]
+    gap = np.full((height, max(1, width // 100), 3), 255, np.uint8)
+    return np.hstack([left, gap, right])
+
+
+def legend(image: Pixels, shares: Sequence[ClassShare]) -> Pixels:
+    """The image over a panel that lists the classes: swatch, name and share, in as many columns as fit.
+
+    Type is set for the image's size. An image narrower than one column stands centred over it, and one without
+    classes stays as it is.
+    """
+    if not shares:
+        return image
+    height, width = image.shape[:2]
+    size = max(13, round(math.sqrt(height * width) / 44))
+    panel = _panel(shares, size=size, width=width)
+    canvas = np.full((height + panel.height, panel.width, 3), 255, np.uint8)
+    x = (panel.width - width) // 2
+    canvas[:height, x : x + width] = image
+    canvas[height:] = panel
+    return canvas
+
+
+def _panel(shares: Sequence[ClassShare], *, size: int, width: int) -> Image.Image:
+    """The list of the classes, set in `size` pixels, at least `width` wide."""
+    font = ImageFont.load_default(size)
+    percents = [_percent(share.share) for share in shares]
+    name_width = math.ceil(max(font.getlength(share.name) for share in shares))
+    percent_width = math.ceil(max(font.getlength(percent) for percent in percents))
+    margin, gap, line = round(1.2 * size), round(1.5 * size), round(1.7 * size)
+    column = line + name_width + size + percent_width
+    fitting = max(1, (width - 2 * margin + gap) // (column + gap))
+    rows = math.ceil(len(shares) / fitting)
+    # As many columns as would fit share the width evenly, however many there are.
+    step = (width - 2 * margin - column) // max(1, fitting - 1)
+
+    panel = Image.new("RGB", (max(width, 2 * margin + column), rows * line + 2 * margin), _WHITE)
+    draw = ImageDraw.Draw(panel)
+    swatch = _swatch(size)
+    for number, (share, percent) in enumerate(zip(shares, percents, strict=True)):
+        x = margin + number // rows * step
+        y = margin + number % rows * line + line // 2
+        panel.paste(share.colour, (x, y - size // 2), swatch)
+        draw.text((x + line, y), share.name, fill=_TEXT, font=font, anchor="lm")
+        draw.text((x + column, y), percent, fill=_FAINT_TEXT, font=font, anchor="rm")
+    return panel
+
+
+def _swatch(size: int) -> Image.Image:
+    """The mask of a square with round corners, drawn four times as large for smooth edges."""
+    large = Image.new("L", (4 * size, 4 * size))
+    ImageDraw.Draw(large).rounded_rectangle((0, 0, 4 * size - 1, 4 * size - 1), radius=size, fill=255)
+    return large.resize((size, size), Image.Resampling.BOX)
+
+
+def _percent(share: float) -> str:
+    """A share of 0 to 1 as a person reads it; what is there at all is never "0.0 %"."""
+    return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def _contours(labels: Pixels) -> Pixels:
+    """The opacity (H, W), 0 to 255, of smooth lines along the borders of segments, wider on large images."""
+    width = max(1, round(math.sqrt(labels.size) / 1000))
+    steps = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((width + 1, width + 1), np.uint8))
+    _, lines = cv2.threshold(steps, 0, 255, cv2.THRESH_BINARY)
+    return cv2.GaussianBlur(lines, (0, 0), 0.6)  # type: ignore[return-value]
+
+
+def _colour_table(palette: Pixels) -> Pixels:
+    """The palette, black where there is no class: (256, 3)."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    return table

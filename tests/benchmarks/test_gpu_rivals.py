@@ -1,0 +1,61 @@
+"""benchmarks/gpu.py without a GPU: it runs, its checks hold, and what it compares with computes the same."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.gpu import rivals as gpu_rivals
+from semask_cli.ops import deform_conv2d, ms_deform_attn
+from tests.support.kernel_inputs import attention_inputs, convolution_inputs
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.gpu", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_it_runs_through_on_a_cpu() -> None:
+    finished = run("--device", "cpu", "--tiny", "--only", "peaks", "checks")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    checks = [line for line in finished.stdout.splitlines() if line.startswith("check ")]
+    assert len(checks) > 30
+    assert all("right, plain formulation" in line for line in checks)
+
+
+def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
+    """Machines with a GPU often have torch and timm, and no way to install more."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'typer')))"
+    code = f"{blocked}; import semask_cli; semask_cli.build_model('toy-street-fpn')"
+    environment = {**os.environ, "SEMASK_ZOO": str(ROOT / "weights.toml")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_the_record_has_every_line_measured_or_not() -> None:
+    with (ROOT / "benchmarks" / "records" / "gpu.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert {line["section"] for line in lines} == {"machine", "peak", "check", "operator", "network"}
+    for line in lines:
+        measured = line["milliseconds"] or line["relative_error"]
+        assert line["section"] == "machine" or bool(measured) != line["note"].startswith("not measured")
+
+
+@pytest.mark.usefixtures("on_host")
+def test_the_usual_formulations_compute_the_same() -> None:
+    inputs = attention_inputs()
+    expected = ms_deform_attn(*inputs)
+    torch.testing.assert_close(gpu_rivals.attention_by_grid_sample(*inputs), expected, atol=1e-5, rtol=1e-5)
+    ready = gpu_rivals.locations_and_weights(inputs.level_sizes, inputs.reference, inputs.offsets, inputs.logits)
+    by_thread = gpu_rivals.attention_by_thread_per_channel(inputs.value, inputs.level_sizes, *ready)
+    torch.testing.assert_close(by_thread, expected, atol=1e-5, rtol=1e-5)
+    inputs = convolution_inputs()
+    by_torchvision = gpu_rivals.convolution_by_torchvision(*inputs)
+    torch.testing.assert_close(by_torchvision, deform_conv2d(*inputs), atol=1e-4, rtol=1e-4)

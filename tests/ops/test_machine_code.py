@@ -1,0 +1,62 @@
+"""Every kernel compiles for every architecture, without a GPU, and its machine code has no obvious waste."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import product
+
+import pytest
+
+from semask_cli.io.resources import project_file
+from semask_cli.ops.bindings import KernelError
+from semask_cli.ops.nvrtc import Kernel, machine_code, nvrtc_version
+from tests.support.machine_code import ARCHITECTURES, MachineCode, constants, cuobjdump, dissect, kernels
+
+RECORD = project_file("weights.toml").parent / "benchmarks" / "records" / "machine_code.csv"
+CASES = list(product(kernels(), ARCHITECTURES))
+Compiled = dict[tuple[Kernel, int], Future[bytes | MachineCode]]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
+    """Every kernel for every architecture: its figures, or the code itself where nothing can read it."""
+    try:
+        nvrtc_version()
+    except KernelError:
+        pytest.skip("NVRTC is not installed: it comes with torch's CUDA builds and as a wheel of its own")
+    tool = cuobjdump()
+
+    def compile_one(kernel: Kernel, architecture: int) -> bytes | MachineCode:
+        if tool is None:
+            return machine_code(kernel, divmod(architecture, 10))
+        return dissect(kernel, architecture, tool)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(os.cpu_count()) as pool:
+        patch.setenv("SEMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield {case: pool.submit(compile_one, *case) for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "architecture"),
+    CASES,
+    ids=lambda of: f"{of.name}-{constants(of)}" if isinstance(of, Kernel) else f"sm_{of}",
+)
+def test_every_kernel_on_every_architecture(compiled: Compiled, kernel: Kernel, architecture: int) -> None:
+    figures = compiled[kernel, architecture].result()
+    if isinstance(figures, bytes):
+        pytest.skip("compiled; cuobjdump, which comes with triton, is not installed to look further")
+    assert figures.architecture == architecture
+    assert figures.instructions > 100
+    assert figures.stack_bytes == figures.local_memory == 0, "registers spill to memory"
+    assert figures.loads_16 >= 4, "not loaded by sixteen bytes"
+    assert figures.stores_16 >= 1 or kernel.name == "resize_argmax", "not stored by sixteen bytes"
+    assert figures.registers <= 65536 // 512, "a block does not fit"
+
+
+def test_the_record_names_every_kernel() -> None:
+    with RECORD.open() as file:
+        recorded = {(row["kernel"], row["constants"], int(row["architecture"])) for row in csv.DictReader(file)}
+    assert recorded == {(kernel.name, constants(kernel), architecture) for kernel, architecture in CASES}

@@ -1,0 +1,175 @@
+"""A segmentation writes what it holds, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask_cli.datasets import classes
+from semask_cli.errors import OutputError, UsageError
+from semask_cli.io.files import write_atomically
+from semask_cli.io.images import read_image
+from semask_cli.output.segmentation import KINDS, Kind, RunInfo, Segmentation, file_name
+
+CITYSCAPES = classes("cityscapes")
+INFO = RunInfo(
+    model="swin-t-fpn-cityscapes",
+    dataset="cityscapes",
+    checkpoint="ab" * 32,
+    device="cpu",
+    precision="float32",
+    mode="whole",
+    scales=(1.0,),
+    flip=False,
+    milliseconds={"network": 12.5},
+    versions={"torch": "2.10.0"},
+)
+
+
+def segmentation(height: int = 40, width: int = 60, *, image: bool = True) -> Segmentation:
+    random = np.random.RandomState(0)
+    labels = np.kron(random.randint(0, 19, (-(-height // 8), -(-width // 8))), np.ones((8, 8)))[:height, :width]
+    return Segmentation(
+        labels=labels.astype(np.uint8),
+        classes=CITYSCAPES.classes,
+        palette=CITYSCAPES.palette,
+        info=INFO,
+        image=random.randint(0, 256, (height, width, 3), np.uint8) if image else None,
+        confidence=random.rand(height, width).astype(np.float32),
+    )
+
+
+def test_importing_it_does_not_import_torch() -> None:
+    code = "import sys, semask_cli.output.segmentation; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mask_is_the_default(tmp_path: Path) -> None:
+    result = segmentation()
+    result.save(tmp_path / "made" / "a.png")
+    with Image.open(tmp_path / "made" / "a.png") as mask:
+        assert mask.mode == "P"
+        np.testing.assert_array_equal(np.asarray(mask), result.labels)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (1, 1), (1, 90), (90, 1)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_at_every_size(tmp_path: Path, kind: Kind, size: tuple[int, int]) -> None:
+    result = segmentation(*size)
+    path = tmp_path / file_name("street", kind)
+    result.save(path, kind=kind)
+    assert os.listdir(tmp_path) == [path.name]
+    if kind == "json":
+        assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(result.to_json()))
+    else:
+        height, width, _ = read_image(path).shape
+        assert height >= size[0]
+        assert width >= size[1]
+
+
+def test_colour_is_exact_and_overlay_comes_as_png_and_jpeg(tmp_path: Path) -> None:
+    result = segmentation()
+    result.save(tmp_path / "a.png", kind="color")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), CITYSCAPES.palette[result.labels])
+    for ending, format in ((".png", "PNG"), (".jpg", "JPEG"), (".JPEG", "JPEG")):
+        result.save(tmp_path / f"b{ending}", kind="overlay", opacity=0)
+        assert Image.open(tmp_path / f"b{ending}").format == format
+    faint, strong = read_image(tmp_path / "b.png"), tmp_path / "c.png"
+    result.save(strong, kind="overlay", opacity=1)
+    inside = (slice(3, 6), slice(3, 6))  # away from lines
+    np.testing.assert_array_equal(faint[inside], result.image[inside])
+    np.testing.assert_array_equal(read_image(strong)[inside], CITYSCAPES.palette[result.labels][inside])
+
+
+def test_json_document() -> None:
+    result = segmentation()
+    document = json.loads(json.dumps(result.to_json()))
+    assert document["schema_version"] == 1
+    assert (document["height"], document["width"]) == (40, 60)
+    assert sum(entry["pixels"] for entry in document["classes"]) == 2400
+    largest = document["classes"][0]
+    assert largest["name"] == CITYSCAPES.classes[largest["index"]]
+    assert largest["colour"] == CITYSCAPES.palette[largest["index"]].tolist()
+    assert largest["share"] == largest["pixels"] / 2400
+    assert 0 < largest["mean_confidence"] < 1
+    assert document["run"]["model"] == "swin-t-fpn-cityscapes"
+    assert document["run"]["scales"] == [1.0]
+    assert document["run"]["milliseconds"] == {"network": 12.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "opacity", "said"),
+    [
+        ("a.jpg", "mask", 0.5, r"mask is written as \.png"),
+        ("a", "color", 0.5, r"color is written as \.png"),
+        ("a.webp", "overlay", 0.5, r"\.jpg or \.jpeg or \.png"),
+        ("a.png", "json", 0.5, r"json is written as \.json"),
+        ("a.png", "picture", 0.5, "no kind of output"),
+        ("a.png", "overlay", 1.5, "opacity of 1.5"),
+    ],
+)
+def test_what_cannot_be_asked_for(tmp_path: Path, name: str, kind: Kind, opacity: float, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        segmentation().save(tmp_path / name, kind=kind, opacity=opacity)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["overlay", "side", "legend"])
+def test_overlay_without_the_image(tmp_path: Path, kind: Kind) -> None:
+    with pytest.raises(UsageError, match="needs the image"):
+        segmentation(image=False).save(tmp_path / "a.png", kind=kind)
+
+
+def test_too_long_for_jpeg(tmp_path: Path) -> None:
+    result = segmentation(1, 65_501)
+    with pytest.raises(OutputError, match="65500 pixels"):
+        result.save(tmp_path / "a.jpg", kind="overlay")
+    result.save(tmp_path / "a.png", kind="overlay")
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+# -- writing
+
+
+def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        write_atomically(path, b"new")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+def test_no_space_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # the system refuses the 101st byte of any file
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*a\.png: File too large"):
+            segmentation().save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == ["a.png"]
+    assert path.read_bytes() == b"old"
+
+
+def test_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*a\.png"):
+        segmentation().save(tmp_path / "a.png")
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_file_where_a_folder_must_be(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        segmentation().save(tmp_path / "out" / "a.png")

@@ -1,0 +1,42 @@
+"""The real command line, as the tests run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""The type of the `semask` fixture."""
+
+Browse = Callable[..., str]
+"""The type of the `browse` fixture: browse(page, "--dump-dom") -> the page's DOM."""
+
+
+def start(*arguments: str | Path, processes: int | None = None) -> subprocess.Popen[str]:
+    """Start semask, or as many of it as `processes` says, under torchrun; whoever calls it waits for its end."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes else []
+    command = [sys.executable, *launcher, "-m", "semask_cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def shared(processes: int, *arguments: str | Path) -> str:
+    """What an evaluation that several processes share prints."""
+    process = start(*arguments, processes=processes)
+    printed, _ = process.communicate()
+    assert process.returncode == 0
+    return printed
+
+
+def journal_lines(journal: Path) -> int:
+    """How many lines the journal has in all: a header for each process, and a line for each image."""
+    return sum(file.read_bytes().count(b"\n") for file in journal.glob("*.jsonl"))
+
+
+def wait_for_lines(process: subprocess.Popen[str], journal: Path, count: int) -> None:
+    """Wait until the running evaluation has brought its journal to `count` lines."""
+    while journal_lines(journal) < count:
+        assert process.poll() is None
+        time.sleep(0.001)

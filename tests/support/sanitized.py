@@ -1,0 +1,40 @@
+"""Runs in a process of its own, under AddressSanitizer: every kernel on inputs that reach over all borders.
+
+    LD_PRELOAD=libasan.so python sanitized.py FOLDER [planted]
+
+With "planted" a level is said to begin two tokens later than it does, so that its last pixels lie behind the tensor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semask_cli.ops import cuda_resize, cuda_sampling, launcher
+from tests.support.host_kernels import SANITIZE, HostKernels
+from tests.support.kernel_inputs import attention_inputs, convolution_inputs
+
+
+class Planted(HostKernels):
+    def launch(self, *kernel_and_device: Any, arguments: ctypes.Structure, **grid: Any) -> None:
+        arguments.start[2] += 2
+        super().launch(*kernel_and_device, arguments=arguments, **grid)
+
+
+host = (Planted if "planted" in sys.argv else HostKernels)(Path(sys.argv[1]), SANITIZE)
+launcher.available = lambda kernel, device: True
+launcher.launch = host.launch
+half = torch.float16
+for queries in (None, 13):
+    cuda_sampling.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
+for height, width in ((5, 7), (1, 4), (3, 1)):
+    cuda_sampling.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
+maps, sizes, part = torch.randn(3, 6, 7), ((6, 24, 61), (7, 28, 83)), ((0, 61), (3, 83), (0, 0))
+cuda_resize.argmax(maps, *sizes, *part)
+cuda_resize.sigmoid(maps, *sizes, *part)
+cuda_resize.accumulate(torch.zeros(3, 61, 80), maps, *sizes, *part, softmax=True)
+print("clean")
