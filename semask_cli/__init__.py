@@ -8,10 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Segmentation", "Segmenter", "build_model", "load"]
+__all__ = [
+    "CheckReport",
+    "Comparison",
+    "Evaluation",
+    "Segmentation",
+    "Segmenter",
+    "build_model",
+    "check",
+    "compare",
+    "evaluate",
+    "load",
+]
 
 if TYPE_CHECKING:
     from semask_cli.api import build_model, load
+    from semask_cli.datasets.check import CheckReport, check
+    from semask_cli.evaluation.compare import Comparison, compare
+    from semask_cli.evaluation.evaluate import evaluate
+    from semask_cli.evaluation.results import Evaluation
     from semask_cli.inference.segmenter import Segmenter
     from semask_cli.output.segmentation import Segmentation
 
@@ -19,6 +34,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "semask_cli.api",
     "build_model": "semask_cli.api",
+    "check": "semask_cli.datasets.check",
+    "CheckReport": "semask_cli.datasets.check",
+    "compare": "semask_cli.evaluation.compare",
+    "Comparison": "semask_cli.evaluation.compare",
+    "evaluate": "semask_cli.evaluation.evaluate",
+    "Evaluation": "semask_cli.evaluation.results",
     "Segmenter": "semask_cli.inference.segmenter",
     "Segmentation": "semask_cli.output.segmentation",
 }

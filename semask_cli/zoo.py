@@ -16,10 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from semask_cli.datasets.spec import dataset_name
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.io.resources import project_file
 
-DATASETS = ("ade20k", "cityscapes", "coco-stuff10k")
 FAMILIES = ("fpn", "maskformer", "mask2former", "fapn", "msfapn")
 
 
@@ -119,27 +119,23 @@ class Zoo:
         """
         if dataset is not None:
             dataset = dataset_name(dataset)
-        bare, _, label = (name or self.defaults[dataset or "ade20k"]).partition("@")
+        bare, _, label = (name or self._default(dataset or "ade20k")).partition("@")
         spec = self.models.get(f"{bare}-{dataset}") if dataset else None
         spec = spec or self.models.get(bare)
         if spec is None:
             raise UnknownModelError(f"no model is called {bare!r}", _did_you_mean(bare, self.models))
         if dataset is not None and spec.dataset != dataset:
-            others = ", ".join(sorted(n for n, s in self.models.items() if s.dataset == dataset))
-            raise UsageError(f"{bare} is a model of {spec.dataset}, not of {dataset}", f"Models of {dataset}: {others}")
+            raise UsageError(f"{bare} is a model of {spec.dataset}, not of {dataset}", self._models_of(dataset))
         return _select(spec, label) if label else spec
 
+    def _default(self, dataset: str) -> str:
+        if dataset not in self.defaults:
+            raise UnknownModelError(f"{dataset} has no default model: name one", self._models_of(dataset))
+        return self.defaults[dataset]
 
-def dataset_name(name: str) -> str:
-    """The canonical name of a dataset: "COCO_Stuff10k" is "coco-stuff10k".
-
-    Raises:
-        UsageError: an unknown dataset; the message lists the known ones.
-    """
-    plain = name.lower().replace("_", "-")
-    if plain not in DATASETS:
-        raise UsageError(f"no dataset is called {name!r}", f"Known datasets: {', '.join(DATASETS)}.")
-    return plain
+    def _models_of(self, dataset: str) -> str:
+        names = sorted(name for name, spec in self.models.items() if spec.dataset == dataset)
+        return f"Models of {dataset}: {', '.join(names) or 'none; --zoo brings rows of your own'}"
 
 
 def load_zoo(extra: Path | None = None) -> Zoo:

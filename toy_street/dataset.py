@@ -35,7 +35,7 @@ def write_folders(folder: Path, seeds: Iterable[int]) -> None:
 def write_cityscapes(folder: Path, seeds: Iterable[int], *, split: str = "val") -> None:
     """Render the scenes of `seeds` into `folder`/leftImg8bit/`split`/toy and `folder`/gtFine/`split`/toy.
 
-    Labels are written in both codings: train ids (255 ignored) and Cityscapes' label ids (0, «unlabeled»).
+    Labels are written in both encodings: train ids (255 ignored) and Cityscapes' label ids (0, «unlabeled»).
 
     Raises:
         OutputError: a file cannot be written.
@@ -54,7 +54,7 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 @cache
 def _label_ids() -> NDArray[np.uint8]:
     """Cityscapes' label id of each train id (256,)."""
-    table = classes("cityscapes").codings["labelIds"].table
+    table = classes("cityscapes").encodings["labelIds"].table
     ids = np.zeros(256, np.uint8)
     for train_id in range(len(classes("cityscapes"))):
         ids[train_id] = np.flatnonzero(table == train_id)[0]

@@ -1,6 +1,7 @@
-"""The command line: parse, call the library, print. Results go to stdout, words for people to stderr.
+"""The command line: one file a command, which parses, calls the library and prints.
 
-Importing this imports no torch: commands import what they need when they run.
+Gets arguments. Gives results on stdout, words for people on stderr, and an exit code. Knows no tensors and takes no
+decisions. Importing this imports no torch: commands import what they need when they run.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"semask {__version__}")
         raise typer.Exit
 

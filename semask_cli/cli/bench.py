@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from semask_cli.cli.model_options import ModelOptions, parse_size, with_model_options
+from semask_cli.cli.model_options import ModelOptions, parse_size
+from semask_cli.cli.option_groups import with_option_groups
 
 if TYPE_CHECKING:
     from semask_cli.machine.benchmark import Benchmark
 
 
-@with_model_options
+@with_option_groups
 def bench(
     *,
-    look: ModelOptions,
+    options: ModelOptions,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", rich_help_panel="Model", help="Need no checkpoint.")
     ] = False,
@@ -31,11 +32,11 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure milliseconds by stage, images a second, peak memory, and the share of the machine's matrix peak."""
-    image = parse_size("--size", size)
-    segmenter = look.load(random_weights=random_weights)
+    height, width = parse_size("--size", size)
+    segmenter = options.load(random_weights=random_weights)
     from semask_cli.machine.benchmark import run_benchmark
 
-    measured = run_benchmark(segmenter, height=image[0], width=image[1], repeats=repeats)
+    measured = run_benchmark(segmenter, height=height, width=width, repeats=repeats)
     if csv_file:
         _append(csv_file, _flat(measured))
     if as_json:

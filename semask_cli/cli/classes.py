@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from semask_cli.cli.dataset_options import DATASET_NAMES
+
 
 def classes(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="ade20k, cityscapes or coco-stuff10k.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_NAMES)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the classes of a dataset: the pixel values of its masks, their names and their colours."""
@@ -17,14 +19,13 @@ def classes(
     from rich.table import Table
     from rich.text import Text
 
-    from semask_cli.datasets import classes as known_classes
+    from semask_cli.datasets import classes as classes_of
 
-    known = known_classes(dataset)
-    colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in known.palette.tolist()]
-    rows = list(enumerate(zip(known.classes, colours, strict=True)))
+    class_set = classes_of(dataset)
+    rows = list(enumerate(zip(class_set.classes, class_set.hex_colours, strict=True)))
     if as_json:
         listed = [{"index": index, "name": name, "colour": colour} for index, (name, colour) in rows]
-        print(json.dumps({"schema_version": 1, "dataset": known.name, "classes": listed}, indent=2))
+        print(json.dumps({"schema_version": 1, "dataset": class_set.name, "classes": listed}, indent=2))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("index", justify="right")

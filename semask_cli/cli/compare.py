@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semask_cli.cli.eval_output import percent
+from semask_cli.output.percentages import format_percent
 
 if TYPE_CHECKING:
     from semask_cli.evaluation.compare import Comparison
@@ -23,10 +23,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Set evaluations of one dataset beside each other: figures, classes, and the images on which they differ."""
-    from semask_cli.evaluation.compare import compare as set_side_by_side
-    from semask_cli.evaluation.compare import read_runs, write_comparison
+    from semask_cli.evaluation.compare import compare as compare_evaluations
+    from semask_cli.evaluation.compare import write_comparison
 
-    comparison = set_side_by_side(read_runs(evaluations))
+    comparison = compare_evaluations(evaluations)
     if report:
         print(f"report: {write_comparison(report, comparison)}", file=sys.stderr)
     if as_json:
@@ -49,19 +49,19 @@ def _print_comparison(comparison: Comparison) -> None:
         table.add_column(Text(name), justify="right")
     table.add_column("spread", justify="right")
     for row in comparison.classes:
-        cells = [Text(percent(f), "bold" if row.spread and f == row.best else "") for f in row.figures]
-        table.add_row(Text(row.name), *cells, percent(row.spread))
+        figures = [Text(format_percent(f), "bold" if row.spread and f == row.best else "") for f in row.figures]
+        table.add_row(Text(row.name), *figures, format_percent(row.spread))
     table.add_section()
     runs = comparison.runs
-    figures_of = {
+    summary = {
         "mAcc": [run.macc for run in runs],
         "aAcc": [run.aacc for run in runs],
         "fwIoU": [run.fwiou for run in runs],
         "published mIoU": [run.published for run in runs],
         "mIoU": list(comparison.mious),
     }
-    for name, figures in figures_of.items():
-        table.add_row(name, *map(percent, figures), "", style="bold green" if name == "mIoU" else "")
+    for name, means in summary.items():
+        table.add_row(name, *map(format_percent, means), "", style="bold green" if name == "mIoU" else "")
     changes = ["" if d is None else f"{d:+.2f}" for d in comparison.differences[1:]]
     table.add_row("to the first", "", *changes, "")
     console.print(table)

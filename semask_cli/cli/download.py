@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from semask_cli.datasets.spec import dataset_name
 from semask_cli.errors import SemaskError, UsageError
-from semask_cli.zoo import ModelSpec, Zoo, dataset_name, load_zoo
+from semask_cli.zoo import ModelSpec, Zoo, load_zoo
 
 
 def download(

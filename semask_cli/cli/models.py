@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from semask_cli.zoo import ModelSpec, dataset_name, load_zoo
+from semask_cli.datasets.spec import dataset_name
+from semask_cli.output.percentages import format_percent
+from semask_cli.zoo import ModelSpec, load_zoo
 
 
 def models(
@@ -20,9 +22,9 @@ def models(
 ) -> None:
     """List the published models: dataset, mIoU, parameters, and whether the checkpoint is on this machine."""
     zoo = load_zoo(zoo_file)
-    wanted = dataset and dataset_name(dataset)
+    canonical = dataset and dataset_name(dataset)
     rows = [zoo.find(name, dataset=dataset)] if name else list(zoo.models.values())
-    rows = [spec for spec in rows if wanted in (None, spec.dataset)]
+    rows = [spec for spec in rows if canonical in (None, spec.dataset)]
     if as_json:
         print(json.dumps({"schema_version": 1, "models": [_document(spec) for spec in rows]}, indent=2))
     elif name:
@@ -49,8 +51,8 @@ def _print_table(rows: list[ModelSpec], defaults: set[str]) -> None:
         table.add_row(
             spec.name + (" *" if spec.name in defaults else ""),
             spec.dataset,
-            _percent(spec.miou),
-            _percent(spec.miou_ms_flip),
+            format_percent(spec.miou, missing=""),
+            format_percent(spec.miou_ms_flip, missing=""),
             f"{spec.params_m:g} M" if spec.params_m else "",
             "[green]yes[/]" if on_disk(spec) else "",
         )
@@ -103,7 +105,3 @@ def _flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         elif value not in (None, "", ()):
             lines.append((prefix + key, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)))
     return lines
-
-
-def _percent(miou: float | None) -> str:
-    return "" if miou is None else f"{miou:.2f}"

@@ -11,25 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from semask_cli.cli.model_options import ModelOptions, with_model_options
+from semask_cli.cli.model_options import ModelOptions
+from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.cli.reporting import report
 from semask_cli.errors import SemaskError, UsageError
+from semask_cli.output.percentages import format_share
 
 if TYPE_CHECKING:
-    from semask_cli.cli.inputs import Input
+    from semask_cli.io.inputs import Input
     from semask_cli.output.segmentation import Kind, Segmentation
 
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 PENDING_WRITES = 2  # images whose files are being written while the network goes on
 
 
-@with_model_options
+@with_option_groups
 def predict(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, or - for stdin.")
     ],
     *,
-    look: ModelOptions,
+    options: ModelOptions,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; sub-folders are kept.")
     ] = Path("masks"),
@@ -41,28 +43,29 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Segment images: a palette PNG for each, whose pixel values are class indices, and a line of what was found."""
-    from semask_cli.cli.inputs import find_inputs, output_paths
+    from semask_cli.io.inputs import find_inputs
+    from semask_cli.output.paths import output_paths
     from semask_cli.output.segmentation import KINDS
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",")]
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
-    found = find_inputs(inputs)
-    planned = output_paths(found, output, kinds)
-    segmenter = look.load()
-    sources = (entry.path or sys.stdin.buffer for entry in found)
+    entries = find_inputs(inputs)
+    paths = output_paths(entries, output, kinds)
+    segmenter = options.load()
+    sources = (entry.path or sys.stdin.buffer for entry in entries)
     results = segmenter.predict_each(sources, confidence=as_json or "json" in kinds, max_pixels=max_pixels)
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
-    written = _written(zip(found, results, strict=True), planned, opacity=opacity)
-    for entry, result in _progress(written, total=len(found)):
+    written = _written(zip(entries, results, strict=True), paths, opacity=opacity)
+    for entry, result in _progress(written, total=len(entries)):
         if isinstance(result, SemaskError):
             failures.append(result)
             rows.append({"input": entry.name, "error": result.message, "suggestion": result.suggestion})
             if not as_json:
                 report(result)
             continue
-        files = {kind: str(path) for kind, path in planned[entry].items()}
+        files = {kind: str(path) for kind, path in paths[entry].items()}
         if as_json:
             rows.append({"input": entry.name, "files": files, **result.to_json()})
         else:
@@ -70,13 +73,13 @@ def predict(
     if as_json:
         print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
     if failures:
-        print(f"{len(failures)} of {len(found)} images could not be segmented", file=sys.stderr)
+        print(f"{len(failures)} of {len(entries)} images could not be segmented", file=sys.stderr)
         raise typer.Exit(failures[0].exit_code)
 
 
 def _written(
     results: Iterator[tuple[Input, Segmentation | SemaskError]],
-    planned: dict[Input, dict[Kind, Path]],
+    paths: dict[Input, dict[Kind, Path]],
     *,
     opacity: float,
 ) -> Iterator[tuple[Input, Segmentation | SemaskError]]:
@@ -84,7 +87,7 @@ def _written(
 
     def write(entry: Input, result: Segmentation | SemaskError) -> tuple[Input, Segmentation | SemaskError]:
         if not isinstance(result, SemaskError):
-            for kind, path in planned[entry].items():
+            for kind, path in paths[entry].items():
                 result.save(path, kind=kind, opacity=opacity)
         return entry, result
 
@@ -118,5 +121,5 @@ def _print_line(entry: Input, result: Segmentation, path: str) -> None:
     for share in result.shares()[:SHOWN_CLASSES]:
         line.append("  ")
         line.append("█ ", style="rgb({},{},{})".format(*share.colour))
-        line.append(f"{share.name} {100 * share.share:.1f} %")
+        line.append(f"{share.name} {format_share(share.share)}")
     Console(soft_wrap=True, highlight=False).print(line)

@@ -1,15 +1,18 @@
-"""The datasets of the published models: where their files lie, how labels are coded, class names and palettes."""
+"""The datasets that models are evaluated on.
 
-from semask_cli.datasets.classes import IGNORE, ClassSet, Coding, classes, read_classes
-from semask_cli.datasets.folders import Dataset, find_dataset, folder_dataset
-from semask_cli.datasets.labels import read_labels, read_values
-from semask_cli.datasets.layouts import Sample
+Gets a dataset's name and a root folder, or two folders of the user's own. Gives samples (an image with its label file),
+the classes, and labels as class indices (H, W) uint8. Every fact about a dataset stands in specs/NAME.toml.
+Knows no models and no predictions.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "IGNORE",
     "ClassSet",
-    "Coding",
     "Dataset",
+    "LabelEncoding",
     "Sample",
     "classes",
     "find_dataset",
@@ -18,3 +21,26 @@ __all__ = [
     "read_labels",
     "read_values",
 ]
+
+if TYPE_CHECKING:
+    from semask_cli.datasets.class_set import ClassSet, LabelEncoding, classes, read_classes
+    from semask_cli.datasets.folders import Dataset, find_dataset, folder_dataset
+    from semask_cli.datasets.labels import read_labels, read_values
+    from semask_cli.datasets.samples import Sample
+    from semask_cli.datasets.spec import IGNORE
+
+_MODULES = {
+    "class_set": ("ClassSet", "LabelEncoding", "classes", "read_classes"),
+    "folders": ("Dataset", "find_dataset", "folder_dataset"),
+    "labels": ("read_labels", "read_values"),
+    "samples": ("Sample",),
+    "spec": ("IGNORE",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: the command line lists the datasets without numpy."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,19 +6,22 @@ that stop an evaluation after hours (a missing or truncated file, a mask of colo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from semask_cli.datasets.classes import IGNORE, INVALID
-from semask_cli.datasets.folders import Dataset
+from semask_cli.datasets.class_set import INVALID
+from semask_cli.datasets.folders import Dataset, as_dataset
 from semask_cli.datasets.labels import ColourMaskError, mask_size, read_values
-from semask_cli.datasets.layouts import PUBLISHED_SIZES, Sample
+from semask_cli.datasets.samples import Sample
+from semask_cli.datasets.spec import CLASS_INDICES, IGNORE
 from semask_cli.errors import DatasetError, ImageError
 from semask_cli.io.images import read_image
 
@@ -45,7 +48,7 @@ HARMLESS = frozenset(("all-ignored", "subset"))
 _EXAMPLES = 5
 _THREADS = 8
 
-# As good as every image of ADE20K and COCO-Stuff has unlabelled pixels; this many without any are no accident.
+# Where practically every image has unlabelled pixels, this many labels without any are no accident.
 _SURELY_UNLABELLED = 10
 
 
@@ -84,6 +87,30 @@ class CheckReport:
         accepted = MISSING if self.missing <= allow_missing else frozenset()
         return tuple(finding for finding in self.findings if finding.fatal and finding.kind not in accepted)
 
+    def to_json(self) -> dict[str, Any]:
+        """The document for json.dumps."""
+        dataset = self.dataset
+        return {
+            "schema_version": 1,
+            "dataset": dataset.name,
+            "split": dataset.split,
+            "root": str(dataset.root),
+            "layout": dataset.layout,
+            "label_coding": dataset.encoding.name,
+            "pictures": len(dataset.samples),
+            "labels_read": self.inspected,
+            "ignored_pixels": self.ignored,
+            "classes": [
+                {"index": i, "name": name, "pixels": int(self.pixels[i]), "pictures": int(self.images_with[i])}
+                for i, name in enumerate(dataset.classes.classes)
+            ],
+            "findings": [
+                {"kind": f.kind, "count": f.count, "fatal": f.fatal, "examples": list(f.examples)}
+                for f in self.findings
+            ],
+            "ready": not self.fatal(),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Inspection:
@@ -94,26 +121,44 @@ class _Inspection:
     values: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
 
 
-def check(dataset: Dataset, *, label_limit: int | None = None) -> CheckReport:
+def check(
+    dataset: Dataset | str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    label_limit: int | None = None,
+) -> CheckReport:
     """Inspect every file's header and every label's values; with `label_limit`, the values of so many labels only.
 
     Without `label_limit` the images are decoded too, so that a truncated one is found.
+
+    Args:
+        dataset: a Dataset, or the name of a published one, found below `root` (or $SEMASK_DATA, $DETECTRON2_DATASETS).
+        root: the folder in which a dataset given by name lies.
+        split: of a dataset given by name; unless given, the one that published figures are of.
+        label_limit: labels whose values are read, evenly spread over the split; all unless given.
+
+    Raises:
+        UsageError: an unknown dataset or split, or no root.
+        DatasetError: no image is found.
     """
+    dataset = as_dataset(dataset, root=root, split=split)
     labelled = [sample for sample in dataset.samples if sample.label]
     step = 1 if label_limit is None else max(1, len(labelled) // max(1, label_limit))
     deep = {sample.id for sample in labelled[::step]}
     with ThreadPoolExecutor(_THREADS) as pool:
         inspections = list(
-            pool.map(lambda p: _inspect(p, dataset, values=p.id in deep, decode=label_limit is None), labelled)
+            pool.map(
+                lambda sample: _inspect(sample, dataset, values=sample.id in deep, decode=label_limit is None), labelled
+            )
         )
     defects = [("missing-label", sample.id) for sample in dataset.unlabelled]
     defects += [("missing-picture", str(file)) for file in dataset.orphans]
     defects += [defect for inspection in inspections for defect in inspection.defects]
     read = [inspection for inspection in inspections if inspection.values.any()]
     defects += _suspicions(dataset, read)
-    expected = PUBLISHED_SIZES.get(dataset.name, {}).get(dataset.split, 0)
-    if len(dataset.samples) < expected:
-        defects.append(("subset", f"{len(dataset.samples)} of {expected} images"))
+    if len(dataset.samples) < dataset.published_images:
+        defects.append(("subset", f"{len(dataset.samples)} of {dataset.published_images} images"))
     pixels, images_with, ignored = _histogram(dataset, read)
     return CheckReport(
         dataset=dataset,
@@ -123,6 +168,23 @@ def check(dataset: Dataset, *, label_limit: int | None = None) -> CheckReport:
         images_with=images_with,
         ignored=ignored,
     )
+
+
+def summary(findings: tuple[Finding, ...]) -> str:
+    """The findings in a line: "3 missing-label, 1 size"."""
+    return ", ".join(f"{finding.count} {finding.kind}" for finding in findings)
+
+
+def refuse_defects(dataset: Dataset, *, label_limit: int, allow_missing: int) -> None:
+    """Check the headers of all files and the values of some labels, before an evaluation.
+
+    Raises:
+        DatasetError: a defect that would stop the evaluation or falsify its figure; the suggestion explains each.
+    """
+    fatal = check(dataset, label_limit=label_limit).fatal(allow_missing=allow_missing)
+    if fatal:
+        lines = [f"{finding.kind}: {DEFECTS[finding.kind]}\n  {finding.examples[0]}" for finding in fatal]
+        raise DatasetError(f"{dataset.name} is not ready: {summary(fatal)}", "\n".join(lines))
 
 
 def _inspect(sample: Sample, dataset: Dataset, *, values: bool, decode: bool) -> _Inspection:
@@ -147,49 +209,50 @@ def _inspect_values(sample: Sample, dataset: Dataset, values: NDArray[np.integer
         return _Inspection(sample=sample, defects=(("range", f"{sample.label}: up to {values.max()}"),))
     histogram = np.bincount(values.ravel(), minlength=256)
     present = np.flatnonzero(histogram)
-    meaning = dataset.coding.table[present]
+    labels = dataset.encoding.table[present]
     defects = []
-    if unknown := present[meaning == INVALID].tolist():
-        shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-        defects.append((_reason(dataset, unknown), f"{sample.label}: {shown}"))
-    elif (meaning == IGNORE).all():
+    if invalid := present[labels == INVALID].tolist():
+        shown = ", ".join(map(str, invalid[:5])) + (", …" if len(invalid) > 5 else "")
+        defects.append((_reason(dataset, invalid), f"{sample.label}: {shown}"))
+    elif (labels == IGNORE).all():
         defects.append(("all-ignored", str(sample.label)))
     return _Inspection(sample=sample, defects=tuple(defects), values=histogram)
 
 
-def _reason(dataset: Dataset, unknown: list[int]) -> str:
-    """The kind of defect that explains values which the coding does not have."""
-    codings = dataset.classes.codings
-    if dataset.coding.name == "trainIds":
-        if "labelIds" in codings and (codings["labelIds"].table[unknown] != INVALID).all():
+def _reason(dataset: Dataset, invalid: list[int]) -> str:
+    """The kind of defect that explains values which the encoding does not have."""
+    encodings = dataset.classes.encodings
+    if dataset.encoding.name == CLASS_INDICES:
+        if "labelIds" in encodings and (encodings["labelIds"].table[invalid] != INVALID).all():
             return "label-ids"
-        if "reduce-zero" in codings and unknown == [len(dataset.classes)]:
+        if "reduce-zero" in encodings and invalid == [len(dataset.classes)]:
             return "not-reduced"
     return "range"
 
 
-def _suspicions(dataset: Dataset, read: list[_Inspection]) -> Iterable[tuple[str, str]]:
+def _suspicions(dataset: Dataset, inspections: list[_Inspection]) -> Iterable[tuple[str, str]]:
     """Defects that no single label shows: values that are valid, but not in this company."""
-    total = sum((inspection.values for inspection in read), np.zeros(256, np.int64))
-    count, coding = len(dataset.classes), dataset.coding.name
-    with_255 = [inspection.sample.label for inspection in read if inspection.values[IGNORE]]
-    if coding == "reduce-zero" and not total[count]:
+    total = sum((inspection.values for inspection in inspections), np.zeros(256, np.int64))
+    count, encoding = len(dataset.classes), dataset.encoding.name
+    with_255 = [inspection.sample.label for inspection in inspections if inspection.values[IGNORE]]
+    if encoding == "reduce-zero" and not total[count]:
         yield from (("reduced-twice", f"{label}: 255") for label in with_255)
-    if coding == "labelIds" and not total[count:IGNORE].any():
+    if encoding == "labelIds" and not total[count:IGNORE].any():
         yield from (("train-ids", f"{label}: 255") for label in with_255)
-    if coding == "trainIds" and dataset.name in ("ade20k", "coco-stuff10k") and len(read) >= _SURELY_UNLABELLED:
-        complete = [inspection.sample.label for inspection in read if not inspection.values[count:].any()]
-        if len(complete) == len(read):
+    unlabelled_everywhere = dataset.spec is not None and dataset.spec.unlabelled_everywhere
+    if encoding == CLASS_INDICES and unlabelled_everywhere and len(inspections) >= _SURELY_UNLABELLED:
+        complete = [inspection.sample.label for inspection in inspections if not inspection.values[count:].any()]
+        if len(complete) == len(inspections):
             yield from (("not-reduced", f"{label}: no pixel is unlabelled") for label in complete)
 
 
-def _histogram(dataset: Dataset, read: list[_Inspection]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def _histogram(dataset: Dataset, inspections: list[_Inspection]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Pixels and images of each class (K,), and ignored pixels."""
     pixels, images_with = (np.zeros(256, np.int64) for _ in range(2))
-    known = dataset.coding.table != INVALID
-    for inspection in read:
+    valid = dataset.encoding.table != INVALID
+    for inspection in inspections:
         labels = np.zeros(256, np.int64)
-        np.add.at(labels, dataset.coding.table[known], inspection.values[known])
+        np.add.at(labels, dataset.encoding.table[valid], inspection.values[valid])
         pixels += labels
         images_with += labels > 0
     count = len(dataset.classes)

@@ -1,4 +1,4 @@
-"""Finding a dataset on disk: a published one below a root, or any two folders of one's own."""
+"""Finding a dataset on disk: a published one below a root, or two folders of the user's own."""
 
 from __future__ import annotations
 
@@ -6,84 +6,99 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from semask_cli.datasets.classes import ClassSet, Coding, classes
-from semask_cli.datasets.layouts import EVALUATED_SPLIT, FOLDERS, LAYOUTS, Sample, files_below
+from semask_cli.datasets.class_set import ClassSet, LabelEncoding, classes
+from semask_cli.datasets.samples import Sample, files_below, find_samples
+from semask_cli.datasets.spec import CLASS_INDICES, DatasetSpec, dataset_spec
 from semask_cli.errors import DatasetError, UsageError
 from semask_cli.io.images import is_image_path
-from semask_cli.zoo import dataset_name
 
 ROOT_VARIABLES = ("SEMASK_DATA", "DETECTRON2_DATASETS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """One split of a dataset on disk: its images, sorted by id, and the label files without an image (`orphans`)."""
+    """One split of a dataset on disk: its samples, sorted by id, and the label files without an image (`orphans`).
+
+    `split` is empty for folders of the user's own. `encoding` is that of the label files.
+    """
 
     name: str
     split: str
     root: Path
     layout: str
     classes: ClassSet
-    coding: Coding
+    encoding: LabelEncoding
     samples: tuple[Sample, ...]
     orphans: tuple[Path, ...] = ()
 
     @property
     def unlabelled(self) -> tuple[Sample, ...]:
-        """The images without a label file."""
+        """The samples without a label file."""
         return tuple(sample for sample in self.samples if sample.label is None)
+
+    @property
+    def spec(self) -> DatasetSpec | None:
+        """The facts about the dataset whose classes these are; None for classes of the user's own."""
+        return self.classes.spec
+
+    @property
+    def published_images(self) -> int:
+        """How many images the split has as published; 0 for folders of the user's own."""
+        return self.spec.splits.get(self.split, 0) if self.spec else 0
 
 
 def find_dataset(
-    name: str, *, root: Path | None = None, split: str | None = None, coding: str | None = None
+    name: str, *, root: str | os.PathLike[str] | None = None, split: str | None = None, encoding: str | None = None
 ) -> Dataset:
     """A published dataset below `root`, else below $SEMASK_DATA or $DETECTRON2_DATASETS.
 
-    `split` is train, val or test (default: the one that the published figures are of); `coding` overrides the coding
-    that the layout implies. Of several layouts the one with most image-label pairs is taken.
+    `split` is one of the dataset's splits (default: the one that published figures are of); `encoding` overrides the
+    encoding that the layout implies. Of several layouts the one with most image-label pairs is taken.
 
     Raises:
-        UsageError: an unknown dataset, split or coding, or no root named.
-        DatasetError: no image found; the message lists where was looked.
+        UsageError: an unknown dataset, split or encoding, or no root named.
+        DatasetError: no image found; the message lists the folders searched.
     """
-    name = dataset_name(name)
-    split = split or EVALUATED_SPLIT[name]
-    layouts = [layout for layout in LAYOUTS[name] if split in layout.splits]
-    if not layouts:
-        raise UsageError(f"{name} has no split {split!r}", f"Its splits: {', '.join(LAYOUTS[name][0].splits)}.")
-    folders = [base / folder for base in _roots(root) for folder in FOLDERS[name]]
-    found = [(folder, layout, *layout.find(folder, split)) for folder in folders for layout in layouts]
-    folder, layout, samples, orphans = max(found, key=lambda f: (sum(p.label is not None for p in f[2]), len(f[2])))
+    spec = dataset_spec(name)
+    split = split or spec.evaluated_split
+    if split not in spec.splits:
+        raise UsageError(f"{spec.name} has no split {split!r}", f"Its splits: {', '.join(spec.splits)}.")
+    folders = [base / place for base in _roots(root) for place in spec.places]
+    found = [(folder, layout, *find_samples(folder, layout, split)) for folder in folders for layout in spec.layouts]
+    folder, layout, samples, orphans = max(found, key=lambda f: (sum(s.label is not None for s in f[2]), len(f[2])))
     if not samples:
-        tried = "\n".join(f"  {f / t.images.format(split=t.splits[split])}" for f in folders for t in layouts)
-        raise DatasetError(f"no images of {name}, split {split}", "Looked in\n" + tried)
-    known = classes(name)
+        searched = [f"  {folder / layout.path(layout.images, split)}" for folder, layout, *_ in found]
+        raise DatasetError(
+            f"no images of {spec.name}, split {split}",
+            "\n".join(["Looked in", *searched, f"{spec.title} comes from {spec.home}"]),
+        )
+    class_set = classes(spec.name)
     return Dataset(
-        name=name,
+        name=spec.name,
         split=split,
         root=folder,
         layout=layout.name,
-        classes=known,
-        coding=_chosen(known, coding or layout.coding),
+        classes=class_set,
+        encoding=class_set.encoding(encoding or layout.encoding),
         samples=tuple(samples),
         orphans=tuple(orphans),
     )
 
 
-def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, coding: str = "trainIds") -> Dataset:
-    """Two folders of one's own: an image and its label (PNG) have the same path below them but for the suffix.
+def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, encoding: str = CLASS_INDICES) -> Dataset:
+    """Two folders of the user's own: an image and its label (PNG) have the same path below them but for the suffix.
 
     Raises:
-        UsageError: an unknown coding.
+        UsageError: an unknown encoding.
         DatasetError: no image in `images`, or two that differ in the suffix alone.
     """
-    found: dict[str, Path] = {}
+    by_id: dict[str, Path] = {}
     for path in sorted(filter(is_image_path, files_below(images).values())):
         key = path.relative_to(images).with_suffix("").as_posix()
-        if key in found:
-            raise DatasetError(f"{found[key]} and {path} would share one label file", "Rename one of them.")
-        found[key] = path
-    if not found:
+        if key in by_id:
+            raise DatasetError(f"{by_id[key]} and {path} would share one label file", "Rename one of them.")
+        by_id[key] = path
+    if not by_id:
         raise DatasetError(f"no images in {images}")
     files = files_below(labels, ".png") if labels else {}
     return Dataset(
@@ -92,20 +107,29 @@ def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, codi
         root=images,
         layout="folders",
         classes=classes,
-        coding=_chosen(classes, coding),
-        samples=tuple(Sample(id=key, image=found[key], label=files.get(key)) for key in sorted(found)),
-        orphans=tuple(file for key, file in files.items() if key not in found),
+        encoding=classes.encoding(encoding),
+        samples=tuple(Sample(id=key, image=by_id[key], label=files.get(key)) for key in sorted(by_id)),
+        orphans=tuple(file for key, file in files.items() if key not in by_id),
     )
 
 
-def _roots(root: Path | None) -> list[Path]:
-    roots = [root] if root else [Path(os.environ[name]) for name in ROOT_VARIABLES if os.environ.get(name)]
+def as_dataset(
+    dataset: Dataset | str, *, root: str | os.PathLike[str] | None = None, split: str | None = None
+) -> Dataset:
+    """`dataset` itself, or the published one of that name, as `find_dataset` finds it.
+
+    Raises:
+        UsageError: `root` or `split` beside a Dataset, which has its own; else as `find_dataset`.
+    """
+    if isinstance(dataset, str):
+        return find_dataset(dataset, root=root, split=split)
+    if root or split:
+        raise UsageError("root and split go with a dataset's name, not with a Dataset")
+    return dataset
+
+
+def _roots(root: str | os.PathLike[str] | None) -> list[Path]:
+    roots = [root] if root else [os.environ[name] for name in ROOT_VARIABLES if os.environ.get(name)]
     if not roots:
         raise UsageError("where is the dataset?", f"Name its folder with --root, or set {' or '.join(ROOT_VARIABLES)}.")
-    return roots
-
-
-def _chosen(known: ClassSet, coding: str) -> Coding:
-    if coding not in known.codings:
-        raise UsageError(f"{known.name} has no coding {coding!r}", f"Its codings: {', '.join(known.codings)}.")
-    return known.codings[coding]
+    return [Path(folder) for folder in roots]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semask_cli.datasets.classes import INVALID, Coding
+from semask_cli.datasets.class_set import INVALID, LabelEncoding
 from semask_cli.errors import DatasetError
 
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
@@ -27,17 +27,17 @@ class ColourMaskError(DatasetError):
 
 
 class LabelValueError(DatasetError):
-    """A mask with `values` that its coding does not have."""
+    """A mask with `values` that its encoding does not have."""
 
-    def __init__(self, path: Path, coding: Coding, values: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, encoding: LabelEncoding, values: tuple[int, ...]) -> None:
         shown = ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
         super().__init__(
-            f"{path} holds {shown}, which {coding.name} does not have", "`semask check` looks for the reason."
+            f"{path} holds {shown}, which {encoding.name} does not have", "`semask check` looks for the reason."
         )
         self.values = values
 
 
-def read_labels(path: Path, coding: Coding) -> NDArray[np.uint8]:
+def read_labels(path: Path, encoding: LabelEncoding) -> NDArray[np.uint8]:
     """The class index of each pixel (H, W), IGNORE where there is none.
 
     Raises:
@@ -47,10 +47,10 @@ def read_labels(path: Path, coding: Coding) -> NDArray[np.uint8]:
     values = read_values(path)
     if values.min(initial=0) < 0 or values.max(initial=0) > 255:
         outside = values[(values < 0) | (values > 255)]
-        raise LabelValueError(path, coding, tuple(np.unique(outside).tolist()))
-    labels = coding.table[values]
+        raise LabelValueError(path, encoding, tuple(np.unique(outside).tolist()))
+    labels = encoding.table[values]
     if labels.min(initial=0) == INVALID:
-        raise LabelValueError(path, coding, tuple(np.unique(values[labels == INVALID]).tolist()))
+        raise LabelValueError(path, encoding, tuple(np.unique(values[labels == INVALID]).tolist()))
     return labels.astype(np.uint8)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -85,12 +86,19 @@ class Comparison:
         }
 
 
-def read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
-    """The evaluations in JSON files, or in folders that `--report` wrote, by title; by path where titles repeat.
+def compare(paths: Sequence[str | os.PathLike[str]]) -> Comparison:
+    """Set evaluations of one dataset and split beside each other.
+
+    `paths` are the JSON files of evaluations, or folders that hold a report. Runs are named by their titles, or by
+    title and path where titles repeat.
 
     Raises:
-        UsageError: fewer than two, or a file that is no evaluation.
+        UsageError: fewer than two, a file that is no evaluation, or runs of different datasets, splits or classes.
     """
+    return _comparison(_read_runs([Path(path) for path in paths]))
+
+
+def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
     if len(set(paths)) < 2:
         raise UsageError(
             "name two evaluations or more", "They are what semask eval --json printed, or --report folders."
@@ -100,12 +108,7 @@ def read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
     return {run.title if titles[run.title] == 1 else f"{run.title} ({path})": run for path, run in runs.items()}
 
 
-def compare(runs: dict[str, Evaluation]) -> Comparison:
-    """Set runs of one dataset and split beside each other.
-
-    Raises:
-        UsageError: they are of different datasets, splits or classes.
-    """
+def _comparison(runs: dict[str, Evaluation]) -> Comparison:
     evaluations = tuple(runs.values())
     first, names = evaluations[0], tuple(runs)
     for name, other in runs.items():
@@ -148,19 +151,19 @@ def comparison_page(comparison: Comparison) -> str:
 
 
 def _measured(run: Evaluation) -> tuple[str, str, tuple[str, ...]]:
-    return run.dataset, run.split, tuple(each.name for each in run.classes)
+    return run.dataset, run.split, tuple(result.name for result in run.classes)
 
 
 def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_pixels: int = 0) -> Row:
-    known = [figure for figure in figures if figure is not None]
-    spread = max(known) - min(known) if known else 0.0
+    measured = [figure for figure in figures if figure is not None]
+    spread = max(measured) - min(measured) if measured else 0.0
     return Row(name=name, figures=tuple(figures), spread=spread, colour=colour, label_pixels=label_pixels)
 
 
 def _images(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
-    by_id = [{each.id: each.miou for each in run.image_results} for run in runs]
-    shared = set.intersection(*(set(each) for each in by_id))
-    rows = [_row(key, [each[key] for each in by_id]) for key in shared]
+    mious = [{result.id: result.miou for result in run.image_results} for run in runs]
+    shared = set.intersection(*map(set, mious))
+    rows = [_row(key, [miou[key] for miou in mious]) for key in shared]
     return tuple(sorted(rows, key=lambda row: (-row.spread, row.name))[:_IMAGES])
 
 
@@ -174,7 +177,7 @@ def _differing(runs: Sequence[Evaluation]) -> tuple[tuple[str, tuple[str, ...]],
 def _cautions(runs: dict[str, Evaluation]) -> list[str]:
     first = next(iter(runs.values()))
     cautions = [f"{name} is partial: {run.partial}." for name, run in runs.items() if run.partial]
-    if len({frozenset(each.id for each in run.image_results) for run in runs.values()}) > 1:
+    if len({frozenset(result.id for result in run.image_results) for run in runs.values()}) > 1:
         cautions.append("The runs are of different images.")
     if any(run.definition != first.definition for run in runs.values()):
         cautions.append(f"The runs were evaluated in different definitions; mIoU is given in {first.definition}'s.")

@@ -21,19 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
-from semask_cli.evaluation.cityscapes import Instance
 from semask_cli.evaluation.metrics import Counts
 
 _FORMAT = "semask journal 1"
 _FILES = "rank-*.jsonl"
 
 Settings = Mapping[str, Any]
-"""Whatever changes an image's counts: model, weights, recipe, coding, versions. JSON values only."""
+"""Whatever changes an image's counts: model, weights, views, label encoding, versions. JSON values only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One labelled object: its class index and `pixels`, those predicted as its class, and as any of its category."""
+
+    label: int
+    pixels: int
+    right: int
+    right_category: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one image counted: `cells` are the (label, prediction, pixels) of its confusion matrix that are not 0.
+    """What one image counted: `nonzero_counts` are the entries of its confusion matrix as (label, prediction, pixels).
 
     `files` is the digest of the files behind it: the label, and the image or mask that was scored. `predicted` is
     that of the predicted labels.
@@ -42,19 +51,19 @@ class Record:
     id: str
     files: str
     predicted: str
-    cells: tuple[tuple[int, int, int], ...]
+    nonzero_counts: tuple[tuple[int, int, int], ...]
     instances: tuple[Instance, ...] = ()
 
     def counts(self, classes: int) -> Counts:
         """The confusion matrix (classes, classes + 1)."""
         counts = np.zeros((classes, classes + 1), np.int64)
-        for row, column, pixels in self.cells:
+        for row, column, pixels in self.nonzero_counts:
             counts[row, column] = pixels
         return counts
 
 
-def cells(counts: Counts) -> tuple[tuple[int, int, int], ...]:
-    """The (row, column, pixels) of a confusion matrix that are not 0."""
+def nonzero_counts(counts: Counts) -> tuple[tuple[int, int, int], ...]:
+    """The entries of a confusion matrix that are not 0, as (row, column, pixels)."""
     rows, columns = np.nonzero(counts)
     return tuple(zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True))
 
@@ -81,13 +90,13 @@ class Journal:
 
     def records(self) -> list[Record]:
         """Every record in the folder, in no order that matters; several for an image whose files have changed."""
-        found: list[Record] = []
+        records: list[Record] = []
         for file in sorted(self.folder.glob(_FILES)):
             lines = _whole_lines(file)
             if lines:
                 self._refuse_other_settings(file, lines[0])
-            found += map(_record, lines[1:])
-        return found
+            records += map(_record, lines[1:])
+        return records
 
     def append(self, record: Record) -> None:
         """Write one record and see it onto the disk.
@@ -95,12 +104,14 @@ class Journal:
         Raises:
             OutputError: it could not be written.
         """
-        instances = [(each.label, each.pixels, each.right, each.right_category) for each in record.instances]
+        instances = [
+            (instance.label, instance.pixels, instance.right, instance.right_category) for instance in record.instances
+        ]
         line = {
             "id": record.id,
             "files": record.files,
             "predicted": record.predicted,
-            "cells": record.cells,
+            "cells": record.nonzero_counts,
             "instances": instances,
         }
         try:
@@ -119,10 +130,10 @@ class Journal:
         self._file.seek(0, os.SEEK_END)
 
     def _refuse_other_settings(self, file: Path, header: Mapping[str, Any]) -> None:
-        begun = header.get("settings", {}) if header.get("format") == _FORMAT else {}
-        changed = [key for key in {**begun, **self._settings} if begun.get(key) != self._settings.get(key)]
+        earlier = header.get("settings", {}) if header.get("format") == _FORMAT else {}
+        changed = [key for key in {**earlier, **self._settings} if earlier.get(key) != self._settings.get(key)]
         if changed:
-            was = "; ".join(f"{key} was {begun.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
+            was = "; ".join(f"{key} was {earlier.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
             raise UsageError(
                 f"the journal {file} belongs to another evaluation: {was}",
                 "Name another one with --journal, or begin it again with --fresh.",
@@ -159,9 +170,9 @@ def _record(line: Mapping[str, Any]) -> Record:
         id=line["id"],
         files=line["files"],
         predicted=line["predicted"],
-        cells=tuple((row, column, pixels) for row, column, pixels in line["cells"]),
+        nonzero_counts=tuple((row, column, pixels) for row, column, pixels in line["cells"]),
         instances=tuple(
-            Instance(label=label, pixels=pixels, right=right, right_category=alike)
-            for label, pixels, right, alike in line["instances"]
+            Instance(label=label, pixels=pixels, right=right, right_category=right_category)
+            for label, pixels, right, right_category in line["instances"]
         ),
     )

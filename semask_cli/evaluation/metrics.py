@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, str] = {
     "mmseg": "mmseg's definition: a class that is predicted but not labelled counts 0.",
     "detectron2": "detectron2's definition since July 2022: a class that is not labelled is left out.",
     "cityscapes": "Cityscapes' own definition: a class that is predicted but not labelled counts 0.",
@@ -57,8 +57,8 @@ def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
             raise ValueError(f"values up to {values[values != IGNORE].max()} with {classes} classes")
     counted = labels != IGNORE
     columns = np.minimum(predicted[counted], classes, dtype=np.int64)
-    cells = np.multiply(labels[counted], classes + 1, dtype=np.int64) + columns
-    return np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
+    entries = np.multiply(labels[counted], classes + 1, dtype=np.int64) + columns
+    return np.bincount(entries, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
 
 
 def metrics(counts: Counts, definition: str) -> Metrics:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-Pixels = NDArray[np.uint8]
+from semask_cli.output.percentages import format_percent
+from semask_cli.output.render import RGB
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -22,15 +22,15 @@ def render_page(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def thumbnail(pixels: Pixels, *, width: int) -> str:
-    """uint8 RGB (H, W, 3), no wider than `width`, as the address of a JPEG for an <img>."""
+def thumbnail(pixels: RGB, *, width: int) -> str:
+    """An image, no wider than `width`, as the address of a JPEG for an <img>."""
     height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
     small = pixels if pixels.shape[1] <= width else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return _address(small, "jpeg", quality=85)
 
 
-def exact(pixels: Pixels) -> str:
-    """uint8 RGB (H, W, 3), every value kept, as the address of a PNG."""
+def exact(pixels: RGB) -> str:
+    """An image, every value kept, as the address of a PNG."""
     return _address(pixels, "png", optimize=True)
 
 
@@ -49,6 +49,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2f}"
+    environment.filters["percent"] = format_percent
     environment.filters["signed"] = lambda value: f"{value:+.2f}".replace("-", "−")
     return environment

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.pages import Pixels, exact, render_page, thumbnail
+from semask_cli.evaluation.pages import exact, render_page, thumbnail
 from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.sources import Source
 from semask_cli.io.files import write_atomically
 from semask_cli.io.images import read_image
-from semask_cli.output.render import overlay
+from semask_cli.output.render import RGB, Labels, overlay
 
 _SHOWN = 5  # of the worst, and of the best images
 _WIDTH = 800  # of an image in the page, at most, in pixels
@@ -62,7 +61,8 @@ def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source:
 def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str:
     """The page, as HTML."""
     ranked = sorted(
-        (each for each in evaluation.image_results if each.miou is not None), key=lambda each: (each.miou, each.id)
+        (result for result in evaluation.image_results if result.miou is not None),
+        key=lambda result: (result.miou, result.id),
     )
     worst = ranked[:_SHOWN]
     best = ranked[len(worst) :][-_SHOWN:][::-1]
@@ -70,11 +70,11 @@ def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str
         "report.html.j2",
         e=evaluation,
         definition=DEFINITIONS[evaluation.definition],
-        histogram=_histogram([each.miou for each in ranked if each.miou is not None]),
+        histogram=_histogram([result.miou for result in ranked if result.miou is not None]),
         worst=_examples(worst, dataset, source),
         best=_examples(best, dataset, source),
         settings=flat(evaluation.settings),
-        colours={each.name: each.colour for each in evaluation.classes},
+        colours={result.name: result.colour for result in evaluation.classes},
     )
 
 
@@ -83,7 +83,7 @@ def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
     lines = []
     for key, value in settings.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{name} {each}" for name, each in value.items())
+            value = ", ".join(f"{name} {item}" for name, item in value.items())
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
         elif isinstance(value, bool):
@@ -92,8 +92,8 @@ def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def error_map(image: Pixels, labels: Pixels, predicted: Pixels) -> Pixels:
-    """The image in dark grey, wrong pixels red, ignored ones pale: uint8 RGB (H, W, 3)."""
+def error_map(image: RGB, labels: Labels, predicted: Labels) -> RGB:
+    """The image in dark grey, wrong pixels red, ignored ones pale."""
     grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
     shown = np.repeat(grey * 0.45, 3, axis=2)
     wrong = (labels != predicted) & (labels != IGNORE)
@@ -105,16 +105,16 @@ def error_map(image: Pixels, labels: Pixels, predicted: Pixels) -> Pixels:
 
 def _examples(results: Sequence[ImageResult], dataset: Dataset, source: Source) -> list[Example]:
     by_id = {sample.id: sample for sample in dataset.samples}
-    samples = [by_id[each.id] for each in results]
+    samples = [by_id[result.id] for result in results]
     return [
         _example(sample, result.miou, predicted, dataset)
         for sample, result, predicted in zip(samples, results, source.labels(samples), strict=True)
     ]
 
 
-def _example(sample: Sample, miou: float | None, predicted: NDArray[np.uint8], dataset: Dataset) -> Example:
+def _example(sample: Sample, miou: float | None, predicted: Labels, dataset: Dataset) -> Example:
     assert sample.label is not None  # or it would have no mIoU
-    image, labels = read_image(sample.image), read_labels(sample.label, dataset.coding)
+    image, labels = read_image(sample.image), read_labels(sample.label, dataset.encoding)
     palette = dataset.classes.palette
     return Example(
         id=sample.id,
@@ -127,7 +127,7 @@ def _example(sample: Sample, miou: float | None, predicted: NDArray[np.uint8], d
     )
 
 
-def _class_map(labels: Pixels, predicted: Pixels) -> Pixels:
+def _class_map(labels: Labels, predicted: Labels) -> RGB:
     """(label, predicted class, 0) of every so many pixels, so that it is no wider than an image: (h, w, 3)."""
     step = math.ceil(labels.shape[1] / _WIDTH)
     return np.dstack([labels, predicted, np.zeros_like(labels)])[step // 2 :: step, step // 2 :: step]

@@ -25,7 +25,7 @@ from semask_cli.evaluation.journal import Record, Settings
 from semask_cli.evaluation.metrics import DEFINITIONS, Counts, label_pixels, metrics, predicted_pixels
 
 SCHEMA_VERSION = 1
-_JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}  # the document keeps its first words
+_JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}  # where the document has other names
 
 _CONFUSIONS = 50
 _NO_CLASS = "no class"
@@ -118,13 +118,13 @@ class Evaluation:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow([field.name for field in dataclasses.fields(ClassResult)])
-        writer.writerows(dataclasses.astuple(each) for each in self.classes)
+        writer.writerows(dataclasses.astuple(row) for row in self.classes)
         return buffer.getvalue()
 
 
 def summarise(
     records: Sequence[Record],
-    known: ClassSet,
+    class_set: ClassSet,
     *,
     title: str,
     split: str,
@@ -134,18 +134,18 @@ def summarise(
     partial: str = "",
     missing: int = 0,
 ) -> Evaluation:
-    """Every figure of `records`, one for each image and sorted by id."""
-    total = np.zeros((len(known), len(known) + 1), np.int64)
+    """Every figure of `records`, one for each image and sorted by id; in percent, at the size of the labels."""
+    total = np.zeros((len(class_set), len(class_set) + 1), np.int64)
     image_results = []
     for record in records:
-        counts = record.counts(len(known))
+        counts = record.counts(len(class_set))
         total += counts
-        own = metrics(counts, "mmseg")
-        image_results.append(ImageResult(id=record.id, miou=_number(own.miou), aacc=_number(own.aacc)))
+        image = metrics(counts, "mmseg")
+        image_results.append(ImageResult(id=record.id, miou=_number(image.miou), aacc=_number(image.aacc)))
     figures = metrics(total, definition)
     return Evaluation(
         title=title,
-        dataset=known.name,
+        dataset=class_set.name,
         split=split,
         images=len(records),
         missing=missing,
@@ -157,10 +157,10 @@ def summarise(
         fwiou=_number(figures.fwiou),
         miou_by_definition={name: _number(metrics(total, name).miou) for name in DEFINITIONS},
         published=published,
-        classes=_class_results(total, known, definition),
-        left_out=tuple(name for name, iou in zip(known.classes, figures.iou, strict=True) if np.isnan(iou)),
-        cityscapes=_cityscapes(total, records) if known.name == "cityscapes" else None,
-        confusions=_confusions(total, known),
+        classes=_class_results(total, class_set, definition),
+        left_out=tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
+        cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
+        confusions=_confusions(total, class_set),
         image_results=tuple(image_results),
         settings=json.loads(json.dumps(settings)),
     )
@@ -179,9 +179,9 @@ def read_evaluation(path: Path) -> Evaluation:
         for field, key in _JSON_KEYS.items():
             document[field] = document.pop(key)
         parts = {
-            "classes": tuple(ClassResult(**each) for each in document["classes"]),
-            "confusions": tuple(Confusion(**each) for each in document["confusions"]),
-            "image_results": tuple(ImageResult(**each) for each in document["image_results"]),
+            "classes": tuple(ClassResult(**row) for row in document["classes"]),
+            "confusions": tuple(Confusion(**row) for row in document["confusions"]),
+            "image_results": tuple(ImageResult(**row) for row in document["image_results"]),
             "left_out": tuple(document["left_out"]),
             "cityscapes": CityscapesResult(**document["cityscapes"]) if document["cityscapes"] else None,
         }
@@ -194,25 +194,26 @@ def read_evaluation(path: Path) -> Evaluation:
         ) from error
 
 
-def _class_results(total: Counts, known: ClassSet, definition: str) -> tuple[ClassResult, ...]:
+def _class_results(total: Counts, class_set: ClassSet, definition: str) -> tuple[ClassResult, ...]:
     figures = metrics(total, definition)
     labelled, predicted = label_pixels(total), predicted_pixels(total)
     return tuple(
         ClassResult(
             index=index,
             name=name,
-            colour="#{:02x}{:02x}{:02x}".format(*known.palette[index].tolist()),
+            colour=colour,
             iou=_number(figures.iou[index]),
             acc=_number(figures.acc[index]),
             label_pixels=int(labelled[index]),
             predicted_pixels=int(predicted[index]),
         )
-        for index, name in enumerate(known.classes)
+        for index, (name, colour) in enumerate(zip(class_set.classes, class_set.hex_colours, strict=True))
     )
 
 
-def _cityscapes(total: Counts, records: Sequence[Record]) -> CityscapesResult:
-    scores = cityscapes_scores(total, (each for record in records for each in record.instances))
+def _cityscapes(total: Counts, records: Sequence[Record], class_set: ClassSet) -> CityscapesResult:
+    instances = (instance for record in records for instance in record.instances)
+    scores = cityscapes_scores(total, instances, class_set)
     return CityscapesResult(
         category_iou=_mean(scores.category_iou.values()),
         iiou=_mean(scores.iiou.values()),
@@ -221,11 +222,11 @@ def _cityscapes(total: Counts, records: Sequence[Record]) -> CityscapesResult:
     )
 
 
-def _confusions(total: Counts, known: ClassSet) -> tuple[Confusion, ...]:
-    """The largest cells off the diagonal, largest first."""
+def _confusions(total: Counts, class_set: ClassSet) -> tuple[Confusion, ...]:
+    """The largest counts off the diagonal, largest first."""
     wrong = total.copy()
     np.fill_diagonal(wrong, 0)
-    names = (*known.classes, _NO_CLASS)
+    names = (*class_set.classes, _NO_CLASS)
     labelled = label_pixels(total)
     rows, columns = np.nonzero(wrong)
     largest = sorted(zip(-wrong[rows, columns], rows, columns, strict=True))[:_CONFUSIONS]

@@ -1,4 +1,4 @@
-"""Running an evaluation: images that the journal does not know yet are predicted, counted and written down."""
+"""Running an evaluation: images that the journal does not hold yet are predicted, counted and recorded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,41 +13,32 @@ from numpy.typing import NDArray
 from semask_cli.datasets import Dataset, Sample, read_labels, read_values
 from semask_cli.errors import DatasetError
 from semask_cli.evaluation.cityscapes import instances
-from semask_cli.evaluation.journal import Journal, Record, Settings, cells, labels_digest
+from semask_cli.evaluation.journal import Journal, Record, Settings, labels_digest, nonzero_counts
 from semask_cli.evaluation.metrics import confusion
-from semask_cli.evaluation.processes import Team
+from semask_cli.evaluation.progress import Progress
 from semask_cli.evaluation.results import Evaluation, summarise
 from semask_cli.evaluation.selection import Selection, is_published_split
 from semask_cli.evaluation.sources import Source
+from semask_cli.evaluation.world import World
 from semask_cli.io.files import write_atomically
 from semask_cli.output.render import encode_mask
 
 
-class Observer(Protocol):
-    """Hears how an evaluation goes on. `left` is how many images this process has yet to count."""
-
-    def resumed(self, records: Sequence[Record], left: int) -> None:
-        """These records were in the journal."""
-
-    def counted(self, record: Record, left: int) -> None:
-        """This process has made a record."""
-
-
-def evaluate(
+def run(
     dataset: Dataset,
     selection: Selection,
     source: Source,
     *,
     journal: Path,
-    definition: str | None = None,
-    masks_to: Path | None = None,
-    team: Team | None = None,
-    observer: Observer | None = None,
+    definition: str,
+    mask_dir: Path | None = None,
+    progress: Progress | None = None,
+    world: World | None = None,
 ) -> Evaluation:
-    """Evaluate the images of `selection`, but for those that the folder `journal` knows already.
+    """Evaluate the samples of `selection`, but for those that the folder `journal` holds already.
 
-    `definition` is one of `metrics.DEFINITIONS` (default: the source's own); `masks_to` a folder for the predicted
-    masks (palette PNGs). The processes of `team` share the images, and each returns the same evaluation.
+    `definition` is one of `metrics.DEFINITIONS`, `mask_dir` a folder for the predicted masks (palette PNGs). The
+    processes of `world` share the images, and each returns the same evaluation.
 
     Raises:
         DatasetError: a label or mask that cannot be read, holds values that are no class, or has the wrong size.
@@ -56,16 +46,23 @@ def evaluate(
         OutputError: the journal or a mask cannot be written.
     """
     settings = evaluation_settings(dataset, source)
-    team = team or Team()
-    book = Journal(journal, settings, rank=team.rank)
-    records = _collect(dataset, selection.samples, source, book, team=team, masks_to=masks_to, observer=observer)
+    world = world or World()
+    records = _collect(
+        dataset,
+        selection.samples,
+        source,
+        Journal(journal, settings, rank=world.rank),
+        mask_dir=mask_dir,
+        progress=progress,
+        world=world,
+    )
     whole = is_published_split(dataset) and not selection.partial
     return summarise(
         records,
         dataset.classes,
         title=source.title,
         split=dataset.split,
-        definition=definition or source.definition,
+        definition=definition,
         settings=settings,
         published=source.published if whole else None,
         partial=selection.partial,
@@ -75,12 +72,12 @@ def evaluate(
 
 def evaluation_settings(dataset: Dataset, source: Source) -> Settings:
     """All that the counts of an image depend on, besides its files."""
-    own = {"images": str(dataset.root.resolve()), "classes": dataset.classes.classes} if not dataset.split else {}
+    folders = {} if dataset.split else {"images": str(dataset.root.resolve()), "classes": dataset.classes.classes}
     return {
         "dataset": dataset.name,
         "split": dataset.split,
-        "label_coding": dataset.coding.name,
-        **own,
+        "label_coding": dataset.encoding.name,
+        **folders,
         **source.settings,
     }
 
@@ -91,44 +88,44 @@ def _collect(
     source: Source,
     journal: Journal,
     *,
-    team: Team,
-    masks_to: Path | None,
-    observer: Observer | None,
+    mask_dir: Path | None,
+    progress: Progress | None,
+    world: World,
 ) -> list[Record]:
-    """The records of `images`, sorted by id: those in the journal whose files are unchanged, and new ones."""
+    """The records of `samples`, sorted by id: those in the journal whose files are unchanged, and new ones."""
     by_id = {sample.id: sample for sample in samples}
     current, stale = _sort_out(journal.records(), samples, source)
-    done = {key: record for key, record in current.items() if not masks_to or _is_saved(masks_to, by_id[key], record)}
-    rest = [sample for sample in samples if sample.id not in done]
-    mine = rest[team.rank :: team.size]
-    if observer:
-        observer.resumed(tuple(done.values()), len(mine))
-    team.wait()  # all processes have read the journal, so all divide the same rest
+    done = {key: record for key, record in current.items() if not mask_dir or _is_saved(mask_dir, by_id[key], record)}
+    pending = [sample for sample in samples if sample.id not in done]
+    assigned = pending[world.rank :: world.size]
+    if progress:
+        progress.resumed(tuple(done.values()), len(assigned))
+    world.barrier()  # all processes have read the journal, so all divide the same pending samples
 
     def count(sample: Sample, predicted: NDArray[np.uint8]) -> Record:
-        if masks_to:
-            _save_mask(_mask_path(masks_to, sample), predicted, dataset)
+        if mask_dir:
+            _save_mask(_mask_path(mask_dir, sample), predicted, dataset)
         record = _record(dataset, sample, predicted, files=_files_digest(sample, source))
         journal.append(record)
         return record
 
-    def settle(counting: Future[Record], left: int) -> None:
+    def settle(counting: Future[Record], remaining: int) -> None:
         record = counting.result()
-        if observer:
-            observer.counted(record, left)
+        if progress:
+            progress.counted(record, remaining)
 
     # While one image is predicted the one before it is counted.
     with ThreadPoolExecutor(1) as worker:
         counting: Future[Record] | None = None
-        for number, (sample, predicted) in enumerate(zip(mine, source.labels(mine), strict=True)):
+        for number, (sample, predicted) in enumerate(zip(assigned, source.labels(assigned), strict=True)):
             if counting:
-                settle(counting, len(mine) - number)
+                settle(counting, len(assigned) - number)
             counting = worker.submit(count, sample, predicted)
         if counting:
             settle(counting, 0)
-    team.wait()  # all records are on disk
-    known = {record.id: record for record in journal.records() if (record.id, record.files) not in stale}
-    return [known[key] for key in sorted(by_id)]
+    world.barrier()  # all records are on disk
+    records = {record.id: record for record in journal.records() if (record.id, record.files) not in stale}
+    return [records[key] for key in sorted(by_id)]
 
 
 def _sort_out(
@@ -153,8 +150,8 @@ def _files_digest(sample: Sample, source: Source) -> str:
 def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, files: str) -> Record:
     digest = labels_digest(predicted)
     if sample.label is None:  # predicted for a submission alone
-        return Record(id=sample.id, files=files, predicted=digest, cells=())
-    labels = read_labels(sample.label, dataset.coding)
+        return Record(id=sample.id, files=files, predicted=digest, nonzero_counts=())
+    labels = read_labels(sample.label, dataset.encoding)
     if labels.shape != predicted.shape:
         sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
         raise DatasetError(
@@ -165,8 +162,8 @@ def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, f
         id=sample.id,
         files=files,
         predicted=digest,
-        cells=cells(confusion(labels, predicted, len(dataset.classes))),
-        instances=instances(read_values(sample.instances), predicted) if sample.instances else (),
+        nonzero_counts=nonzero_counts(confusion(labels, predicted, len(dataset.classes))),
+        instances=instances(read_values(sample.instances), predicted, dataset.classes) if sample.instances else (),
     )
 
 
@@ -175,8 +172,8 @@ def _mask_path(folder: Path, sample: Sample) -> Path:
 
 
 def _save_mask(path: Path, predicted: NDArray[np.uint8], dataset: Dataset) -> None:
-    known = dataset.classes
-    write_atomically(path, encode_mask(predicted, known.palette, dataset=known.name, classes=known.classes))
+    classes = dataset.classes
+    write_atomically(path, encode_mask(predicted, classes.palette, dataset=classes.name, classes=classes.classes))
 
 
 def _is_saved(folder: Path, sample: Sample, record: Record) -> bool:

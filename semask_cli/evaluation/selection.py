@@ -1,4 +1,4 @@
-"""Which images an evaluation takes, and in words why they may not be the whole split."""
+"""The samples that an evaluation takes, and in words why they may not be the whole split."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from semask_cli.datasets import Dataset, Sample
-from semask_cli.datasets.layouts import EVALUATED_SPLIT, PUBLISHED_SIZES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The `images` to evaluate; `missing` files are gone without. `partial` is empty for a whole, complete split."""
+    """The `samples` to evaluate; `missing` files are gone without. `partial` is empty for a whole, complete split."""
 
     samples: tuple[Sample, ...]
     missing: int
@@ -31,24 +30,23 @@ def select(
 
     `unlabelled_too` takes images without a label as well, which count nothing: they are predicted for a submission.
     """
-    without = {sample.id for sample in unpredicted}
+    skipped = {sample.id for sample in unpredicted}
     if not unlabelled_too:
-        without |= {sample.id for sample in dataset.unlabelled}
-    found = [sample for sample in dataset.samples if sample.id not in without]
-    missing = len(without) + len(dataset.orphans)
+        skipped |= {sample.id for sample in dataset.unlabelled}
+    samples = [sample for sample in dataset.samples if sample.id not in skipped]
+    missing = len(skipped) + len(dataset.orphans)
     reasons = [f"{missing} files missing"] if missing else []
-    published = PUBLISHED_SIZES.get(dataset.name, {}).get(dataset.split, 0)
-    if len(dataset.samples) < published:
-        reasons.append(f"{len(dataset.samples)} of the split's {published} images are here")
-    if limit is not None and limit < len(found):
+    if len(dataset.samples) < dataset.published_images:
+        reasons.append(f"{len(dataset.samples)} of the split's {dataset.published_images} images are here")
+    if limit is not None and limit < len(samples):
         drawn = "the first" if shuffle_seed is None else f"drawn with seed {shuffle_seed},"
-        reasons.append(f"{drawn} {limit} of {len(found)} images")
+        reasons.append(f"{drawn} {limit} of {len(samples)} images")
         if shuffle_seed is not None:
-            random.Random(shuffle_seed).shuffle(found)
-        found = found[:limit]
-    return Selection(samples=tuple(found), missing=missing, partial="; ".join(reasons))
+            random.Random(shuffle_seed).shuffle(samples)
+        samples = samples[:limit]
+    return Selection(samples=tuple(samples), missing=missing, partial="; ".join(reasons))
 
 
 def is_published_split(dataset: Dataset) -> bool:
     """Whether published figures are of this split."""
-    return bool(dataset.split) and EVALUATED_SPLIT.get(dataset.name) == dataset.split
+    return dataset.spec is not None and dataset.split == dataset.spec.evaluated_split

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +14,12 @@ import PIL
 from numpy.typing import NDArray
 
 from semask_cli import __version__
-from semask_cli.datasets import Coding, Sample, read_labels
-from semask_cli.datasets.layouts import files_below
-from semask_cli.errors import DatasetError, ImageError
+from semask_cli.datasets import Dataset, LabelEncoding, Sample, read_labels
+from semask_cli.datasets.samples import files_below
+from semask_cli.datasets.spec import CLASS_INDICES
+from semask_cli.errors import DatasetError, ImageError, UsageError
 from semask_cli.evaluation.journal import Settings
+from semask_cli.zoo import ModelSpec
 
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
@@ -54,13 +58,20 @@ class Source(Protocol):
 
 
 class ModelSource:
-    """The predictions of a model. An image that cannot be read raises its ImageError."""
+    """The predictions of a model, which `load` gives: it is called when the first one is asked for.
+
+    An image that cannot be read raises its ImageError.
+    """
 
     missing = ()
 
-    def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
-        self.title = segmenter.spec.name
+    def __init__(self, spec: ModelSpec, load: Callable[[], Segmenter]) -> None:
+        self.spec, self._load = spec, load
+        self.title = spec.name
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        return self._load()
 
     @property
     def settings(self) -> Settings:
@@ -107,7 +118,7 @@ class ModelSource:
 
 
 class MaskFolder:
-    """Masks below `folder`, one for each image: grey or palette PNGs whose pixel values are written in `coding`.
+    """Masks below `folder`, one for each image: grey or palette PNGs whose pixel values are in `encoding`.
 
     A mask has its image's relative path, or just its name, or a name that goes on after it with "_" or ".":
     frankfurt_000000_000294.png, frankfurt_000000_000294_leftImg8bit.png, munster/…_pred.png. Images without a mask
@@ -117,11 +128,12 @@ class MaskFolder:
         DatasetError: two masks for one image.
     """
 
-    definition = "mmseg"
     published = None
 
-    def __init__(self, folder: Path, samples: Sequence[Sample], coding: Coding) -> None:
-        self._folder, self._coding = folder, coding
+    def __init__(
+        self, folder: Path, samples: Sequence[Sample], encoding: LabelEncoding, *, definition: str = "mmseg"
+    ) -> None:
+        self._folder, self._encoding, self.definition = folder, encoding, definition
         self._files = _find_masks(folder, samples)
         self.title = folder.resolve().name
         self.missing = tuple(sample for sample in samples if sample.id not in self._files)
@@ -129,14 +141,37 @@ class MaskFolder:
     @property
     def settings(self) -> Settings:
         versions = {"semask": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
-        return {"masks": str(self._folder.resolve()), "mask_coding": self._coding.name, "versions": versions}
+        return {"masks": str(self._folder.resolve()), "mask_coding": self._encoding.name, "versions": versions}
 
     def file_of(self, sample: Sample) -> Path:
         return self._files[sample.id]
 
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
         for sample in samples:
-            yield read_labels(self._files[sample.id], self._coding)
+            yield read_labels(self._files[sample.id], self._encoding)
+
+
+def as_source(
+    source: Segmenter | ModelSource | str | os.PathLike[str], dataset: Dataset, *, mask_encoding: str = CLASS_INDICES
+) -> Source:
+    """A model, or a folder of masks in `mask_encoding`, as the source of predictions for `dataset`.
+
+    Raises:
+        UsageError: a model of other classes, or masks in an encoding that the dataset has not.
+        DatasetError: two masks for one image.
+    """
+    if isinstance(source, str | os.PathLike):
+        definition = dataset.spec.definition if dataset.spec else "mmseg"
+        encoding = dataset.classes.encoding(mask_encoding)
+        return MaskFolder(Path(source), dataset.samples, encoding, definition=definition)
+    if source.spec.num_classes != len(dataset.classes):
+        raise UsageError(
+            f"{source.spec.name} knows {source.spec.num_classes} classes, {dataset.name} has {len(dataset.classes)}"
+        )
+    if isinstance(source, ModelSource):
+        return source
+    segmenter = source
+    return ModelSource(segmenter.spec, lambda: segmenter)
 
 
 def _find_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, Path]:
@@ -145,28 +180,28 @@ def _find_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, Path]:
     by_name: dict[str, list[Path]] = {}
     for path in by_path.values():
         by_name.setdefault(path.stem, []).append(path)
-    found = {p.id: by_path[p.id] for p in samples if p.id in by_path}
+    masks = {sample.id: by_path[sample.id] for sample in samples if sample.id in by_path}
     for sample in samples:
-        if sample.id not in found and (files := by_name.get(sample.name) or by_name.get(sample.image.stem)):
-            found[sample.id] = _only(files, sample)
+        if sample.id not in masks and (files := by_name.get(sample.name) or by_name.get(sample.image.stem)):
+            masks[sample.id] = _only(files, sample)
     # What goes on after an image's name may be another image's name.
-    taken = {path.stem for path in found.values()}
-    names = sorted(by_name.keys() - taken)
+    used = {path.stem for path in masks.values()}
+    names = sorted(by_name.keys() - used)
     for sample in samples:
-        if sample.id not in found and (files := _continuing(sample.name, names, by_name)):
-            found[sample.id] = _only(files, sample)
-    return found
+        if sample.id not in masks and (files := _continuing(sample.name, names, by_name)):
+            masks[sample.id] = _only(files, sample)
+    return masks
 
 
 def _continuing(name: str, sorted_names: list[str], files: Mapping[str, list[Path]]) -> list[Path]:
     """The files whose names go on after `name` with "_" or "."."""
-    found = []
+    matching = []
     for candidate in sorted_names[bisect_left(sorted_names, name) :]:
         if not candidate.startswith(name):
             break
         if candidate[len(name)] in "_.":
-            found += files[candidate]
-    return found
+            matching += files[candidate]
+    return matching
 
 
 def _only(files: list[Path], sample: Sample) -> Path:

@@ -1,7 +1,7 @@
-"""Files for the benchmarks' servers: masks in the server's own coding under the names it expects, in one ZIP file.
+"""Files for the benchmarks' servers: masks in the server's encoding under the names it expects, in one ZIP file.
 
-Cityscapes takes labelIds, ADE20K the indices 1 to 150; both read a mask by its image's name, and 0 as no class.
-COCO-Stuff 10k has no server.
+A dataset's spec names the encoding (`server_encoding`): Cityscapes takes labelIds, ADE20K the indices 1 to 150. Both
+read a mask by its image's name, and 0 as no class.
 """
 
 from __future__ import annotations
@@ -16,25 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from semask_cli.datasets import IGNORE, Coding, Dataset, Sample
+from semask_cli.datasets import IGNORE, Dataset, LabelEncoding, Sample
+from semask_cli.datasets.spec import dataset_names, dataset_spec
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.journal import labels_digest
 from semask_cli.io.files import write_atomically
-
-_CODINGS = {"ade20k": "reduce-zero", "cityscapes": "labelIds"}
 
 
 def write_submission(
     path: Path, dataset: Dataset, samples: Sequence[Sample], labels: Iterable[NDArray[np.uint8]]
 ) -> None:
-    """Write the `labels` (class indices, (H, W) uint8) of `images` to the ZIP file `path`, and read it back.
+    """Write the `labels` (class indices, (H, W) uint8) of `samples` to the ZIP file `path`, and read it back.
 
     Raises:
         UsageError: the dataset has no server.
         OutputError: the file cannot be written, or does not hold what was written.
     """
-    coding = submission_coding(dataset)
-    values, digests = _values(coding), {}
+    encoding = submission_encoding(dataset)
+    values, digests = _values(encoding), {}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
         for sample, predicted in zip(samples, labels, strict=True):
@@ -42,36 +41,37 @@ def write_submission(
             archive.writestr(zipfile.ZipInfo(name), _png(values[predicted]))  # a fixed date: equal masks, equal files
             digests[name] = labels_digest(predicted)
     write_atomically(path, buffer.getvalue())
-    if len(digests) != len(samples) or _read_back(path, coding) != digests:
+    if len(digests) != len(samples) or _read_back(path, encoding) != digests:
         raise OutputError(f"{path} does not hold what was written", "Write it again, to another place.")
 
 
-def submission_coding(dataset: Dataset) -> Coding:
-    """The coding in which the dataset's server takes masks.
+def submission_encoding(dataset: Dataset) -> LabelEncoding:
+    """The encoding in which the dataset's server takes masks.
 
     Raises:
-        UsageError: it has none.
+        UsageError: it has no server.
     """
-    if dataset.name not in _CODINGS:
-        raise UsageError(f"{dataset.name} has no server to submit to", f"Those that have: {', '.join(_CODINGS)}.")
-    return dataset.classes.codings[_CODINGS[dataset.name]]
+    if dataset.spec is None or not dataset.spec.server_encoding:
+        with_server = [name for name in dataset_names() if dataset_spec(name).server_encoding]
+        raise UsageError(f"{dataset.name} has no server to submit to", f"Those that have: {', '.join(with_server)}.")
+    return dataset.classes.encodings[dataset.spec.server_encoding]
 
 
-def _values(coding: Coding) -> NDArray[np.uint8]:
+def _values(encoding: LabelEncoding) -> NDArray[np.uint8]:
     """The value written for each class index (256,); 0 for none."""
     values = np.zeros(256, np.uint8)
-    written = np.flatnonzero((coding.table >= 0) & (coding.table != IGNORE))
-    values[coding.table[written]] = written
+    written = np.flatnonzero((encoding.table >= 0) & (encoding.table != IGNORE))
+    values[encoding.table[written]] = written
     return values
 
 
-def _read_back(path: Path, coding: Coding) -> dict[str, str]:
+def _read_back(path: Path, encoding: LabelEncoding) -> dict[str, str]:
     """The digest of each mask in the file, as class indices; of those that can be read."""
     digests = {}
     with suppress(OSError, SyntaxError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             with archive.open(name) as file, Image.open(file) as mask:
-                digests[name] = labels_digest(coding.table[np.asarray(mask)].astype(np.uint8))
+                digests[name] = labels_digest(encoding.table[np.asarray(mask)].astype(np.uint8))
     return digests
 
 

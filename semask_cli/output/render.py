@@ -1,7 +1,6 @@
 """Label maps made visible: palette PNG, colours, overlay, side by side, legend.
 
-Throughout, labels are uint8 (H, W), palettes uint8 RGB (K, 3) with K <= 255, images uint8 RGB (H, W, 3). A label
-without a class (255, ignored) is black in masks, and in overlays the photograph shows through.
+A label without a class (255, ignored) is black in masks, and in overlays the photograph shows through.
 """
 
 from __future__ import annotations
@@ -18,15 +17,23 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from semask_cli.output.class_shares import ClassShare
+from semask_cli.output.percentages import format_share
 
-Pixels = NDArray[np.uint8]
+Labels = NDArray[np.uint8]
+"""Class indices (H, W) uint8, 255 for no class."""
+
+Palette = NDArray[np.uint8]
+"""The colours of K <= 255 classes: uint8 RGB (K, 3)."""
+
+RGB = NDArray[np.uint8]
+"""An image: uint8 RGB (H, W, 3)."""
 
 _WHITE = (255, 255, 255)
 _TEXT = (38, 42, 48)
 _FAINT_TEXT = (112, 118, 128)
 
 
-def encode_mask(labels: Pixels, palette: Pixels, *, dataset: str, classes: Sequence[str]) -> bytes:
+def encode_mask(labels: Labels, palette: Palette, *, dataset: str, classes: Sequence[str]) -> bytes:
     """A palette PNG: the pixel values are the labels, the palette shows them in the dataset's colours.
 
     Colours repeat in the published palettes, indices do not: read it with Pillow, np.asarray(Image.open(path)). (OpenCV
@@ -42,12 +49,12 @@ def encode_mask(labels: Pixels, palette: Pixels, *, dataset: str, classes: Seque
     return buffer.getvalue()
 
 
-def colorize(labels: Pixels, palette: Pixels) -> Pixels:
+def colorize(labels: Labels, palette: Palette) -> RGB:
     """The labels in the dataset's colours: RGB (H, W, 3)."""
     return cv2.applyColorMap(labels, _colour_table(palette)[:, None])  # type: ignore[return-value]
 
 
-def overlay(image: Pixels, labels: Pixels, palette: Pixels, *, opacity: float = 0.5) -> Pixels:
+def overlay(image: RGB, labels: Labels, palette: Palette, *, opacity: float = 0.5) -> RGB:
     """The image, tinted with each segment's colour at `opacity` (0 to 1), with fine light lines between segments."""
     tinted = cv2.addWeighted(colorize(labels, palette), opacity, image, 1 - opacity, 0)
     no_class = labels >= len(palette)
@@ -57,14 +64,14 @@ def overlay(image: Pixels, labels: Pixels, palette: Pixels, *, opacity: float = 
     return cv2.add(tinted, to_white)  # type: ignore[return-value]
 
 
-def side_by_side(left: Pixels, right: Pixels) -> Pixels:
+def side_by_side(left: RGB, right: RGB) -> RGB:
     """Two images of one size next to each other, a narrow white gap between them: RGB (H, 2 W + gap, 3)."""
     height, width = left.shape[:2]
     gap = np.full((height, max(1, width // 100), 3), 255, np.uint8)
     return np.hstack([left, gap, right])
 
 
-def legend(image: Pixels, shares: Sequence[ClassShare]) -> Pixels:
+def legend(image: RGB, shares: Sequence[ClassShare]) -> RGB:
     """The image over a panel that lists the classes: swatch, name and share, in as many columns as fit.
 
     Type is set for the image's size. An image narrower than one column stands centred over it, and one without
@@ -85,7 +92,7 @@ def legend(image: Pixels, shares: Sequence[ClassShare]) -> Pixels:
 def _panel(shares: Sequence[ClassShare], *, size: int, width: int) -> Image.Image:
     """The list of the classes, set in `size` pixels, at least `width` wide."""
     font = ImageFont.load_default(size)
-    percents = [_percent(share.share) for share in shares]
+    percents = [format_share(share.share) for share in shares]
     name_width = math.ceil(max(font.getlength(share.name) for share in shares))
     percent_width = math.ceil(max(font.getlength(percent) for percent in percents))
     margin, gap, line = round(1.2 * size), round(1.5 * size), round(1.7 * size)
@@ -114,12 +121,7 @@ def _swatch(size: int) -> Image.Image:
     return large.resize((size, size), Image.Resampling.BOX)
 
 
-def _percent(share: float) -> str:
-    """A share of 0 to 1 as a person reads it; what is there at all is never "0.0 %"."""
-    return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
-
-
-def _contours(labels: Pixels) -> Pixels:
+def _contours(labels: Labels) -> NDArray[np.uint8]:
     """The opacity (H, W), 0 to 255, of smooth lines along the borders of segments, wider on large images."""
     width = max(1, round(math.sqrt(labels.size) / 1000))
     steps = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((width + 1, width + 1), np.uint8))
@@ -127,7 +129,7 @@ def _contours(labels: Pixels) -> Pixels:
     return cv2.GaussianBlur(lines, (0, 0), 0.6)  # type: ignore[return-value]
 
 
-def _colour_table(palette: Pixels) -> Pixels:
+def _colour_table(palette: Palette) -> Palette:
     """The palette, black where there is no class: (256, 3)."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette

@@ -12,7 +12,6 @@ from semask_cli.datasets import classes, find_dataset, read_labels
 from semask_cli.evaluation.metrics import confusion, metrics
 from tests.support import miniature
 
-EVERY_LAYOUT = [(name, layout) for name, layouts in miniature.LAYOUTS.items() for layout in layouts]
 CITYSCAPES = ("cityscapes", "labelTrainIds")
 
 
@@ -20,7 +19,7 @@ def evaluated(done):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("name", "layout"), EVERY_LAYOUT)
+@pytest.mark.parametrize(("name", "layout"), miniature.EVERY_LAYOUT)
 def test_every_layout_is_evaluated_at_the_size_of_its_labels(semask, planted, name, layout):
     root, masks = planted(name, layout)
     dataset = find_dataset(name, root=root)
@@ -28,7 +27,7 @@ def test_every_layout_is_evaluated_at_the_size_of_its_labels(semask, planted, na
     total = np.zeros((count, count + 1), np.int64)
     for sample in dataset.samples:
         predicted = np.asarray(Image.open(masks / f"{sample.id}.png"))
-        total += confusion(read_labels(sample.label, dataset.coding), predicted, count)
+        total += confusion(read_labels(sample.label, dataset.encoding), predicted, count)
     for definition in ("mmseg", "detectron2"):
         found = evaluated(
             semask("eval", "-d", name, "--root", root, "--pred", masks, "--json", "--definition", definition)
@@ -68,7 +67,7 @@ def test_masks_of_any_kind_score_the_same(semask, planted, tmp_path):
         name = file.relative_to(palette).as_posix()
         miniature.save(tmp_path / "grey" / file.name, values)
         miniature.save(tmp_path / "suffixed" / name.replace(".png", "_leftImg8bit_pred.png"), values)
-        miniature.save(tmp_path / "ids" / name, miniature.encode(values, known.codings["labelIds"]))
+        miniature.save(tmp_path / "ids" / name, miniature.encode(values, known.encodings["labelIds"]))
     command = ("eval", "-d", "cityscapes", "--root", root, "--json", "--pred")
     figures = [
         evaluated(semask(*command, palette)),
@@ -76,7 +75,7 @@ def test_masks_of_any_kind_score_the_same(semask, planted, tmp_path):
         evaluated(semask(*command, tmp_path / "suffixed")),
         evaluated(semask(*command, tmp_path / "ids", "--pred-coding", "labelIds")),
     ]
-    assert len({json.dumps([each["classes"], each["picture_results"]]) for each in figures}) == 1
+    assert len({json.dumps([document["classes"], document["picture_results"]]) for document in figures}) == 1
 
 
 def test_saved_masks_score_the_same(semask, planted, tmp_path):

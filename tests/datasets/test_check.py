@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from semask_cli.datasets import IGNORE, classes, find_dataset
-from semask_cli.datasets.check import check
+from semask_cli.datasets.check import check, refuse_defects
+from semask_cli.errors import DatasetError
 from tests.support import miniature
 
 
@@ -22,17 +23,26 @@ def rewrite(sample, values):
     miniature.save(sample.label, values)
 
 
-@pytest.mark.parametrize(("name", "layouts"), miniature.LAYOUTS.items())
-def test_a_sound_folder_has_no_defect(tmp_path, name, layouts):
-    for layout in layouts:
-        dataset, truth = folder(tmp_path / layout, name, layout)
-        report = check(dataset)
-        assert [finding.kind for finding in report.findings] == ["subset"]
-        assert not report.fatal()
-        labelled = np.concatenate([labels.ravel() for labels in truth.values()])
-        assert report.pixels.tolist() == np.bincount(labelled, minlength=256)[: len(dataset.classes)].tolist()
-        assert report.ignored == (labelled == IGNORE).sum()
-        assert report.images_with.max() <= len(truth)
+@pytest.mark.parametrize(("name", "layout"), miniature.EVERY_LAYOUT)
+def test_a_sound_folder_has_no_defect(tmp_path, name, layout):
+    dataset, truth = folder(tmp_path, name, layout)
+    report = check(name, root=tmp_path)
+    assert report.dataset == dataset
+    assert [finding.kind for finding in report.findings] == ["subset"]
+    assert not report.fatal()
+    labelled = np.concatenate([labels.ravel() for labels in truth.values()])
+    assert report.pixels.tolist() == np.bincount(labelled, minlength=256)[: len(dataset.classes)].tolist()
+    assert report.ignored == (labelled == IGNORE).sum()
+    assert report.images_with.max() <= len(truth)
+
+
+def test_an_evaluation_refuses_what_would_falsify_it(tmp_path):
+    dataset, truth = folder(tmp_path)
+    refuse_defects(dataset, label_limit=2, allow_missing=0)
+    rewrite(dataset.samples[2], truth[dataset.samples[2].id][:-1] % 100)
+    with pytest.raises(DatasetError, match="1 size") as refused:
+        refuse_defects(dataset, label_limit=2, allow_missing=0)
+    assert dataset.samples[2].id in refused.value.suggestion
 
 
 def test_missing_files(tmp_path):
@@ -80,7 +90,7 @@ def test_colour_masks(tmp_path, label_limit):
 def test_label_ids_where_train_ids_are_expected(tmp_path):
     dataset, truth = folder(tmp_path, "cityscapes", "labelTrainIds")
     for sample in dataset.samples[:2]:
-        rewrite(sample, miniature.encode(truth[sample.id], classes("cityscapes").codings["labelIds"]))
+        rewrite(sample, miniature.encode(truth[sample.id], classes("cityscapes").encodings["labelIds"]))
     found = kinds(dataset)
     assert found.keys() == {"label-ids"}
     assert found["label-ids"].count == 2
@@ -106,14 +116,14 @@ def test_labels_off_by_one(tmp_path, name, raw, reduced):
     dataset, truth = folder(tmp_path / "reduced", name, reduced)
     sample = dataset.samples[0]
     truth[sample.id][0, 0] = len(dataset.classes) - 1
-    rewrite(sample, miniature.encode(truth[sample.id], dataset.classes.codings["reduce-zero"]))
+    rewrite(sample, miniature.encode(truth[sample.id], dataset.classes.encodings["reduce-zero"]))
     assert kinds(dataset).keys() == {"not-reduced"}
 
 
 def test_labels_off_by_one_are_suspected_where_nothing_is_unlabelled(tmp_path):
     dataset, truth = folder(tmp_path, "ade20k", "annotations_detectron2", count=12)
     for sample in dataset.samples:
-        raw = miniature.encode(truth[sample.id], dataset.classes.codings["reduce-zero"])
+        raw = miniature.encode(truth[sample.id], dataset.classes.encodings["reduce-zero"])
         rewrite(sample, np.where(raw == 150, 0, raw))
     found = kinds(dataset)
     assert found.keys() == {"not-reduced"}
@@ -124,7 +134,7 @@ def test_labels_off_by_one_are_suspected_where_nothing_is_unlabelled(tmp_path):
 def test_values_out_of_range(tmp_path, value):
     dataset, truth = folder(tmp_path)
     sample = dataset.samples[1]
-    raw = miniature.encode(truth[sample.id], dataset.coding).astype(np.int32)
+    raw = miniature.encode(truth[sample.id], dataset.encoding).astype(np.int32)
     raw[5, 5] = value
     rewrite(sample, raw if value > 255 else raw.astype(np.uint8))
     found = kinds(dataset)

@@ -3,10 +3,9 @@ import pytest
 from PIL import Image
 
 from semask_cli.datasets import find_dataset, folder_dataset, read_classes, read_labels
+from semask_cli.datasets.folders import as_dataset
 from semask_cli.errors import DatasetError, UsageError
 from tests.support import miniature
-
-EVERY_LAYOUT = [(name, layout) for name, layouts in miniature.LAYOUTS.items() for layout in layouts]
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +14,7 @@ def _no_roots(monkeypatch):
     monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
 
 
-@pytest.mark.parametrize(("name", "layout"), EVERY_LAYOUT)
+@pytest.mark.parametrize(("name", "layout"), miniature.EVERY_LAYOUT)
 def test_every_layout_is_found_and_its_labels_mean_the_same(tmp_path, name, layout):
     truth = miniature.write(tmp_path, name, layout)
     dataset = find_dataset(name, root=tmp_path)
@@ -24,7 +23,7 @@ def test_every_layout_is_found_and_its_labels_mean_the_same(tmp_path, name, layo
     assert not dataset.orphans
     for sample in dataset.samples:
         assert sample.image.exists()
-        np.testing.assert_array_equal(read_labels(sample.label, dataset.coding), truth[sample.id])
+        np.testing.assert_array_equal(read_labels(sample.label, dataset.encoding), truth[sample.id])
         assert (sample.instances is not None) == (name == "cityscapes")
 
 
@@ -36,11 +35,13 @@ def test_every_layout_is_found_and_its_labels_mean_the_same(tmp_path, name, layo
         ("cityscapes", "cityscapes"),
         ("coco-stuff10k", "coco_stuff10k"),
         ("coco-stuff10k", "coco/coco_stuff_10k"),
+        ("pascal-context59", "VOCdevkit/VOC2010"),
+        ("pascal-voc2012", "VOCdevkit/VOC2012"),
     ],
 )
 @pytest.mark.parametrize("variable", ["SEMASK_DATA", "DETECTRON2_DATASETS"])
 def test_a_folder_of_datasets_is_searched_where_the_environment_points(tmp_path, monkeypatch, name, folder, variable):
-    miniature.write(tmp_path / folder, name, miniature.LAYOUTS[name][0], count=2)
+    miniature.write(tmp_path / folder, name, next(iter(miniature.MINIATURES[name])), count=2)
     monkeypatch.setenv(variable, str(tmp_path))
     dataset = find_dataset(name)
     assert dataset.root == tmp_path / folder
@@ -52,7 +53,7 @@ def test_cityscapes_falls_back_to_label_ids_where_few_train_ids_were_made(tmp_pa
     some = next(tmp_path.rglob("*_labelIds.png"))
     some.with_name(some.name.replace("labelIds", "labelTrainIds")).write_bytes(some.read_bytes())
     dataset = find_dataset("cityscapes", root=tmp_path)
-    assert dataset.coding.name == "labelIds"
+    assert dataset.encoding.name == "labelIds"
     assert not dataset.unlabelled
 
 
@@ -67,7 +68,7 @@ def test_the_test_split_of_mmsegs_first_converter_has_no_suffix(tmp_path):
     for file in tmp_path.rglob("*_labelTrainIds.png"):
         file.rename(file.with_name(file.name.replace("_labelTrainIds", "")))
     dataset = find_dataset("coco-stuff10k", root=tmp_path)
-    assert dataset.coding.name == "reduce-zero"
+    assert dataset.encoding.name == "reduce-zero"
     assert not dataset.unlabelled
 
 
@@ -96,8 +97,8 @@ def test_own_folders_pair_by_path_and_stem(tmp_path):
     dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", own)
     assert [sample.id for sample in dataset.samples] == ["a/1", "a/2", "b/1"]
     assert not dataset.unlabelled
-    reduced = folder_dataset(tmp_path / "images", tmp_path / "labels", own, coding="reduce-zero")
-    assert read_labels(reduced.samples[0].label, reduced.coding).max() == 0
+    reduced = folder_dataset(tmp_path / "images", tmp_path / "labels", own, encoding="reduce-zero")
+    assert read_labels(reduced.samples[0].label, reduced.encoding).max() == 0
 
 
 def test_two_images_for_one_label_are_refused(tmp_path):
@@ -117,27 +118,47 @@ def test_what_cannot_be_found_says_where_it_was_looked_for(tmp_path):
     with pytest.raises(DatasetError, match="no images of ade20k") as empty:
         find_dataset("ade20k", root=tmp_path)
     assert str(tmp_path / "ADEChallengeData2016/images/validation") in empty.value.suggestion
+    assert "https://groups.csail.mit.edu/vision/datasets/ADE20K/" in empty.value.suggestion
+
+
+def test_a_dataset_that_is_found_already_takes_no_root(tmp_path):
+    miniature.write(tmp_path, "ade20k", "annotations")
+    dataset = find_dataset("ade20k", root=tmp_path)
+    assert as_dataset(dataset) is dataset
+    assert as_dataset("ade20k", root=str(tmp_path)).samples == dataset.samples
+    with pytest.raises(UsageError, match="not with a Dataset"):
+        as_dataset(dataset, split="val")
+
+
+def test_a_list_of_a_split_names_its_images_among_those_of_all_splits(tmp_path):
+    miniature.write(tmp_path, "pascal-voc2012", "VOC2012", count=3)
+    miniature.save(tmp_path / "JPEGImages/2012_000001.jpg", np.zeros((8, 8, 3), np.uint8))
+    assert len(find_dataset("pascal-voc2012", root=tmp_path).samples) == 3
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("2012_000001\n")
+    assert [sample.id for sample in find_dataset("pascal-voc2012", root=tmp_path, split="train").samples] == [
+        "2012_000001"
+    ]
 
 
 def test_labels_that_cannot_be_trusted_are_refused_by_name(tmp_path):
     miniature.write(tmp_path, "ade20k", "annotations", count=1)
     dataset = find_dataset("ade20k", root=tmp_path)
-    label, coding = dataset.samples[0].label, dataset.coding
+    label, encoding = dataset.samples[0].label, dataset.encoding
     values = np.asarray(Image.open(label)).copy()
 
     values[3, 4] = 151
     miniature.save(label, values)
     with pytest.raises(DatasetError, match=r"ADE_val_00000001\.png holds 151"):
-        read_labels(label, coding)
+        read_labels(label, encoding)
     miniature.save(label, values.astype(np.int32) + 300)
     with pytest.raises(DatasetError, match=r"ADE_val_00000001\.png holds 30"):
-        read_labels(label, coding)
+        read_labels(label, encoding)
     miniature.save(label, np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DatasetError, match="colour image"):
-        read_labels(label, coding)
+        read_labels(label, encoding)
     label.write_bytes(label.read_bytes()[:40])
     with pytest.raises(DatasetError, match=r"cannot read .*ADE_val_00000001\.png"):
-        read_labels(label, coding)
+        read_labels(label, encoding)
 
 
 def test_a_label_file_of_coco_stuff_version_1_0_is_named_as_such(tmp_path):
@@ -146,4 +167,4 @@ def test_a_label_file_of_coco_stuff_version_1_0_is_named_as_such(tmp_path):
     label = dataset.samples[0].label
     label.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(512))
     with pytest.raises(DatasetError, match=r"version 1\.0"):
-        read_labels(label, dataset.coding)
+        read_labels(label, dataset.encoding)

@@ -23,7 +23,7 @@ def planted(tmp_path):
         miniature.write(root, name, layout, count=count)
         dataset = find_dataset(name, root=root)
         for seed, sample in enumerate(dataset.samples):
-            labels = read_labels(sample.label, dataset.coding)
+            labels = read_labels(sample.label, dataset.encoding)
             predicted = miniature.prediction(labels, len(dataset.classes), seed)
             miniature.save_palette(masks / f"{sample.id}.png", predicted, dataset.classes.palette)
         return root, masks

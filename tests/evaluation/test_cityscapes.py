@@ -11,7 +11,8 @@ from semask_cli.evaluation.cityscapes import cityscapes_scores, instances
 from semask_cli.evaluation.metrics import confusion, metrics
 from tests.support import miniature
 
-LABEL_IDS = classes("cityscapes").codings["labelIds"]
+CLASSES = classes("cityscapes")
+LABEL_IDS = CLASSES.encodings["labelIds"]
 
 
 def folder(tmp_path, *, classes_labelled=19, classes_predicted=19):
@@ -39,10 +40,10 @@ def test_every_score_equals_the_benchmarks(tmp_path, official, labelled, predict
     for sample, file in pairs:
         prediction = read_labels(file, LABEL_IDS)
         counts += confusion(read_labels(sample.label, LABEL_IDS), prediction, 19)
-        found += instances(read_values(sample.instances), prediction)
-    scores = cityscapes_scores(counts, found)
+        found += instances(read_values(sample.instances), prediction, CLASSES)
+    scores = cityscapes_scores(counts, found, CLASSES)
     ours = metrics(counts, "cityscapes")
-    names = classes("cityscapes").classes
+    names = CLASSES.classes
 
     assert_equal(dict(zip(names, ours.iou, strict=True)), theirs["classScores"])
     assert_equal(scores.category_iou, theirs["categoryScores"])
@@ -65,7 +66,7 @@ def test_instances_need_no_order_to_give_the_same_score(tmp_path):
     sample, file = folder(tmp_path)[0]
     prediction = read_labels(file, LABEL_IDS)
     counts = confusion(read_labels(sample.label, LABEL_IDS), prediction, 19)
-    found = instances(read_values(sample.instances), prediction)
+    found = instances(read_values(sample.instances), prediction, CLASSES)
     assert len(found) > 3
-    assert cityscapes_scores(counts, found) == cityscapes_scores(counts, found[::-1])
+    assert cityscapes_scores(counts, found, CLASSES) == cityscapes_scores(counts, found[::-1], CLASSES)
     assert np.asarray(Image.open(sample.instances)).max() > 24000

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semask_cli.errors import UsageError
-from semask_cli.evaluation.cityscapes import Instance
-from semask_cli.evaluation.journal import Journal, Record, cells, forget, settings_digest
+from semask_cli.evaluation.journal import Instance, Journal, Record, forget, nonzero_counts, settings_digest
 
 SETTINGS = {"model": "swin-t-fpn", "scales": (0.5, 1.0), "flip": False}
 
@@ -17,7 +16,7 @@ def record(number):
         id=f"city/{number}",
         files=f"digest {number}",
         predicted=f"labels {number}",
-        cells=cells(counts),
+        nonzero_counts=nonzero_counts(counts),
         instances=(Instance(label=1, pixels=9, right=3, right_category=4),),
     )
 
@@ -56,8 +55,8 @@ def test_every_process_reads_what_all_have_written(tmp_path):
     first, second = Journal(tmp_path, SETTINGS, rank=0), Journal(tmp_path, SETTINGS, rank=1)
     second.append(record(1))
     first.append(record(0))
-    assert {each.id for each in first.records()} == {"city/0", "city/1"}
-    assert {each.id for each in Journal(tmp_path, SETTINGS).records()} == {"city/0", "city/1"}
+    assert {record.id for record in first.records()} == {"city/0", "city/1"}
+    assert {record.id for record in Journal(tmp_path, SETTINGS).records()} == {"city/0", "city/1"}
 
 
 def test_a_journal_of_other_settings_is_refused_and_left_alone(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from semask_cli.datasets.spec import Definition
 from semask_cli.evaluation.metrics import DEFINITIONS, confusion, metrics
 from tests.support.filled import labels
 
@@ -55,6 +57,10 @@ def test_detectron2s_definition(figures):
         assert value / 100 == pytest.approx(figures[name] / 100, abs=1e-12)
     np.testing.assert_allclose(ours.iou / 100, percent(figures["IoU"]) / 1e4, rtol=0, atol=1e-12)
     np.testing.assert_allclose(ours.acc / 100, percent(figures["ACC"]) / 1e4, rtol=0, atol=1e-12)
+
+
+def test_every_definition_that_can_be_asked_for_is_explained():
+    assert tuple(DEFINITIONS) == get_args(Definition)
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)

@@ -78,7 +78,7 @@ def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key
 def test_an_image_is_shown_large_its_views_change_in_place_and_its_classes_are_named(reported, browse, tmp_path):
     worst = "frankfurt/frankfurt_000000_000003"
     label = read_labels(
-        tmp_path / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.codings["trainIds"]
+        tmp_path / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.encodings["trainIds"]
     )
     predicted = np.asarray(Image.open(tmp_path / f"masks-cityscapes/{worst}.png"))
     row, column = np.argwhere((label != predicted) & (label != IGNORE))[0]

@@ -16,7 +16,8 @@ from tests.support import miniature
 
 def source(name, **recipe):
     spec = load_zoo().find(name)
-    return ModelSource(SimpleNamespace(spec=spec, recipe=Recipe(crop=spec.crop, stride=spec.stride, **recipe)))
+    segmenter = SimpleNamespace(spec=spec, recipe=Recipe(crop=spec.crop, stride=spec.stride, **recipe))
+    return ModelSource(spec, lambda: segmenter)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,16 @@ def test_the_published_figure_belongs_to_its_own_protocol_alone():
     assert source("swin-s-fpn", scales=spec.ms_scales, flip=True).published == spec.miou_ms_flip == 47.63
     for other in ({"flip": True}, {"scales": (1.0, 1.5)}, {"scales": "native"}, {"mode": "slide"}):
         assert source("swin-s-fpn", **other).published is None
+
+
+def test_a_model_is_loaded_when_its_first_prediction_is_asked_for_and_once():
+    loads = []
+    spec = load_zoo().find("swin-t-fpn-cityscapes")
+    model = ModelSource(spec, lambda: loads.append(spec) or SimpleNamespace(spec=spec))
+    assert model.title == spec.name
+    assert not loads
+    assert model.definition == model.definition
+    assert loads == [spec]
 
 
 @pytest.fixture
@@ -85,7 +96,7 @@ def test_a_mask_is_found_by_path_then_name_then_what_its_name_goes_on_with(tmp_p
     ]
     for name in ("a/img_1", "b/img_1", "deep/img_10", "img_2.pred", "img_2_b", "other"):
         miniature.save(tmp_path / "masks" / f"{name}.png", np.zeros((2, 2), np.uint8))
-    masks = MaskFolder(tmp_path / "masks", samples, classes("cityscapes").codings["trainIds"])
+    masks = MaskFolder(tmp_path / "masks", samples, classes("cityscapes").encodings["trainIds"])
     names = {p.id: masks.file_of(p).name for p in samples if p not in masks.missing}
     assert names == {
         "a/img_1": "img_1.png",
@@ -98,4 +109,4 @@ def test_a_mask_is_found_by_path_then_name_then_what_its_name_goes_on_with(tmp_p
     assert [sample.id for sample in masks.missing] == ["x"]
     miniature.save(tmp_path / "masks/img_2_other.png", np.zeros((2, 2), np.uint8))
     with pytest.raises(DatasetError, match="two masks for img_2"):
-        MaskFolder(tmp_path / "masks", samples, classes("cityscapes").codings["trainIds"])
+        MaskFolder(tmp_path / "masks", samples, classes("cityscapes").encodings["trainIds"])

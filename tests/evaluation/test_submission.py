@@ -35,13 +35,13 @@ def test_cityscapes_own_program_gives_our_figure_on_the_submission(semask, plant
 
 
 def test_images_without_labels_are_predicted_for_ade20ks_server(semask, tmp_path):
-    known = classes("ade20k")
+    palette = classes("ade20k").palette
     predicted = {}
     for number in (1, 2, 3):
         name = f"ADE_test_{number:08d}"
         predicted[name] = miniature.labels(40, 30, 150, seed=number)
         miniature.save(tmp_path / f"root/release_test/testing/{name}.jpg", np.zeros((40, 30, 3), np.uint8))
-        miniature.save_palette(tmp_path / f"masks/{name}.png", predicted[name], known.palette)
+        miniature.save_palette(tmp_path / f"masks/{name}.png", predicted[name], palette)
     command = ("eval", "-d", "ade20k", "--root", tmp_path / "root", "--split", "test", "--pred", tmp_path / "masks")
     done = semask(*command, "--submission", tmp_path / "out.zip")
     assert "3 masks, read back and equal" in done.stderr

@@ -1,10 +1,11 @@
-"""Miniature folders of the three datasets, in every layout that users have, with planted predictions.
+"""Miniature folders of the published datasets, in every layout that users have, with planted predictions.
 
 Labels are blocks of classes with ignored speckles; a planted prediction agrees with them on about six pixels in ten.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,76 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from semask_cli.datasets import IGNORE, Coding, classes
+from semask_cli.datasets import IGNORE, LabelEncoding, classes
 from tests.support.filled import labels
 
-LAYOUTS = {
-    "ade20k": ("annotations", "annotations_detectron2"),
-    "cityscapes": ("labelTrainIds", "labelIds"),
-    "coco-stuff10k": ("mmseg", "detectron2", "original"),
+
+@dataclass(frozen=True, kw_only=True)
+class Miniature:
+    """A layout as the toolchains document it: the paths of image and label for an id, and how the label is encoded."""
+
+    image: str
+    label: str
+    encoding: str
+    instances: str = ""
+    listed: str = ""
+
+
+MINIATURES = {
+    "ade20k": {
+        "annotations": Miniature(
+            image="images/validation/{id}.jpg", label="annotations/validation/{id}.png", encoding="reduce-zero"
+        ),
+        "annotations_detectron2": Miniature(
+            image="images/validation/{id}.jpg", label="annotations_detectron2/validation/{id}.png", encoding="trainIds"
+        ),
+    },
+    "cityscapes": {
+        "labelTrainIds": Miniature(
+            image="leftImg8bit/val/{id}_leftImg8bit.png",
+            label="gtFine/val/{id}_gtFine_labelTrainIds.png",
+            instances="gtFine/val/{id}_gtFine_instanceIds.png",
+            encoding="trainIds",
+        ),
+        "labelIds": Miniature(
+            image="leftImg8bit/val/{id}_leftImg8bit.png",
+            label="gtFine/val/{id}_gtFine_labelIds.png",
+            instances="gtFine/val/{id}_gtFine_instanceIds.png",
+            encoding="labelIds",
+        ),
+    },
+    "coco-stuff10k": {
+        "mmseg": Miniature(
+            image="images/test2014/{id}.jpg",
+            label="annotations/test2014/{id}_labelTrainIds.png",
+            encoding="reduce-zero",
+        ),
+        "detectron2": Miniature(
+            image="images_detectron2/test/{id}.jpg", label="annotations_detectron2/test/{id}.png", encoding="trainIds"
+        ),
+        "original": Miniature(
+            image="images/{id}.jpg", label="annotations/{id}.mat", encoding="mat", listed="imageLists/test.txt"
+        ),
+    },
+    "pascal-context59": {
+        "VOC2010": Miniature(
+            image="JPEGImages/{id}.jpg",
+            label="SegmentationClassContext/{id}.png",
+            encoding="reduce-zero",
+            listed="ImageSets/SegmentationContext/val.txt",
+        ),
+    },
+    "pascal-voc2012": {
+        "VOC2012": Miniature(
+            image="JPEGImages/{id}.jpg",
+            label="SegmentationClass/{id}.png",
+            encoding="trainIds",
+            listed="ImageSets/Segmentation/val.txt",
+        ),
+    },
 }
+EVERY_LAYOUT = [(name, layout) for name, layouts in MINIATURES.items() for layout in layouts]
+
 SIZES = ((48, 64), (37, 53), (64, 40), (50, 50), (41, 67), (56, 44))
 
 
@@ -30,11 +93,11 @@ def prediction(truth: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.ui
     return np.where((rng.random_sample(truth.shape) < 0.6) & (truth != IGNORE), truth, other).astype(np.uint8)
 
 
-def encode(truth: NDArray[np.uint8], coding: Coding) -> NDArray[np.uint8]:
-    """The pixel values that stand for class indices in `coding`."""
-    values = np.full(256, int(np.flatnonzero(coding.table == IGNORE)[0]), np.uint8)
-    for value in np.flatnonzero((coding.table >= 0) & (coding.table != IGNORE)):
-        values[coding.table[value]] = value
+def encode(truth: NDArray[np.uint8], encoding: LabelEncoding) -> NDArray[np.uint8]:
+    """The pixel values that stand for class indices in `encoding`."""
+    values = np.full(256, int(np.flatnonzero(encoding.table == IGNORE)[0]), np.uint8)
+    for value in np.flatnonzero((encoding.table >= 0) & (encoding.table != IGNORE)):
+        values[encoding.table[value]] = value
     return values[truth]
 
 
@@ -43,27 +106,39 @@ def write(root: Path, name: str, layout: str, *, count: int = 4) -> dict[str, ND
 
     Returns the labels (class indices) by image id.
     """
-    ids = _ids(name, count)
-    known = classes(name)
-    truth = {key: labels(*SIZES[i % len(SIZES)], len(known), seed=i) for i, key in enumerate(ids)}
-    for i, (key, truth_map) in enumerate(truth.items()):
-        image, label, coding = _paths(root, name, layout, key)
-        noise = np.random.RandomState(i).randint(0, 256, (*truth_map.shape, 3))
-        save(image, noise.astype(np.uint8))
-        save(label, encode(truth_map, known.codings[coding]))
-        if name == "cityscapes":
-            save(root / f"gtFine/val/{key}_gtFine_instanceIds.png", instances(truth_map, i))
-    if layout == "original":
-        (root / "imageLists").mkdir()
-        (root / "imageLists/test.txt").write_text("\n".join(ids) + "\n")
+    class_set, paths = classes(name), MINIATURES[name][layout]
+    truth = {key: labels(*SIZES[i % len(SIZES)], len(class_set), seed=i) for i, key in enumerate(ids(name, count))}
+    for seed, (key, truth_map) in enumerate(truth.items()):
+        noise = np.random.RandomState(seed).randint(0, 256, (*truth_map.shape, 3))
+        save(root / paths.image.format(id=key), noise.astype(np.uint8))
+        save(root / paths.label.format(id=key), encode(truth_map, class_set.encodings[paths.encoding]))
+        if paths.instances:
+            save(root / paths.instances.format(id=key), instances(truth_map, seed))
+    if paths.listed:
+        (root / paths.listed).parent.mkdir(parents=True, exist_ok=True)
+        (root / paths.listed).write_text("\n".join(truth) + "\n")
     return truth
+
+
+def ids(name: str, count: int) -> list[str]:
+    """Image ids of the form that the dataset's own have."""
+    cities = ("frankfurt", "lindau", "munster")
+    forms = {
+        "ade20k": "ADE_val_{number:08d}",
+        "cityscapes": "{city}/{city}_000000_{number:06d}",
+        "coco-stuff10k": "COCO_train2014_{number:012d}",
+        "pascal-context59": "2008_{number:06d}",
+        "pascal-voc2012": "2007_{number:06d}",
+    }
+    first = 0 if name == "cityscapes" else 1
+    return sorted(forms[name].format(number=n, city=cities[n % 3]) for n in range(first, first + count))
 
 
 def instances(truth: NDArray[np.uint8], seed: int) -> NDArray[np.int32]:
     """Cityscapes' instance ids (H, W): label id x 1000 + number for things, in two numbers each, else the label id."""
-    ids = encode(truth, classes("cityscapes").codings["labelIds"]).astype(np.int32)
+    label_ids = encode(truth, classes("cityscapes").encodings["labelIds"]).astype(np.int32)
     number = labels(*truth.shape, 2, seed=seed + 77, ignore=None)
-    return np.where(ids >= 24, ids * 1000 + number, ids).astype(np.int32)
+    return np.where(label_ids >= 24, label_ids * 1000 + number, label_ids).astype(np.int32)
 
 
 def save(path: Path, values: NDArray[np.integer]) -> None:
@@ -81,29 +156,3 @@ def save_palette(path: Path, values: NDArray[np.uint8], palette: NDArray[np.uint
     image.putpalette(palette.tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
-
-
-def _ids(name: str, count: int) -> list[str]:
-    if name == "ade20k":
-        return [f"ADE_val_{i:08d}" for i in range(1, count + 1)]
-    if name == "cityscapes":
-        cities = ("frankfurt", "lindau", "munster")
-        return sorted(f"{cities[i % 3]}/{cities[i % 3]}_000000_{i:06d}" for i in range(count))
-    return [f"COCO_train2014_{i:012d}" for i in range(77, 77 + count)]
-
-
-def _paths(root: Path, name: str, layout: str, key: str) -> tuple[Path, Path, str]:
-    """The image's file, its label file, and the coding of the latter."""
-    if name == "ade20k":
-        coding = "reduce-zero" if layout == "annotations" else "trainIds"
-        return root / f"images/validation/{key}.jpg", root / f"{layout}/validation/{key}.png", coding
-    if name == "cityscapes":
-        coding = "labelIds" if layout == "labelIds" else "trainIds"
-        return root / f"leftImg8bit/val/{key}_leftImg8bit.png", root / f"gtFine/val/{key}_gtFine_{layout}.png", coding
-    if layout == "mmseg":
-        label = root / f"annotations/test2014/{key}_labelTrainIds.png"
-        return root / f"images/test2014/{key}.jpg", label, "reduce-zero"
-    if layout == "detectron2":
-        label = root / f"annotations_detectron2/test/{key}.png"
-        return root / f"images_detectron2/test/{key}.jpg", label, "trainIds"
-    return root / f"images/{key}.jpg", root / f"annotations/{key}.mat", "mat"

@@ -129,9 +129,9 @@ def test_it_reads_as_cityscapes(tmp_path: Path) -> None:
         scene = render(seed)
         assert image.label is not None
         assert np.array_equal(np.asarray(Image.open(image.image)), scene.image)
-        assert np.array_equal(read_labels(image.label, dataset.coding), scene.labels)
+        assert np.array_equal(read_labels(image.label, dataset.encoding), scene.labels)
         ids = image.label.with_name(image.label.name.replace("labelTrainIds", "labelIds"))
-        assert np.array_equal(read_labels(ids, dataset.classes.codings["labelIds"]), scene.labels)
+        assert np.array_equal(read_labels(ids, dataset.classes.encodings["labelIds"]), scene.labels)
 
 
 def test_it_reads_as_two_folders(tmp_path: Path) -> None:
@@ -143,4 +143,4 @@ def test_it_reads_as_two_folders(tmp_path: Path) -> None:
     dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", known)
     for seed, image in zip(TEST_SEEDS[:2], dataset.images, strict=True):
         assert image.label is not None
-        assert np.array_equal(read_labels(image.label, dataset.coding), render(seed).labels)
+        assert np.array_equal(read_labels(image.label, dataset.encoding), render(seed).labels)

@@ -1,4 +1,4 @@
-"""The processes that share an evaluation under torchrun; alone, a team of one."""
+"""The processes that share an evaluation under torchrun; without torchrun, a world of one."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
-    """This process is `rank` of `size`, `local_rank` on its machine; `wait` returns when all have called it."""
+class World:
+    """This process is `rank` of `size`, `local_rank` on its machine; `barrier` returns when all have called it."""
 
     rank: int = 0
     local_rank: int = 0
     size: int = 1
-    wait: Callable[[], object] = lambda: None
+    barrier: Callable[[], object] = lambda: None
+
+    def device(self, name: str) -> str:
+        """`name`; of several processes on a machine, "auto" and "cuda" give each a GPU of its own, if there are any."""
+        if self.size == 1 or name not in ("auto", "cuda"):
+            return name
+        import torch
+
+        return f"cuda:{self.local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else name
 
 
 @contextmanager
-def team() -> Iterator[Team]:
-    """The team that torchrun's environment variables describe. It exchanges no data, so gloo serves on GPUs too."""
+def join_world() -> Iterator[World]:
+    """The world that torchrun's environment variables describe. It exchanges no data, so gloo serves on GPUs too."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team()
+        yield World()
         return
     import torch.distributed as dist
 
@@ -32,9 +40,8 @@ def team() -> Iterator[Team]:
     with _stdout_to_stderr():
         dist.init_process_group("gloo", timeout=timedelta(days=7))
     try:
-        yield Team(
-            rank=dist.get_rank(), local_rank=int(os.environ.get("LOCAL_RANK", "0")), size=size, wait=dist.barrier
-        )
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        yield World(rank=dist.get_rank(), local_rank=local_rank, size=size, barrier=dist.barrier)
     finally:
         dist.destroy_process_group()
 

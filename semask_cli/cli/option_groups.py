@@ -1,0 +1,37 @@
+"""Options that several commands share: a frozen dataclass of Typer options is a parameter of each of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Any, TypeGuard
+
+
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with each field of its dataclass parameters as an option of its own.
+
+    A field that several of its dataclasses have, by name, is one option, and each of them gets its value.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters
+    annotations = {name: parameter.annotation for name, parameter in parameters.items()}
+    groups = {name: annotation for name, annotation in annotations.items() if _is_group(annotation)}
+    fields = {name: inspect.signature(group, eval_str=True).parameters for name, group in groups.items()}
+
+    def spread(*arguments: Any, **values: Any) -> None:
+        options = {
+            name: group(**{field: values[field] for field in fields[name] if field in values})
+            for name, group in groups.items()
+        }
+        command(*arguments, **options, **{name: value for name, value in values.items() if name in parameters})
+
+    flat = {p.name: p for name, given in parameters.items() for p in fields.get(name, {name: given}).values()}
+    # Typer reads the signature and the annotations.
+    spread.__name__, spread.__doc__ = command.__name__, command.__doc__
+    spread.__signature__ = inspect.Signature(list(flat.values()))  # type: ignore[attr-defined]
+    spread.__annotations__ = {name: parameter.annotation for name, parameter in flat.items()}
+    return spread
+
+
+def _is_group(annotation: Any) -> TypeGuard[type]:
+    return isinstance(annotation, type) and is_dataclass(annotation)

@@ -1,0 +1,52 @@
+"""The samples of a split on disk: each image with the files that belong to it, found in one layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from semask_cli.datasets.spec import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """An image and the files that belong to it; `label` is None where the dataset has none (yet).
+
+    `id` is its path below the split's folder without the suffix: "frankfurt/frankfurt_000000_000294".
+    `instances` is the instance id file, when every image has one.
+    """
+
+    id: str
+    image: Path
+    label: Path | None = None
+    instances: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the id, which no other image of a published dataset has."""
+        return self.id.rpartition("/")[2]
+
+
+def find_samples(root: Path, layout: Layout, split: str) -> tuple[list[Sample], list[Path]]:
+    """Samples of `split` below `root`, and labels without an image; none where the folders are not this layout."""
+    images = files_below(root / layout.path(layout.images, split), layout.image_suffix)
+    label_folder = root / layout.path(layout.labels, split)
+    labels = files_below(label_folder, layout.label_suffix)
+    instances = files_below(label_folder, layout.instance_suffix) if layout.instance_suffix else {}
+    if layout.listed:
+        ids = _listed_ids(root / layout.path(layout.listed, split))
+        images, labels = ({i: f for i, f in files.items() if i in ids} for files in (images, labels))
+    if not images.keys() <= instances.keys():
+        instances = {}  # from some images alone, scores of instances would be wrong
+    samples = [Sample(id=i, image=f, label=labels.get(i), instances=instances.get(i)) for i, f in images.items()]
+    return samples, [file for key, file in labels.items() if key not in images]
+
+
+def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """The files below `folder` that end in `suffix`, by their relative path without it, sorted."""
+    files = (file for file in folder.rglob(f"*{suffix}") if file.is_file() and file.name[0] != ".")
+    return dict(sorted((file.relative_to(folder).as_posix().removesuffix(suffix), file) for file in files))
+
+
+def _listed_ids(file: Path) -> frozenset[str]:
+    return frozenset(file.read_text(encoding="utf-8").split()) if file.exists() else frozenset()

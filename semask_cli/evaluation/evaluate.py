@@ -1,0 +1,149 @@
+"""One evaluation from end to end: check the dataset, select images, run them or resume, write what was asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semask_cli.datasets.check import refuse_defects
+from semask_cli.datasets.folders import Dataset, as_dataset
+from semask_cli.datasets.spec import CLASS_INDICES, Definition
+from semask_cli.errors import DatasetError, UsageError
+from semask_cli.evaluation.journal import forget, settings_digest
+from semask_cli.evaluation.metrics import DEFINITIONS
+from semask_cli.evaluation.progress import Plan, Progress
+from semask_cli.evaluation.results import Evaluation
+from semask_cli.evaluation.runner import evaluation_settings, run
+from semask_cli.evaluation.selection import select
+from semask_cli.evaluation.sources import ModelSource, Source, as_source
+from semask_cli.evaluation.submission import submission_encoding, write_submission
+from semask_cli.evaluation.world import World
+from semask_cli.io.cache import cache_folder
+
+if TYPE_CHECKING:
+    from semask_cli.inference.segmenter import Segmenter
+
+LABELS_CHECKED = 20
+"""Labels whose values are read before a run, evenly spread over the split."""
+
+
+def evaluate(
+    dataset: Dataset | str,
+    source: Segmenter | ModelSource | str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    mask_encoding: str = CLASS_INDICES,
+    definition: Definition | None = None,
+    limit: int | None = None,
+    shuffle_seed: int | None = None,
+    allow_missing: int = 0,
+    journal: str | os.PathLike[str] | None = None,
+    fresh: bool = False,
+    save_pred: str | os.PathLike[str] | None = None,
+    submission: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    world: World | None = None,
+) -> Evaluation:
+    """Evaluate a model, or masks that any program wrote, on a dataset folder.
+
+        segmenter = semask_cli.load("swin-t-fpn")
+        semask_cli.evaluate("ade20k", segmenter, root="/data").miou
+
+    Images that are done are recorded in a journal: a run that was interrupted goes on where it was.
+
+    Args:
+        dataset: a Dataset, or the name of a published one, found below `root` (or $SEMASK_DATA, $DETECTRON2_DATASETS).
+        source: a segmenter, or a folder of masks: grey or palette PNGs named like the images.
+        root: the folder in which a dataset given by name lies.
+        split: of a dataset given by name; unless given, the one that published figures are of.
+        mask_encoding: how masks in a folder write classes: "trainIds" (class indices), or another encoding of the
+            dataset.
+        definition: of mIoU: "mmseg", "detectron2" or "cityscapes"; unless given, the one that the model was published
+            with, and for a folder of masks the one usual for the dataset.
+        limit: evaluate so many images only, the first ones unless there is a `shuffle_seed`.
+        shuffle_seed: draw the images of `limit` at random.
+        allow_missing: how many images without label or prediction, and labels without image, are accepted.
+        journal: the folder of the journal; unless given, one in the cache for each dataset, source and settings.
+        fresh: begin again, whatever the journal holds.
+        save_pred: a folder for the predicted masks (palette PNGs of class indices).
+        submission: a ZIP file for the masks in the encoding of the benchmark's server; images without a label are
+            predicted too.
+        report: a folder for a page to read, with the figures as JSON and CSV beside it.
+        progress: is told how the evaluation goes on.
+        world: the processes that share the images under torchrun (`evaluation.world.join_world`). Each returns the same
+            evaluation, and the first one writes.
+
+    Raises:
+        UsageError: arguments that do not go together, or a journal that was begun with other settings.
+        DatasetError: images or labels that are missing, damaged, or hold values that are no class.
+        ImageError: an image that cannot be read.
+        OutputError: a file that cannot be written.
+    """
+    if definition and definition not in DEFINITIONS:
+        raise UsageError(f"no definition of mIoU is called {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
+    if shuffle_seed is not None and limit is None:
+        raise UsageError("a shuffle seed draws the images of a limit", "Give a limit with it.")
+    world = world or World()
+    dataset = as_dataset(dataset, root=root, split=split)
+    predictions = as_source(source, dataset, mask_encoding=mask_encoding)
+    if submission:
+        submission_encoding(dataset)  # refuses a dataset without a server before the work is done
+    if world.rank == 0:
+        unlabelled = len(dataset.unlabelled) if submission else 0
+        refuse_defects(dataset, label_limit=LABELS_CHECKED, allow_missing=allow_missing + unlabelled)
+    selection = select(
+        dataset,
+        unpredicted=predictions.missing,
+        limit=limit,
+        shuffle_seed=shuffle_seed,
+        unlabelled_too=submission is not None,
+    )
+    if predictions.missing and selection.missing > allow_missing:
+        raise DatasetError(
+            f"{len(predictions.missing)} of {len(dataset.samples)} images have no mask in {source}",
+            f"The first is {predictions.missing[0].id}. Complete them, or go on without: --allow-missing N.",
+        )
+    journal = Path(journal) if journal else _default_journal(dataset, predictions)
+    mask_dir = Path(save_pred) if save_pred else None
+    if submission and isinstance(predictions, ModelSource):
+        mask_dir = mask_dir or journal / "masks"
+    if fresh and world.rank == 0:
+        forget(journal)
+    world.barrier()  # no process reads a journal that is about to be forgotten
+    plan = Plan(
+        images=len(selection.samples),
+        classes=len(dataset.classes),
+        definition=definition or predictions.definition,
+        journal=journal,
+        world=world,
+    )
+    if progress:
+        progress.started(plan)
+    evaluation = run(
+        dataset,
+        selection,
+        predictions,
+        journal=journal,
+        definition=plan.definition,
+        mask_dir=mask_dir,
+        progress=progress,
+        world=world,
+    )
+    if submission and world.rank == 0:
+        masks = as_source(mask_dir, dataset) if mask_dir else predictions
+        write_submission(Path(submission), dataset, selection.samples, masks.labels(selection.samples))
+    if report and world.rank == 0:
+        from semask_cli.evaluation.report import write_report  # imports jinja2
+
+        write_report(Path(report), evaluation, dataset, predictions)
+    return evaluation
+
+
+def _default_journal(dataset: Dataset, source: Source) -> Path:
+    """A folder for each combination of dataset, source and settings."""
+    digest = settings_digest(evaluation_settings(dataset, source))
+    name = "-".join(filter(None, (source.title, dataset.name, dataset.split, digest)))
+    return cache_folder() / "evaluations" / name

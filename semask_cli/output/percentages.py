@@ -1,0 +1,13 @@
+"""Figures in percent, as people read them."""
+
+from __future__ import annotations
+
+
+def format_percent(value: float | None, *, missing: str = "–") -> str:
+    """A figure in percent with two decimals, as mIoU is published; `missing` where there is none."""
+    return missing if value is None else f"{value:.2f}"
+
+
+def format_share(share: float) -> str:
+    """A share of 0 to 1 in percent with its sign; what is there at all is never "0.0 %"."""
+    return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
