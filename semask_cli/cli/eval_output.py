@@ -40,7 +40,8 @@ class EvaluationProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def started(self, plan: Plan) -> None:
         """Name the journal, and show an empty bar."""

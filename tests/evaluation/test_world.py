@@ -1,0 +1,28 @@
+"""One process alone, and the GPU that each of several takes. (test_resume runs several processes.)"""
+
+import pytest
+import torch
+
+from semask_cli.evaluation.world import World, join_world
+
+
+def test_without_torchrun_the_world_is_one_process(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with join_world() as world:
+        assert (world.rank, world.size) == (0, 1)
+        world.barrier()
+        assert world.device("auto") == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "device"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cpu", "cpu"), ("cuda:0", "cuda:0")]
+)
+def test_each_process_takes_a_gpu_of_its_own_unless_one_is_named(monkeypatch, name, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert World(rank=5, local_rank=3, size=8).device(name) == device
+
+
+def test_without_gpus_the_choice_stays_open(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert World(rank=1, local_rank=1, size=2).device("auto") == "auto"
