@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from semask_cli.evaluation.journal import Record
-    from semask_cli.evaluation.progress import Plan
     from semask_cli.evaluation.results import Evaluation
+    from semask_cli.evaluation.runner import Plan
 
 _LINE_EVERY = 30  # seconds, where stderr is a file
 
@@ -48,20 +48,21 @@ class EvaluationProgress:
         import numpy as np
 
         self._plan = plan
-        self._total = np.zeros((plan.classes, plan.classes + 1), np.int64)
+        self._classes, self._images = len(plan.dataset.classes), len(plan.selection.samples)
+        self._total = np.zeros((self._classes, self._classes + 1), np.int64)
         if plan.world.rank > 0:
             self._bar.disable = True
             return
         print(f"journal: {plan.journal}", file=sys.stderr)
-        self._bar.update(self._task, total=plan.images)
+        self._bar.update(self._task, total=self._images)
         self._bar.start()
 
     def resumed(self, records: Sequence[Record], remaining: int) -> None:
         """Say how much is done already, and start the clock."""
         for record in records:
-            self._total += record.counts(self._plan.classes)
+            self._total += record.counts(self._classes)
         if records and self._plan.world.rank == 0:
-            print(f"{len(records)} of {self._plan.images} images are in the journal already", file=sys.stderr)
+            print(f"{len(records)} of {self._images} images are in the journal already", file=sys.stderr)
         self._begun, self._remaining_then = time.monotonic(), remaining
         self._line_at = self._begun + _LINE_EVERY
 
@@ -69,12 +70,12 @@ class EvaluationProgress:
         """Show one more image."""
         from semask_cli.evaluation.metrics import metrics
 
-        self._total += record.counts(self._plan.classes)
+        self._total += record.counts(self._classes)
         now = time.monotonic()
-        done = max(0, self._plan.images - remaining * self._plan.world.size)
+        done = max(0, self._images - remaining * self._plan.world.size)
         seconds = round((now - self._begun) / (self._remaining_then - remaining) * remaining)
         miou = metrics(self._total, self._plan.definition).miou
-        state = f"{done} of {self._plan.images}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"
+        state = f"{done} of {self._images}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"
         self._bar.update(self._task, completed=done, state=state)
         if self._plan.world.rank == 0 and self._bar.disable and now > self._line_at:
             print(state, file=sys.stderr, flush=True)

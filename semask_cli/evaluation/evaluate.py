@@ -12,9 +12,8 @@ from semask_cli.datasets.spec import CLASS_INDICES, Definition
 from semask_cli.errors import DatasetError, UsageError
 from semask_cli.evaluation.journal import forget, settings_digest
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.progress import Plan, Progress
 from semask_cli.evaluation.results import Evaluation
-from semask_cli.evaluation.runner import evaluation_settings, run
+from semask_cli.evaluation.runner import Plan, Progress, evaluation_settings, run
 from semask_cli.evaluation.selection import select
 from semask_cli.evaluation.sources import ModelSource, Source, as_source
 from semask_cli.evaluation.submission import submission_encoding, write_submission
@@ -114,24 +113,14 @@ def evaluate(
         forget(journal)
     world.barrier()  # no process reads a journal that is about to be forgotten
     plan = Plan(
-        images=len(selection.samples),
-        classes=len(dataset.classes),
+        dataset=dataset,
+        selection=selection,
         definition=definition or predictions.definition,
         journal=journal,
-        world=world,
-    )
-    if progress:
-        progress.started(plan)
-    evaluation = run(
-        dataset,
-        selection,
-        predictions,
-        journal=journal,
-        definition=plan.definition,
         mask_dir=mask_dir,
-        progress=progress,
         world=world,
     )
+    evaluation = run(plan, predictions, progress=progress)
     if submission and world.rank == 0:
         masks = as_source(mask_dir, dataset) if mask_dir else predictions
         write_submission(Path(submission), dataset, selection.samples, masks.labels(selection.samples))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,6 @@ from semask_cli.errors import DatasetError
 from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.journal import Journal, Record, Settings, labels_digest, nonzero_counts
 from semask_cli.evaluation.metrics import confusion
-from semask_cli.evaluation.progress import Progress
 from semask_cli.evaluation.results import Evaluation, summarise
 from semask_cli.evaluation.selection import Selection, is_published_split
 from semask_cli.evaluation.sources import Source
@@ -24,49 +25,59 @@ from semask_cli.io.files import write_atomically
 from semask_cli.output.render import encode_mask
 
 
-def run(
-    dataset: Dataset,
-    selection: Selection,
-    source: Source,
-    *,
-    journal: Path,
-    definition: str,
-    mask_dir: Path | None = None,
-    progress: Progress | None = None,
-    world: World | None = None,
-) -> Evaluation:
-    """Evaluate the samples of `selection`, but for those that the folder `journal` holds already.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be evaluated, and how: the samples of `selection`, measured in `definition` (see metrics.DEFINITIONS).
 
-    `definition` is one of `metrics.DEFINITIONS`, `mask_dir` a folder for the predicted masks (palette PNGs). The
-    processes of `world` share the images, and each returns the same evaluation.
+    `journal` is the folder in which images that are done are recorded, `mask_dir` one for the predicted masks (palette
+    PNGs). The processes of `world` share the images.
+    """
+
+    dataset: Dataset
+    selection: Selection
+    definition: str
+    journal: Path
+    mask_dir: Path | None = None
+    world: World = field(default_factory=World)
+
+
+class Progress(Protocol):
+    """Is told how an evaluation goes on. `remaining` is the number of images that this process has yet to count."""
+
+    def started(self, plan: Plan) -> None:
+        """The dataset is sound and the model loaded."""
+
+    def resumed(self, records: Sequence[Record], remaining: int) -> None:
+        """These records were in the journal."""
+
+    def counted(self, record: Record, remaining: int) -> None:
+        """This process has added a record."""
+
+
+def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Evaluation:
+    """Evaluate the samples that the journal lacks, and sum up all of them. Each process returns the same evaluation.
 
     Raises:
         DatasetError: a label or mask that cannot be read, holds values that are no class, or has the wrong size.
         UsageError: the journal was begun with other settings.
         OutputError: the journal or a mask cannot be written.
     """
-    settings = evaluation_settings(dataset, source)
-    world = world or World()
-    records = _collect(
-        dataset,
-        selection.samples,
-        source,
-        Journal(journal, settings, rank=world.rank),
-        mask_dir=mask_dir,
-        progress=progress,
-        world=world,
-    )
-    whole = is_published_split(dataset) and not selection.partial
+    if progress:
+        progress.started(plan)
+    settings = evaluation_settings(plan.dataset, source)
+    journal = Journal(plan.journal, settings, rank=plan.world.rank)
+    records = _collect(plan, source, journal, progress)
+    whole = is_published_split(plan.dataset) and not plan.selection.partial
     return summarise(
         records,
-        dataset.classes,
+        plan.dataset.classes,
         title=source.title,
-        split=dataset.split,
-        definition=definition,
+        split=plan.dataset.split,
+        definition=plan.definition,
         settings=settings,
         published=source.published if whole else None,
-        partial=selection.partial,
-        missing=selection.missing,
+        partial=plan.selection.partial,
+        missing=plan.selection.missing,
     )
 
 
@@ -82,17 +93,9 @@ def evaluation_settings(dataset: Dataset, source: Source) -> Settings:
     }
 
 
-def _collect(
-    dataset: Dataset,
-    samples: Sequence[Sample],
-    source: Source,
-    journal: Journal,
-    *,
-    mask_dir: Path | None,
-    progress: Progress | None,
-    world: World,
-) -> list[Record]:
-    """The records of `samples`, sorted by id: those in the journal whose files are unchanged, and new ones."""
+def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | None) -> list[Record]:
+    """The records of the samples, sorted by id: those in the journal whose files are unchanged, and new ones."""
+    dataset, samples, mask_dir, world = plan.dataset, plan.selection.samples, plan.mask_dir, plan.world
     by_id = {sample.id: sample for sample in samples}
     current, stale = _sort_out(journal.records(), samples, source)
     done = {key: record for key, record in current.items() if not mask_dir or _is_saved(mask_dir, by_id[key], record)}

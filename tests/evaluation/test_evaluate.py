@@ -67,7 +67,7 @@ def test_an_evaluation_is_resumed_and_tells_how_it_goes_on(planted, tmp_path):
     assert len(second.counted_ids) == 4
     assert len(again.counted_ids) == 6
     [plan] = second.plans
-    assert (plan.images, plan.classes, plan.definition, plan.journal) == (6, 150, "mmseg", tmp_path / "journal")
+    assert (len(plan.selection.samples), plan.definition, plan.journal) == (6, "mmseg", tmp_path / "journal")
 
 
 def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):

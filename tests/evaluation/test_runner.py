@@ -10,7 +10,7 @@ from semask_cli.datasets import find_dataset
 from semask_cli.errors import DatasetError
 from semask_cli.evaluation.report import report_page
 from semask_cli.evaluation.results import read_evaluation
-from semask_cli.evaluation.runner import run
+from semask_cli.evaluation.runner import Plan, run
 from semask_cli.evaluation.selection import select
 from tests.support import miniature
 
@@ -50,7 +50,8 @@ def evaluated(planted_street, tmp_path):
 
     def evaluate(*, limit=None, definition="mmseg"):
         selection = select(dataset, limit=limit)
-        return run(dataset, selection, source, journal=tmp_path / "journal", definition=definition)
+        plan = Plan(dataset=dataset, selection=selection, definition=definition, journal=tmp_path / "journal")
+        return run(plan, source)
 
     return evaluate
 
