@@ -1,7 +1,8 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
-from semask_cli.datasets import find_dataset, read_labels
 from semask_cli.datasets.folders import ROOT_VARIABLES
 from tests.support import miniature
 
@@ -16,19 +17,8 @@ def _quiet_machine(monkeypatch):
 
 @pytest.fixture
 def planted(tmp_path):
-    """Write a miniature dataset and predictions for it: (root, folder of masks)."""
-
-    def plant(name, layout, count=6):
-        root, masks = tmp_path / name, tmp_path / f"masks-{name}"
-        miniature.write(root, name, layout, count=count)
-        dataset = find_dataset(name, root=root)
-        for seed, sample in enumerate(dataset.samples):
-            labels = read_labels(sample.label, dataset.encoding)
-            predicted = miniature.prediction(labels, len(dataset.classes), seed)
-            miniature.save_palette(masks / f"{sample.id}.png", predicted, dataset.classes.palette)
-        return root, masks
-
-    return plant
+    """Write a miniature dataset and predictions for it: planted("ade20k", "annotations") -> (root, folder of masks)."""
+    return partial(miniature.plant, tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from semask_cli.datasets import IGNORE, LabelEncoding, classes
+from semask_cli.datasets import IGNORE, LabelEncoding, classes, find_dataset, read_labels
 from tests.support.filled import labels
 
 
@@ -118,6 +118,18 @@ def write(root: Path, name: str, layout: str, *, count: int = 4) -> dict[str, ND
         (root / paths.listed).parent.mkdir(parents=True, exist_ok=True)
         (root / paths.listed).write_text("\n".join(truth) + "\n")
     return truth
+
+
+def plant(folder: Path, name: str, layout: str, count: int = 6) -> tuple[Path, Path]:
+    """Write a miniature dataset and predictions for it below `folder`: (the dataset's folder, the folder of masks)."""
+    root, masks = folder / name, folder / f"masks-{name}"
+    write(root, name, layout, count=count)
+    dataset = find_dataset(name, root=root)
+    for seed, sample in enumerate(dataset.samples):
+        assert sample.label is not None
+        predicted = prediction(read_labels(sample.label, dataset.encoding), len(dataset.classes), seed)
+        save_palette(masks / f"{sample.id}.png", predicted, dataset.classes.palette)
+    return root, masks
 
 
 def ids(name: str, count: int) -> list[str]:
