@@ -169,7 +169,3 @@ def test_shares_count_every_pixel(labels: np.ndarray, seed: int, strip: int) -> 
         assert s.pixels == here.sum()
         assert s.share == here.sum() / labels.size
         assert s.mean_confidence == pytest.approx(confidence[here].mean(dtype=np.float64))
-
-
-def test_percent_never_says_nothing() -> None:
-    assert [render._percent(x) for x in (1, 0.123456, 0.0005, 0.0004)] == ["100.0 %", "12.3 %", "0.1 %", "< 0.1 %"]
