@@ -21,7 +21,9 @@ from PIL import Image
 
 from semask_cli.cli import app
 from semask_cli.io.resources import project_file
-from tests.docs.pages import PAGES, ROOT, Example, examples
+from semask_cli.models.build import build_model
+from semask_cli.zoo import load_zoo
+from tests.support.pages import PAGES, ROOT, Example, examples
 from toy_street import TEST_SEEDS, render, write_cityscapes, write_folders
 
 STAND_INS = {
@@ -91,9 +93,19 @@ def test_examples_run(page: Path, tmp_path: Path, workspace: Path, monkeypatch: 
             assert done.returncode == 0, (example.place, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("example", [e for e in EXAMPLES if e.language == "toml"], ids=place)
-def test_tables_are_toml(example: Example) -> None:
-    assert tomllib.loads(example.text)
+def test_the_dataset_of_the_contributing_guide_is_a_dataset(tmp_path: Path) -> None:
+    read_spec = pytest.importorskip("semask_cli.datasets.spec").read_spec
+    [example] = [
+        example for example in EXAMPLES if example.page.name == "CONTRIBUTING.md" and example.language == "toml"
+    ]
+    (tmp_path / "roads.toml").write_text(example.text)
+    assert list(read_spec(tmp_path / "roads.toml").classes) == ["road", "building", "other ground"]
+
+
+def test_the_row_of_the_models_page_is_a_model(tmp_path: Path) -> None:
+    [example] = [example for example in EXAMPLES if example.page.name == "models.md" and example.language == "toml"]
+    (tmp_path / "zoo.toml").write_text(example.text)
+    assert build_model(load_zoo(tmp_path / "zoo.toml").find("my-swin-t"))
 
 
 @pytest.fixture

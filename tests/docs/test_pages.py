@@ -11,7 +11,7 @@ import pytest
 
 from semask_cli import __version__
 from semask_cli.zoo import load_zoo
-from tests.docs.pages import PAGES, ROOT, without_code
+from tests.support.pages import PAGES, ROOT, without_code
 
 LINKING = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", ROOT / "training/README.md"]
 
