@@ -16,6 +16,7 @@ from typing import Any
 
 import typer
 
+import semask_cli
 from semask_cli import errors
 from semask_cli.cli import INTERRUPTED, app
 from semask_cli.errors import SemaskError
@@ -104,6 +105,12 @@ def memory() -> str:
     return _table(header, ((_short(cell) for cell in row) for row in rows), right=(2, 3, 4))
 
 
+def api() -> str:
+    """A directive of mkdocstrings for each name that semask_cli exports: functions, then classes."""
+    exported = [getattr(semask_cli, name) for name in semask_cli.__all__]
+    return "\n\n".join(f"::: {item.__module__}.{item.__name__}" for item in sorted(exported, key=inspect.isclass))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "models": models,
     "exit-codes": exit_codes,
@@ -111,6 +118,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "rivals": rivals,
     "networks": networks,
     "memory": memory,
+    "api": api,
 }
 
 
