@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -203,3 +204,13 @@ def test_pascal_datasets_are_known_to_classes_check_and_eval(semask, tmp_path, n
             miniature.save_palette(sample.label, truth[sample.id], dataset.classes.palette)
     done = semask("eval", "-d", name, "--root", root, "--pred", tmp_path / "masks", "--json")
     assert json.loads(done.stdout)["miou"] == 100
+
+
+def test_the_example_in_contributing_is_a_dataset(tmp_path):
+    [example] = re.findall(
+        r"^```toml\n(title = .*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "roads.toml").write_text(example)
+    spec = read_spec(tmp_path / "roads.toml")
+    assert list(spec.classes) == ["road", "building", "other ground"]
+    assert spec.encodings["reduce-zero"].values == (1, 2, 3)

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from semask_cli.inference import merge
+from semask_cli.inference.config import InferenceConfig, Mode
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.inference.sliding_window import Mosaic
+from semask_cli.inference.sliding_window import SlidingWindow, window_grid
 from semask_cli.inference.stopwatch import Stopwatch
-from semask_cli.inference.views import Mode, Recipe, windows
 from semask_cli.models.mask_classification import MaskClassification
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import DenseLogits, Prediction
@@ -71,13 +71,13 @@ class ToyLogits(Network):
         return [DenseLogits(torch.einsum("kc,chw->khw", self.colours, m), size) for m in means]
 
 
-def segmenter(spec: ModelSpec, **recipe: object) -> Segmenter:
+def segmenter(spec: ModelSpec, **options: object) -> Segmenter:
     network = ToyLogits(spec.num_classes) if spec.family == "fpn" else ToyMasks(spec.num_classes)
-    settings = {"crop": spec.crop, "stride": spec.stride, **recipe}
+    settings = {"crop": spec.crop, "stride": spec.stride, **options}
     return Segmenter(
         network,
         spec,
-        recipe=Recipe(**settings),  # type: ignore[arg-type]
+        config=InferenceConfig(**settings),  # type: ignore[arg-type]
         device=torch.device("cpu"),
         precision="fp32",
         digest="",
@@ -161,8 +161,8 @@ def test_a_small_budget_keeps_fewer_windows() -> None:
         engine.memory = memory
         merge = engine._merge(filled.image(60, 1000, 3), Stopwatch())
         [view] = merge.views
-        assert isinstance(view.prediction, Mosaic)
-        most[memory] = max(len(view.prediction._seen) for _ in merge._each_tile(merge._scores))
+        assert isinstance(view.prediction, SlidingWindow)
+        most[memory] = max(len(view.prediction._predictions) for _ in merge._each_tile(merge._scores))
     assert most[200_000] < most[1 << 30] / 3
 
 
@@ -221,7 +221,7 @@ def test_windows_cover_every_pixel_and_stay_inside(
 ) -> None:
     stride = (max(1, int(crop[0] * part[0])), max(1, int(crop[1] * part[1])))
     covered = np.zeros((height, width), bool)
-    for row in windows(height, width, Recipe(mode="slide", crop=crop, stride=stride)):
+    for row in window_grid(height, width, InferenceConfig(mode="slide", crop=crop, stride=stride)):
         for y, x in row:
             assert 0 <= y.start < y.stop <= height
             assert 0 <= x.start < x.stop <= width
@@ -235,7 +235,7 @@ def test_batches_never_change_labels(mode: Mode) -> None:
     engine = segmenter(SMALL["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.0))
     image = filled.image(57, 80, 5)
     one_by_one = engine.predict(image).labels
-    engine._batch = 3
+    engine._batch_size = 3
     assert np.array_equal(engine.predict(image).labels, one_by_one)
 
 

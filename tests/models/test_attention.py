@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from semask_cli.models import attention
 from semask_cli.models.attention import SHIFT_MASK, WindowAttention
-from semask_cli.models.windows import cut_map
+from semask_cli.models.windows import window_groups, window_partition, window_reverse
 
 CPU = torch.device("cpu")
 
@@ -19,19 +19,19 @@ CPU = torch.device("cpu")
     width=st.integers(1, 30),
     window=st.integers(2, 9),
     shifted=st.booleans(),
-    at_once=st.integers(1, 12),
+    batch=st.integers(1, 12),
 )
-def test_every_token_stands_in_one_window(height: int, width: int, window: int, shifted: bool, at_once: int) -> None:
+def test_every_token_stands_in_one_window(height: int, width: int, window: int, shifted: bool, batch: int) -> None:
     tokens = torch.arange(1.0, height * width + 1).view(1, -1, 1).repeat(2, 1, 1)
     shift = window // 2 * shifted
     out = torch.zeros_like(tokens)
     slots = 0
-    for windows in cut_map(height, width, window=window, shift=shift, at_once=at_once, device=CPU):
-        rows = windows.cut(tokens, padding=torch.zeros(1))
-        assert rows.shape[1] <= at_once * window**2
-        assert (rows[:, windows.padding] == 0).all()
-        windows.put(rows, out)
-        slots += rows.shape[1]
+    for group in window_groups(height, width, window=window, shift=shift, batch=batch, device=CPU):
+        windows = window_partition(tokens, group, padding=torch.zeros(1))
+        assert windows.shape[1] <= batch * window**2
+        assert (windows[:, group.padding_slots] == 0).all()
+        window_reverse(windows, group, out=out)
+        slots += windows.shape[1]
     assert torch.equal(out, tokens)
     assert slots == -(-height // window) * -(-width // window) * window**2
 
@@ -66,14 +66,14 @@ def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("by_products", [True, False])
-@pytest.mark.parametrize("scores_at_once", [1, 2000, attention.SCORES_AT_ONCE])
+@pytest.mark.parametrize("scores_per_batch", [1, 2000, attention.SCORES_PER_BATCH])
 @pytest.mark.parametrize(("size", "shift"), [((8, 12), 0), ((8, 12), 2), ((7, 9), 2), ((13, 5), 2), ((3, 3), 0)])
 @torch.no_grad()
 def test_it_is_the_published_attention(
-    size: tuple[int, int], shift: int, scores_at_once: int, by_products: bool, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], shift: int, scores_per_batch: int, by_products: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "small_products_are_slow", lambda: by_products)
-    monkeypatch.setattr(attention, "SCORES_AT_ONCE", scores_at_once)
+    monkeypatch.setattr(attention, "SCORES_PER_BATCH", scores_per_batch)
     torch.manual_seed(0)
     layer = WindowAttention(12, window=4, shift=shift, heads=3)
     torch.nn.init.normal_(layer.relative_position_bias_table)

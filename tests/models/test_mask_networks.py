@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from semask_cli.inference.views import normalise
 from semask_cli.models.build import build_model
-from semask_cli.models.mask2former import MaskedQueryDecoder, visible
+from semask_cli.models.mask2former import MaskedQueryDecoder, mask_to_attention_mask
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
 from semask_cli.models.prediction import Prediction
 from semask_cli.zoo import load_zoo
@@ -181,7 +181,7 @@ def test_resizing_features_for_logits_turns_only_bits_on_the_threshold(network: 
 
 def test_a_query_that_sees_nothing_sees_everything() -> None:
     logits = torch.tensor([[[[-1.0, -2.0]], [[-1.0, 0.0]]]])  # (1, 2 queries, 1, 2)
-    assert visible(logits).tolist() == [[[[True, True], [False, True]]]]
+    assert mask_to_attention_mask(logits).tolist() == [[[[True, True], [False, True]]]]
 
 
 BACKBONE = {"embed_dim": 32, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "window": 4, "semantic_window": 4}

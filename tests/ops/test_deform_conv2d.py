@@ -21,7 +21,7 @@ NAN, INF = float("nan"), float("inf")
 def assert_as_plain(inputs: ConvolutionInputs) -> None:
     """The kernel gives what the plain formulation gives in float64, NaN for NaN."""
     expected = deform_conv2d(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
-    result = cuda_sampling.deform_conv2d(*inputs)
+    result = cuda_sampling.cuda_deform_conv2d(*inputs)
     assert result.dtype == inputs.x.dtype
     assert result.stride() == expected.stride()
     assert torch.equal(result.isnan(), expected.isnan())
@@ -91,10 +91,10 @@ def test_masks_of_any_size() -> None:
 )
 def test_tensors_that_do_not_fit(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cuda_sampling.deform_conv2d(*convolution_inputs()._replace(**change))
+        cuda_sampling.cuda_deform_conv2d(*convolution_inputs()._replace(**change))
 
 
 @pytest.mark.parametrize("shape", [{"channels": 24}, {"dtype": torch.float64}])
 def test_the_plain_formulation_runs_what_the_kernel_does_not_cover(shape: dict[str, object]) -> None:
     inputs = convolution_inputs(**shape)
-    assert torch.equal(cuda_sampling.deform_conv2d(*inputs), deform_conv2d(*inputs))
+    assert torch.equal(cuda_sampling.cuda_deform_conv2d(*inputs), deform_conv2d(*inputs))

@@ -21,7 +21,7 @@ NAN, INF = float("nan"), float("inf")
 def assert_as_plain(inputs: AttentionInputs) -> None:
     """The kernel gives what the plain formulation gives in float64, NaN for NaN."""
     expected = ms_deform_attn(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
-    result = cuda_sampling.ms_deform_attn(*inputs)
+    result = cuda_sampling.cuda_ms_deform_attn(*inputs)
     assert result.dtype == inputs.value.dtype
     assert result.shape == expected.shape
     assert torch.equal(result.isnan(), expected.isnan())
@@ -112,14 +112,14 @@ def test_any_levels(levels: tuple[tuple[int, int], ...], seed: int) -> None:
 )
 def test_tensors_that_do_not_fit(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cuda_sampling.ms_deform_attn(*attention_inputs()._replace(**change))
+        cuda_sampling.cuda_ms_deform_attn(*attention_inputs()._replace(**change))
 
 
 @pytest.mark.parametrize("shape", [{"channels": 12}, {"dtype": torch.float64}])
 def test_the_plain_formulation_runs_what_the_kernel_does_not_cover(shape: dict[str, object]) -> None:
     inputs = attention_inputs(**shape)
-    assert torch.equal(cuda_sampling.ms_deform_attn(*inputs), ms_deform_attn(*inputs))
+    assert torch.equal(cuda_sampling.cuda_ms_deform_attn(*inputs), ms_deform_attn(*inputs))
 
 
 def test_no_queries() -> None:
-    assert cuda_sampling.ms_deform_attn(*attention_inputs(queries=0)).shape == (2, 0, 256)
+    assert cuda_sampling.cuda_ms_deform_attn(*attention_inputs(queries=0)).shape == (2, 0, 256)

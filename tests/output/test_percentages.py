@@ -12,7 +12,7 @@ def test_a_figure_has_two_decimals_and_one_that_is_missing_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(1, "100.0 %"), (0.1234, "12.3 %"), (0.0005, "0.1 %"), (0.0004, "< 0.1 %")]
+    ("share", "text"), [(1, "100.0 %"), (0.123456, "12.3 %"), (0.0005, "0.1 %"), (0.0004, "< 0.1 %")]
 )
 def test_a_share_that_is_there_is_never_zero(share: float, text: str) -> None:
     assert format_share(share) == text
