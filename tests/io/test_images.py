@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import subprocess
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -384,3 +387,44 @@ def test_image_suffixes() -> None:
     assert is_image_path(Path("a/B.JPG"))
     assert not is_image_path(Path("a/notes.txt"))
     assert all(s.startswith(".") and s == s.lower() for s in IMAGE_SUFFIXES)
+
+
+# -- what is no file, and what never ends
+
+
+def test_a_named_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(ImageError, match="it is a pipe or a device, not a file"):
+            read_image(path)
+
+
+def test_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semask_cli.io.images.MAX_STREAM", 1 << 20)
+    read_end, write_end = os.pipe()
+    writer = threading.Thread(target=endless, args=(write_end,), daemon=True)
+    writer.start()
+    with open(read_end, "rb") as stream, pytest.raises(ImageError, match="more than 1 MiB came from the pipe"):
+        read_image(stream)
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+def endless(descriptor: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            os.write(descriptor, bytes(1 << 16))
+
+
+def test_libtiff_writes_nothing_by_itself(tmp_path: Path) -> None:
+    """A damaged LZW strip: libtiff's own lines went to stderr, past every filter of Python's."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "TIFF", compression="tiff_lzw")
+    data = bytearray(buffer.getvalue())
+    data[200:260] = bytes(range(60))
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(data)
+    code = f"from semask_cli.io.images import read_image\ntry: read_image({str(path)!r})\nexcept Exception: pass"
+    finished = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stderr == ""
