@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast lint docs clean
+.PHONY: demo test test-fast lint docs faults clean
 
 demo: .venv/demo-ready  ## the main job, on ten scenes
 	$(BIN)/semask demo demo
@@ -12,6 +12,9 @@ test: .venv/test-ready lint  ## every check
 
 test-fast: .venv/test-ready  ## every room, in three minutes
 	$(BIN)/python -m pytest -m "not slow"
+
+faults: .venv/test-ready  ## thousands of damaged files, in minutes
+	$(BIN)/python -m tests.faults
 
 lint: .venv/test-ready
 	$(BIN)/ruff check .

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from semask_cli.errors import (
     UnsafeCheckpointError,
     printable,
 )
+from semask_cli.io.regular import open_regular
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -100,13 +100,10 @@ def read(path: Path, *, verify: Callable[[str], None] | None = None) -> Checkpoi
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, which must be one (no pipe or device, which may never end) and stay the same meanwhile."""
+    """The file, which must stay the same meanwhile."""
     try:
-        # A named pipe would block until somebody writes to it.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        with open_regular(path) as file:
             before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise CheckpointError(f"cannot read the checkpoint {path}: it is not a file")
             yield file
             after = path.stat()
     except OSError as error:
