@@ -57,12 +57,6 @@ def test_cityscapes_falls_back_to_label_ids_where_few_train_ids_were_made(tmp_pa
     assert not dataset.unlabelled
 
 
-def test_instance_files_are_used_only_where_every_image_has_one(tmp_path):
-    miniature.write(tmp_path, "cityscapes", "labelIds", count=3)
-    next(tmp_path.rglob("*_instanceIds.png")).unlink()
-    assert all(sample.instances is None for sample in find_dataset("cityscapes", root=tmp_path).samples)
-
-
 def test_the_test_split_of_mmsegs_first_converter_has_no_suffix(tmp_path):
     miniature.write(tmp_path, "coco-stuff10k", "mmseg", count=2)
     for file in tmp_path.rglob("*_labelTrainIds.png"):
@@ -128,16 +122,6 @@ def test_a_dataset_that_is_found_already_takes_no_root(tmp_path):
     assert as_dataset("ade20k", root=str(tmp_path)).samples == dataset.samples
     with pytest.raises(UsageError, match="not with a Dataset"):
         as_dataset(dataset, split="val")
-
-
-def test_a_list_of_a_split_names_its_images_among_those_of_all_splits(tmp_path):
-    miniature.write(tmp_path, "pascal-voc2012", "VOC2012", count=3)
-    miniature.save(tmp_path / "JPEGImages/2012_000001.jpg", np.zeros((8, 8, 3), np.uint8))
-    assert len(find_dataset("pascal-voc2012", root=tmp_path).samples) == 3
-    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("2012_000001\n")
-    assert [sample.id for sample in find_dataset("pascal-voc2012", root=tmp_path, split="train").samples] == [
-        "2012_000001"
-    ]
 
 
 def test_labels_that_cannot_be_trusted_are_refused_by_name(tmp_path):
