@@ -6,14 +6,19 @@ decisions. Importing this imports no torch: commands import what they need when 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from semask_cli import __version__
+from semask_cli.__main__ import INTERRUPTED
 from semask_cli.cli.bench import bench
 from semask_cli.cli.check import check
 from semask_cli.cli.classes import classes
@@ -25,9 +30,7 @@ from semask_cli.cli.eval import evaluate
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
 from semask_cli.cli.reporting import report
-from semask_cli.errors import SemaskError
-
-INTERRUPTED = 130
+from semask_cli.errors import DeviceError, OutputError, SemaskError
 
 app = typer.Typer(
     name="semask",
@@ -67,17 +70,74 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Run the command line. A failure that a user can act on is told in a line or two, and is the exit code."""
+def main() -> int:
+    """Run the command line; the exit code. A failure that a user can act on is told in a line or two.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C.
+    """
+    _prepare_streams()
+    _quiet_libraries()
+    try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SemaskError as error:
+        return _fail(error)
+    except BrokenPipeError:  # the reader of our output has left
+        _give_up_stdout()
+        return 1
+    except MemoryError:
+        return _fail(DeviceError("there is too little memory for this", _LESS_MEMORY))
+    except ImportError as error:
+        return _fail(
+            SemaskError(f"a library cannot be loaded: {error}", "Is there memory left? Else install it again.")
+        )
+    except OSError as error:
+        if error.filename is None:
+            _give_up_stdout()
+        place = "to standard output" if error.filename is None else str(error.filename)
+        return _fail(OutputError(f"cannot write {place}: {error.strerror or error}", "Is the disk full?"))
+    return code
+
+
+def _run() -> int:
+    """Typer's own ending, which prints what is wrong with the arguments, as an exit code."""
     try:
         app()
-    except SemaskError as error:
-        report(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has left. Python would complain once more while closing stdout.
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            raise KeyboardInterrupt from leaving
+        return leaving.code if isinstance(leaving.code, int) else 0
+    return 0
+
+
+_LESS_MEMORY = "Use a smaller model, or --mode slide --scales native for a large image."
+
+
+def _fail(error: SemaskError) -> int:
+    report(error)
+    return error.exit_code
+
+
+def _prepare_streams() -> None:
+    """Let every file name be printed: bytes that are no UTF-8 as \\udc.., which JSON reads back."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _quiet_libraries() -> None:
+    """Keep warnings and log lines of libraries off a person's terminal, and print our own as plain lines."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    ours, handler = logging.getLogger("semask_cli"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours.addHandler(handler)
+
+
+def _give_up_stdout() -> None:
+    """Python would fail once more while it closes stdout."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

@@ -80,7 +80,8 @@ class ModelOptions:
         typer.Option(rich_help_panel=_MACHINE, help="auto is bf16 on a GPU that is fast at it, else fp32."),
     ] = "auto"
     threads: Annotated[
-        int | None, typer.Option(min=1, rich_help_panel=_MACHINE, help="Processor threads; all cores unless given.")
+        int | None,
+        typer.Option(min=1, max=1024, rich_help_panel=_MACHINE, help="Processor threads; all cores unless given."),
     ] = None
     memory_budget: Annotated[
         str | None,
@@ -151,9 +152,9 @@ def _parse_bytes(text: str) -> int:
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
     try:
         size = int(float(number) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[unit])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         size = 0
-    if size < 1:
+    if not 1 <= size < 1 << 50:
         raise UsageError(f"--memory-budget {text!r} is no amount of memory", "As in 2G or 500M.")
     return size
 

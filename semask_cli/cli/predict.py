@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.cli.reporting import report
-from semask_cli.errors import SemaskError, UsageError
+from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError, printable
 from semask_cli.output.percentages import format_share
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 PENDING_WRITES = 2  # images whose files are being written while the network goes on
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @with_option_groups
@@ -53,28 +56,36 @@ def predict(
     entries = find_inputs(inputs)
     paths = output_paths(entries, output, kinds)
     segmenter = options.load()
-    sources = (entry.path or sys.stdin.buffer for entry in entries)
+    sources = (entry.path or _stdin() for entry in entries)
     results = segmenter.predict_each(sources, confidence=as_json or "json" in kinds, max_pixels=max_pixels)
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
     written = _written(zip(entries, results, strict=True), paths, opacity=opacity)
-    for entry, result in _progress(written, total=len(entries)):
-        if isinstance(result, SemaskError):
-            failures.append(result)
-            rows.append({"input": entry.name, "error": result.message, "suggestion": result.suggestion})
-            if not as_json:
-                report(result)
-            continue
-        files = {kind: str(path) for kind, path in paths[entry].items()}
+    try:
+        for entry, result in _progress(written, total=len(entries)):
+            if isinstance(result, SemaskError):
+                failures.append(result)
+                rows.append({"input": entry.name, "error": result.message, "suggestion": result.suggestion})
+                if not as_json:
+                    report(result)
+                continue
+            files = {kind: str(path) for kind, path in paths[entry].items()}
+            if as_json:
+                rows.append({"input": entry.name, "files": files, **result.to_json()})
+            else:
+                _print_line(entry, result, next(iter(files.values())))
+    finally:  # whatever ends the run, what was done is said
         if as_json:
-            rows.append({"input": entry.name, "files": files, **result.to_json()})
-        else:
-            _print_line(entry, result, next(iter(files.values())))
-    if as_json:
-        print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
+            print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
     if failures:
         print(f"{len(failures)} of {len(entries)} images could not be segmented", file=sys.stderr)
         raise typer.Exit(failures[0].exit_code)
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise ImageError("there is no standard input to read an image from")
+    return sys.stdin.buffer
 
 
 def _written(
@@ -83,12 +94,21 @@ def _written(
     *,
     opacity: float,
 ) -> Iterator[tuple[Input, Segmentation | SemaskError]]:
-    """The same results, in order, once their files are on disk; writing goes on beside the network."""
+    """The same results, in order, once their files are on disk; writing goes on beside the network.
+
+    A result that cannot be written becomes its error, but a full disk ends the run: no other would be written either.
+    """
 
     def write(entry: Input, result: Segmentation | SemaskError) -> tuple[Input, Segmentation | SemaskError]:
-        if not isinstance(result, SemaskError):
+        if isinstance(result, SemaskError):
+            return entry, result
+        try:
             for kind, path in paths[entry].items():
                 result.save(path, kind=kind, opacity=opacity)
+        except OutputError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
+                raise
+            return entry, error
         return entry, result
 
     pending: list[Future[tuple[Input, Segmentation | SemaskError]]] = []
@@ -117,7 +137,7 @@ def _print_line(entry: Input, result: Segmentation, path: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    line = Text(f"{entry.name} -> {path} ")
+    line = Text(f"{printable(entry.name)} -> {printable(path)} ")
     for share in result.shares()[:SHOWN_CLASSES]:
         line.append("  ")
         line.append("█ ", style="rgb({},{},{})".format(*share.colour))

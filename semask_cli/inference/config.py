@@ -10,6 +10,8 @@ from semask_cli.errors import UsageError
 Mode = Literal["whole", "slide"]
 Scales = tuple[float, ...] | Literal["native"] | None
 
+MAX_SCALE = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceConfig:
@@ -34,5 +36,7 @@ class InferenceConfig:
             raise UsageError(f"mode {self.mode!r} is neither whole nor slide")
         if min(*self.crop, *self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
             raise UsageError(f"stride {self.stride} must be between 1 and the crop {self.crop}, or pixels are missed")
-        if self.scales is not None and self.scales != "native" and (not self.scales or min(self.scales) <= 0):
-            raise UsageError(f"scales must be positive numbers, not {self.scales}")
+        if self.scales is None or self.scales == "native":
+            return
+        if not self.scales or not all(0 < scale <= MAX_SCALE for scale in self.scales):
+            raise UsageError(f"scales must be numbers above 0, up to {MAX_SCALE}, not {self.scales}")

@@ -148,7 +148,9 @@ class Segmenter:
             try:
                 with autocast(self.precision, self.device):
                     predictions += predict(normalise(batch, self.device))
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
                 if self._graphs:
                     self._graphs.clear()
                 if self._batch_size == 1:
@@ -174,3 +176,11 @@ class Segmenter:
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
             versions=versions(),
         )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a GPU torch has a class for it; on a CPU its allocator and oneDNN say it in words."""
+    said = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        "can't allocate memory" in said or "could not create a primitive" in said
+    )

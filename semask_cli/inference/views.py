@@ -18,6 +18,7 @@ from torch import Tensor
 
 from semask_cli.errors import UsageError
 from semask_cli.inference.config import InferenceConfig
+from semask_cli.io.images import MAX_PIXELS
 from semask_cli.zoo import ModelSpec, Preprocessing
 
 Image = NDArray[np.uint8]  # RGB (H, W, 3)
@@ -40,13 +41,15 @@ def view_sizes(spec: ModelSpec, config: InferenceConfig, height: int, width: int
     """The sizes of the views of a (height, width) image, in the published order.
 
     Raises:
-        UsageError: a scale makes the image vanish.
+        UsageError: a scale makes the image vanish, or larger than any that is read.
     """
     if config.scales == "native":
         return [Size(height, width)]
     sizes = _TEST_PIPELINES[spec.preprocessing].sizes(spec, config.scales, height, width)
     if any(min(size.height, size.width) < 1 for size in sizes):
         raise UsageError(f"a scale of {config.scales} leaves nothing of an image of {width} x {height}")
+    if any(size.height * size.width > MAX_PIXELS for size in sizes):
+        raise UsageError(f"a scale of {config.scales} makes more than {MAX_PIXELS} pixels of {width} x {height}")
     return sizes
 
 

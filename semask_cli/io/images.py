@@ -32,7 +32,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from semask_cli.errors import ImageError
+from semask_cli.errors import ImageError, printable
 from semask_cli.io.regular import open_regular
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
@@ -84,15 +84,16 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         return _decode(io.BytesIO(source), "the image", max_pixels)
     if not isinstance(source, str | os.PathLike):
         return _decode(_seekable(source), str(getattr(source, "name", "the image")), max_pixels)
+    name = printable(str(source), limit=1000)
     try:
         with open_regular(source) as file:
-            return _decode(file, str(source), max_pixels)
+            return _decode(file, name, max_pixels)
     except FileNotFoundError as error:
-        raise ImageError(f"there is no file {source}") from error
+        raise ImageError(f"there is no file {name}") from error
     except IsADirectoryError as error:
-        raise ImageError(f"{source} is a folder, not an image") from error
+        raise ImageError(f"{name} is a folder, not an image") from error
     except (OSError, ValueError) as error:
-        raise ImageError(f"cannot open {source}: {getattr(error, 'strerror', None) or error}") from error
+        raise ImageError(f"cannot open {name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def is_image_path(path: Path) -> bool:

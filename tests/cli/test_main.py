@@ -1,0 +1,144 @@
+"""The program as a whole: whatever goes wrong, one or two lines for a person and the documented exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.command_line import Run
+
+MODEL = ("-m", "toy-street-fpn", "--threads", "1")
+
+
+def save_image(path: Path | str, seed: int = 0) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 56, 3), np.uint8)
+    Image.fromarray(pixels).save(path, "PNG")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", [("models",), ("classes", "ade20k"), ("models", "--json")])
+def test_a_full_disk_behind_stdout_is_said_in_words(semask: Run, command: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        finished = semask(*command, check=4, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert "cannot write to standard output: No space left on device" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_stdin_that_is_closed(tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m semask_cli predict - {' '.join(MODEL)} <&-"
+    finished = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 3
+    assert "there is no standard input" in finished.stderr
+
+
+def test_file_names_that_are_no_text_are_predicted_and_printed(semask: Run, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    save_image(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict", "PYTHONUTF8": "1"}
+    [row] = json.loads(semask("predict", name, *MODEL, "--json", env=strict).stdout)["pictures"]
+    assert row["input"] == name
+    assert "caf" in semask("predict", name, *MODEL, env=strict).stdout
+    assert os.path.exists(os.fsencode(tmp_path) + b"/masks/caf\xe9.png")
+
+
+def test_a_file_name_cannot_speak_to_the_terminal(semask: Run, tmp_path: Path) -> None:
+    good, bad = "\x1b[2Jgood.png", "bad\nerror: all is well\x1b]0;title\x07.png"
+    save_image(tmp_path / good)
+    (tmp_path / bad).write_bytes(b"no image")
+    finished = semask("predict", good, bad, *MODEL, check=3)
+    shown = finished.stdout + finished.stderr
+    assert "good.png" in finished.stdout
+    assert not set(shown) & {"\x1b", "\x07"}
+    assert not any(line.startswith("error: all is well") for line in shown.splitlines())
+
+
+def test_a_result_that_cannot_be_written_is_a_row(semask: Run, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        save_image(tmp_path / name)
+    (tmp_path / "masks" / "b.png").mkdir(parents=True)  # in the way of b's mask
+    finished = semask("predict", "a.png", "b.png", "c.png", *MODEL, "--json", check=4)
+    rows = json.loads(finished.stdout)["pictures"]
+    assert ["error" in row for row in rows] == [False, True, False]
+    assert "1 of 3 images could not be segmented" in finished.stderr
+    assert (tmp_path / "masks" / "c.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--scales", "nan", "scales"),
+        ("--scales", "inf", "scales"),
+        ("--scales", "1e308", "scale"),
+        ("--scales", "200", "scale"),
+        ("--memory-budget", "1e400", "--memory-budget"),
+        ("--memory-budget", "9999999999G", "--memory-budget"),
+        ("--threads", "100000", "--threads"),
+        ("--threads", str(2**40), "--threads"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(
+    semask: Run, tmp_path: Path, option: str, value: str, named: str
+) -> None:
+    save_image(tmp_path / "a.png")
+    finished = semask("predict", "a.png", "-m", "toy-street-fpn", option, value, check=2)
+    assert named in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_warnings_of_libraries_stay_off_the_terminal(semask: Run, tmp_path: Path) -> None:
+    """A TIFF whose EXIF block is damaged: Pillow warns, and shows a line of its own source."""
+    tags = Image.Exif()
+    tags[271] = "maker" * 9
+    image = Image.new("RGB", (40, 56))
+    image.save(tmp_path / "whole.tif", exif=tags)
+    whole = (tmp_path / "whole.tif").read_bytes()
+    at = whole.index(b"\x0f\x01\x02\x00")  # the tag 271 of text, whose length follows
+    (tmp_path / "a.tif").write_bytes(whole[: at + 4] + b"\xff\xff\xff\x7f" + whole[at + 8 :])
+    loud = subprocess.run(
+        [sys.executable, "-c", "from PIL import Image; Image.open('a.tif').load()"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "Warning" in loud.stderr
+    finished = semask("predict", "a.tif", *MODEL)
+    assert "Warning" not in finished.stderr
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ctrl_c_at_any_moment_is_one_line_and_130(seed: int, tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png")
+    arguments = (("models",), ("predict", *["a.png"] * 20, *MODEL))[seed % 2]
+    command = [sys.executable, "-m", "semask_cli", *arguments]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until_ours(running.pid)
+    time.sleep(random.Random(seed).uniform(0.0, 2.0))
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    if running.returncode != 0:  # it was done before
+        assert running.returncode == 130, said
+        assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def wait_until_ours(pid: int) -> None:
+    """Until Python itself has started and answers Ctrl-C: its handler is among the caught signals."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        time.sleep(0.5)
+        return
+    for _ in range(1000):
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1:
+            time.sleep(0.15)  # the interpreter finds __main__
+            return
+        time.sleep(0.01)
