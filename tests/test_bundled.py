@@ -68,20 +68,6 @@ def test_bf16_gives_the_same_labels(model: str) -> None:
     assert np.mean(equal) >= 0.99
 
 
-@torch.inference_mode()
-def test_bf16_rounds_weights_as_autocast_does(model: str) -> None:
-    """Once for all passes, instead of once a pass."""
-    rounded, network = (load(model, device="cpu", precision=p).network for p in ("bf16", "fp32"))
-    pixels = torch.randn(1, 3, 70, 101)
-    with torch.autocast("cpu", torch.bfloat16):
-        [found], [expected] = rounded.predict(pixels), network.predict(pixels)
-    whole = range(found.size[0]), range(found.size[1])
-    assert torch.equal(found.class_map(*whole).maps, expected.class_map(*whole).maps)
-    dtypes = {name: parameter.dtype for name, parameter in rounded.named_parameters()}
-    assert dtypes["backbone.layers.0.blocks.0.mlp.fc1.weight"] == torch.bfloat16
-    assert dtypes["backbone.layers.0.blocks.0.norm1.weight"] == torch.float32
-
-
 def test_semantic_attention_is_used(model: str, miou_of: Callable[[Segmenter], float], plain: float) -> None:
     segmenter = load(model, device="cpu")
     with torch.no_grad():
