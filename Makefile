@@ -1,14 +1,18 @@
 # make demo: set up .venv and run the main job.   make test: set up .venv and run every check.
+# make test-fast: the tests of every room that need no large network, in three minutes.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-fast lint clean
 
 demo: .venv/demo-ready
 	$(BIN)/semask demo demo
 
 test: .venv/test-ready lint
 	$(BIN)/python -m pytest
+
+test-fast: .venv/test-ready
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: .venv/test-ready
 	$(BIN)/ruff check .
