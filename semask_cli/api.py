@@ -10,11 +10,11 @@ from typing import Literal
 from semask_cli.checkpoints.download import Progress
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.errors import DeviceError
-from semask_cli.inference.device import Precision, choose_device, choose_precision, round_products
+from semask_cli.inference.config import InferenceConfig, Mode
+from semask_cli.inference.device import Precision, cast_matmul_weights_, choose_device, choose_precision
 from semask_cli.inference.memory import limit_gpu_memory, reuse_freed_memory
 from semask_cli.inference.merge import MEMORY
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.inference.views import Mode, Recipe
 from semask_cli.models.build import build_model as build_network
 from semask_cli.models.network import Network
 from semask_cli.zoo import load_zoo
@@ -62,15 +62,15 @@ def load(
         cuda_graphs: on a GPU, replay the network from a CUDA graph for the first few sizes of windows or images that
             come back. Not measured yet.
         random_weights: need no checkpoint; for measuring speed.
-        progress: hears (bytes so far, bytes in all or None) of a download.
+        progress: called with (bytes so far, bytes in all or None) during a download.
 
     Raises:
         UsageError, CheckpointError, DownloadError, DeviceError: each says what to do.
     """
-    rows = load_zoo(Path(zoo) if zoo else None)
-    spec = rows.find(name, dataset=dataset)
+    zoo_rows = load_zoo(Path(zoo) if zoo else None)
+    spec = zoo_rows.find(name, dataset=dataset)
     crop_size = _pair(crop or spec.crop)
-    recipe = Recipe(
+    config = InferenceConfig(
         mode=mode or "whole",
         crop=crop_size,
         # A crop of the user's own keeps the published overlap, a third.
@@ -78,27 +78,29 @@ def load(
         scales=spec.ms_scales if scales == "published" else "native" if scales == "native" else _floats(scales),
         flip=flip,
     )
-    where = choose_device(device)
-    if cuda_graphs and where.type != "cuda":
-        raise DeviceError(f"CUDA graphs need a CUDA device, not {where}", "Go without, or choose --device cuda.")
-    if where.type == "cpu":
+    chosen_device = choose_device(device)
+    if cuda_graphs and chosen_device.type != "cuda":
+        raise DeviceError(
+            f"CUDA graphs need a CUDA device, not {chosen_device}", "Go without, or choose --device cuda."
+        )
+    if chosen_device.type == "cpu":
         reuse_freed_memory()
-    computes_in = choose_precision(precision, where)
+    chosen_precision = choose_precision(precision, chosen_device)
     if random_weights:
-        network, digest = build_network(spec).requires_grad_(False).to(where), ""
+        network, digest = build_network(spec).requires_grad_(False).to(chosen_device), ""
     else:
         file = Path(checkpoint) if checkpoint else None
-        network, spec, digest = load_network(spec, rows, checkpoint=file, device=where, progress=progress)
-    if computes_in == "bf16":
-        round_products(network)
-    if memory_budget and where.type == "cuda":
-        limit_gpu_memory(where, memory_budget)
+        network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
+    if chosen_precision == "bf16":
+        cast_matmul_weights_(network)
+    if memory_budget and chosen_device.type == "cuda":
+        limit_gpu_memory(chosen_device, memory_budget)
     return Segmenter(
         network,
         spec,
-        recipe=recipe,
-        device=where,
-        precision=computes_in,
+        config=config,
+        device=chosen_device,
+        precision=chosen_precision,
         memory=memory_budget or MEMORY,
         cuda_graphs=cuda_graphs,
         digest=digest,

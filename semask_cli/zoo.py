@@ -9,18 +9,28 @@ import dataclasses
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.io.resources import project_file
 
 DATASETS = ("ade20k", "cityscapes", "coco-stuff10k")
-FAMILIES = ("fpn", "maskformer", "mask2former", "fapn", "msfapn")
+
+Decoder = Literal["semantic-fpn", "maskformer", "mask2former"]
+PixelDecoder = Literal["none", "fpn", "fapn", "msdeform", "msfapn"]
+Preprocessing = Literal["mmseg", "detectron2"]
+Definition = Literal["mmseg", "detectron2", "cityscapes"]
+
+_PIXEL_DECODERS: Mapping[Decoder, tuple[PixelDecoder, ...]] = {
+    "semantic-fpn": ("none",),
+    "maskformer": ("fpn",),
+    "mask2former": ("msdeform", "fapn", "msfapn"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +74,19 @@ class CheckpointSpec:
 class ModelSpec:
     """A row of the zoo. Sizes in pixels, pairs as (height, width), mIoU in percent, `params_m` in millions.
 
-    `head` holds the numbers in which a head differs from the published one of its family (none in a published row).
-    `checkpoint` is the file that the row's name selects.
+    `decoder` to `size_divisor` are the family's, unless the row has its own. `preprocessing` is the code base whose
+    test pipeline sizes and resizes images, `definition` that of the published mIoU, `size_divisor` what the sides of an
+    input are padded to a multiple of. `head` holds the numbers in which a head differs from the published one of its
+    family (none in a published row). `checkpoint` is the file that the row's name selects.
     """
 
     name: str
     family: str
+    decoder: Decoder
+    pixel_decoder: PixelDecoder
+    preprocessing: Preprocessing
+    definition: Definition
+    size_divisor: int
     dataset: str
     backbone: BackboneSpec
     num_classes: int
@@ -174,13 +191,13 @@ def _read(path: Path) -> Zoo:
     document = _toml(path)
     published = project_file("weights.toml")
     folder = Path(__file__).parent if path == published else path.parent
-    # A user's rows may stand on the published backbones.
-    backbones = _toml(published)["backbones"] | document.get("backbones", {})
+    # A user's rows may stand on the published backbones, and be of the published families.
+    backbones, families = (_toml(published)[key] | document.get(key, {}) for key in ("backbones", "families"))
     shared = {key: document.get(key, "unknown") for key in ("licence", "source")}
     models = {}
     for name, table in document.get("models", {}).items():
         try:
-            models[name] = _model(name, {**shared, **table}, backbones, folder=folder)
+            models[name] = _model(name, {**shared, **table}, backbones, families, folder=folder)
         except (KeyError, TypeError, ValueError) as error:
             reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ZooError(f"row {name} of {path}: {reason}", "weights.toml explains every key.") from error
@@ -196,20 +213,34 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ZooError(f"the zoo file {path} is not valid TOML: {error}") from error
 
 
-def _model(name: str, table: dict[str, Any], backbones: dict[str, Any], *, folder: Path) -> ModelSpec:
-    table = dict(table)
+def _model(
+    name: str, row: dict[str, Any], backbones: dict[str, Any], families: dict[str, Any], *, folder: Path
+) -> ModelSpec:
+    _check_choice("family", row["family"], families)
+    table = {**families[row["family"]], **row}
+    _check_choice("backbone", table["backbone"], backbones)
     backbone = _frozen(backbones[table.pop("backbone")])
     for key in ("semantic_classes", "semantic_window", "global_stages"):
         backbone[key] = _frozen(table.pop(key))
-    if table["family"] not in FAMILIES:
-        raise ValueError(f"family {table['family']!r} is none of {', '.join(FAMILIES)}")
     table["dataset"] = dataset_name(table["dataset"])
+    if isinstance(table["definition"], dict):
+        table["definition"] = table["definition"].get(table["dataset"], table["definition"]["default"])
+    _check_choice("decoder", table["decoder"], get_args(Decoder))
+    _check_choice("pixel_decoder", table["pixel_decoder"], _PIXEL_DECODERS[table["decoder"]])
+    _check_choice("preprocessing", table["preprocessing"], get_args(Preprocessing))
+    _check_choice("definition", table["definition"], get_args(Definition))
     files = tuple(_checkpoint(entry, folder) for entry in table.pop("checkpoints", ()))
     head = MappingProxyType(table.pop("head", {}))
     first = next((f for f in files if f.drive_id or f.path), None)
     return ModelSpec(
         name=name, backbone=BackboneSpec(**backbone), checkpoints=files, checkpoint=first, head=head, **_frozen(table)
     )
+
+
+def _check_choice(key: str, value: object, choices: Iterable[str]) -> None:
+    """Raises ValueError, which names the value and the choices."""
+    if value not in (choices := tuple(choices)):
+        raise ValueError(f"{key} {value!r} is none of {', '.join(choices)}")
 
 
 def _checkpoint(entry: dict[str, Any], folder: Path) -> CheckpointSpec:

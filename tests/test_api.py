@@ -14,25 +14,25 @@ MODEL = "toy-street-fpn"
 
 def test_defaults_are_the_rows() -> None:
     segmenter, spec = semask_cli.load(MODEL, device="cpu"), load_zoo().find(MODEL)
-    recipe = segmenter.recipe
-    assert (recipe.mode, recipe.crop, recipe.stride) == ("whole", spec.crop, spec.stride)
-    assert (recipe.scales, recipe.flip) == (None, False)
+    config = segmenter.config
+    assert (config.mode, config.crop, config.stride) == ("whole", spec.crop, spec.stride)
+    assert (config.scales, config.flip) == (None, False)
     assert (segmenter.device, segmenter.precision) == (torch.device("cpu"), "fp32")
     assert segmenter.digest
 
 
 def test_a_crop_of_ones_own_overlaps_by_a_third() -> None:
-    recipe = semask_cli.load(MODEL, device="cpu", mode="slide", crop=(96, 120)).recipe
-    assert (recipe.crop, recipe.stride) == ((96, 120), (64, 80))
-    recipe = semask_cli.load(MODEL, device="cpu", mode="slide", crop=96, stride=50).recipe
-    assert (recipe.crop, recipe.stride) == ((96, 96), (50, 50))
+    config = semask_cli.load(MODEL, device="cpu", mode="slide", crop=(96, 120)).config
+    assert (config.crop, config.stride) == ((96, 120), (64, 80))
+    config = semask_cli.load(MODEL, device="cpu", mode="slide", crop=96, stride=50).config
+    assert (config.crop, config.stride) == ((96, 96), (50, 50))
 
 
 def test_scales() -> None:
-    published = semask_cli.load(MODEL, device="cpu", scales="published").recipe.scales
+    published = semask_cli.load(MODEL, device="cpu", scales="published").config.scales
     assert published == load_zoo().find(MODEL).ms_scales
-    assert semask_cli.load(MODEL, device="cpu", scales="native").recipe.scales == "native"
-    assert semask_cli.load(MODEL, device="cpu", scales=[1, 2]).recipe.scales == (1.0, 2.0)
+    assert semask_cli.load(MODEL, device="cpu", scales="native").config.scales == "native"
+    assert semask_cli.load(MODEL, device="cpu", scales=[1, 2]).config.scales == (1.0, 2.0)
 
 
 def test_random_weights_have_no_digest() -> None:

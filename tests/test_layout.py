@@ -44,6 +44,7 @@ TESTED_ELSEWHERE = {
     "models/transformer.py": "models/test_mask2former.py",
     "ops/bindings.py": "ops/test_nvrtc.py",  # calls NVRTC through both kinds of bindings
     "ops/ctypes_bindings.py": "ops/test_nvrtc.py",
+    "ops/registry.py": "ops/test_resize.py",  # torch checks what it registers
     "ops/storage.py": "ops/test_cuda_sampling.py",  # two constants
 }
 """Modules whose tests do not bear their name, and where these are."""

@@ -44,7 +44,8 @@ def published_order(name: str) -> Contender:
     import torch.nn.functional as F
 
     import semask_cli
-    from semask_cli.inference.views import Recipe, normalise, resize, view_sizes
+    from semask_cli.inference.config import InferenceConfig
+    from semask_cli.inference.views import normalise, resize, view_sizes
     from semask_cli.zoo import load_zoo
 
     spec = load_zoo().find(name)
@@ -52,8 +53,8 @@ def published_order(name: str) -> Contender:
 
     @torch.inference_mode()
     def run(image: np.ndarray) -> object:
-        [size] = view_sizes(spec, Recipe(crop=spec.crop, stride=spec.stride), *image.shape[:2])
-        logits = network(normalise([resize(image, size, family=spec.family)], torch.device("cpu")))
+        [size] = view_sizes(spec, InferenceConfig(crop=spec.crop, stride=spec.stride), *image.shape[:2])
+        logits = network(normalise([resize(image, size, preprocessing=spec.preprocessing)], torch.device("cpu")))
         for target in ((size.height, size.width), image.shape[:2]):
             logits = F.interpolate(logits, target, mode="bilinear", align_corners=False)
         return logits.softmax(1).argmax(1)

@@ -20,9 +20,9 @@ from benchmarks.gpu.rivals import (
     enlarged,
     locations_and_weights,
 )
-from semask_cli.ops import deform_conv2d, ms_deform_attn, resize_accumulate, resize_argmax, resize_sigmoid
-from semask_cli.ops.deform_conv2d import _by_embedding_bag as plain_convolution
-from semask_cli.ops.ms_deform_attn import _by_embedding_bag as plain_attention
+from semask_cli.ops import Resample, deform_conv2d, ms_deform_attn, resize_accumulate, resize_argmax, resize_sigmoid
+from semask_cli.ops.deform_conv2d import reference_deform_conv2d
+from semask_cli.ops.ms_deform_attn import reference_ms_deform_attn
 from semask_cli.ops.status import why_plain
 
 HEADS, CHANNELS, POINTS, GROUPS, QUERIES, CLASSES = 8, 32, 4, 8, 100, 150
@@ -152,24 +152,25 @@ def _poisoned() -> Iterator[None]:
 # What merging does: maps to labels or scores at the image's size ----------------------------------------------------
 
 
-def _all(sizes: Sizes) -> tuple[tuple[int, int], ...]:
+def _whole(sizes: Sizes) -> Resample:
     """All rows, all columns, of whole maps."""
-    return (0, sizes[0][-1]), (0, sizes[1][-1]), (0, 0)
+    heights, widths = sizes
+    return Resample(heights, widths, range(heights[-1]), range(widths[-1]))
 
 
 def _labels(maps: Tensor, sizes: Sizes) -> Tensor:
-    return resize_argmax(maps, *sizes, *_all(sizes))
+    return resize_argmax(maps, _whole(sizes))
 
 
 def _scores(maps: Tensor, sizes: Sizes, *, softmax: bool = False) -> Tensor:
     dtype = torch.promote_types(maps.dtype, torch.float32)
     scores = maps.new_zeros(len(maps), sizes[0][-1], sizes[1][-1], dtype=dtype)
-    resize_accumulate(scores, maps, *sizes, *_all(sizes), softmax=softmax)
+    resize_accumulate(scores, maps, _whole(sizes), softmax=softmax)
     return scores
 
 
 def _masks(maps: Tensor, sizes: Sizes) -> Tensor:
-    return resize_sigmoid(maps, *sizes, *_all(sizes))
+    return resize_sigmoid(maps, _whole(sizes))
 
 
 def _mask_labels(maps: Tensor, sizes: Sizes) -> Tensor:
@@ -177,8 +178,8 @@ def _mask_labels(maps: Tensor, sizes: Sizes) -> Tensor:
     (_, height), (_, width) = sizes
     classes = maps.new_full((CLASSES, len(maps)), 1 / CLASSES)
     step = max(1, STRIP_BYTES // (4 * width * len(maps)))
-    spans = ((y, min(y + step, height)) for y in range(0, height, step))
-    strips = (resize_sigmoid(maps, *sizes, span, (0, width), (0, 0)) for span in spans)
+    spans = (range(y, min(y + step, height)) for y in range(0, height, step))
+    strips = (resize_sigmoid(maps, Resample(*sizes, span, range(width))) for span in spans)
     return torch.cat([(classes @ strip.flatten(1)).argmax(0).to(torch.uint8) for strip in strips])
 
 
@@ -218,7 +219,7 @@ def times(bench: Bench) -> Cases:
             yield replace(of, mode="semask"), partial(_time_attention, bench, ms_deform_attn, image, of)
             of = replace(of, mode="a thread per channel")
             yield of, partial(_time_attention, bench, attention_by_thread_per_channel, image, of)
-            for mode, rival in (("grid_sample", attention_by_grid_sample), ("embedding_bag", plain_attention)):
+            for mode, rival in (("grid_sample", attention_by_grid_sample), ("embedding_bag", reference_ms_deform_attn)):
                 yield replace(of, mode=mode), partial(_time_attention, bench, rival, image, of)
             of = replace(of, batch=8, mode="semask")
             yield of, partial(_time_attention, bench, ms_deform_attn, image, of)
@@ -226,7 +227,7 @@ def times(bench: Bench) -> Cases:
             for mode, run in (
                 ("semask", deform_conv2d),
                 ("torchvision", convolution_by_torchvision),
-                ("embedding_bag", plain_convolution),
+                ("embedding_bag", reference_deform_conv2d),
             ):
                 yield replace(of, mode=mode), partial(_time_convolution, bench, run, image, precision)
         for name, count, modes in MERGES:

@@ -66,35 +66,32 @@ class ModelSource:
     def settings(self) -> Settings:
         from semask_cli.inference.versions import versions  # imports torch, which a folder of masks does not need
 
-        segmenter, recipe = self._segmenter, self._segmenter.recipe
-        windows = {"crop": recipe.crop, "stride": recipe.stride} if recipe.mode == "slide" else {}
+        segmenter, config = self._segmenter, self._segmenter.config
+        windows = {"crop": config.crop, "stride": config.stride} if config.mode == "slide" else {}
         return {
             "model": segmenter.spec.name,
             "checkpoint": segmenter.digest,
             "device": segmenter.device.type,
             "precision": segmenter.precision,
-            "mode": recipe.mode,
+            "mode": config.mode,
             **windows,
-            "scales": recipe.scales,
-            "flip": recipe.flip,
+            "scales": config.scales,
+            "flip": config.flip,
             "versions": versions(),
         }
 
     @property
     def definition(self) -> str:
-        spec = self._segmenter.spec
-        if spec.family == "fpn":
-            return "mmseg"
-        return "cityscapes" if spec.dataset == "cityscapes" else "detectron2"
+        return self._segmenter.spec.definition
 
     @property
     def published(self) -> float | None:
-        spec, recipe = self._segmenter.spec, self._segmenter.recipe
-        if recipe.mode != "whole":
+        spec, config = self._segmenter.spec, self._segmenter.config
+        if config.mode != "whole":
             return None
-        if recipe.flip:
-            return spec.published_miou_ms_flip if recipe.scales == spec.ms_scales else None
-        return spec.published_miou if recipe.scales is None else None
+        if config.flip:
+            return spec.published_miou_ms_flip if config.scales == spec.ms_scales else None
+        return spec.published_miou if config.scales is None else None
 
     def file_of(self, sample: Sample) -> Path:
         return sample.image

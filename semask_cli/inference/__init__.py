@@ -1,1 +1,12 @@
-"""From an image to labels: views, network, merged scores, labels."""
+"""Inference: an image in, labels or scores at its size out. It knows networks by their `Prediction` alone.
+
+    image, uint8 RGB (H, W, 3)
+    views.py            the sizes that the settings ask for (config.py); resized and normalised, (B, 3, h, w)
+    network.predict     a Prediction of each view: class maps at low resolution (models/prediction.py)
+    sliding_window.py   or the Prediction of a view through windows, predicted when their rows are due
+    merge.py            class scores of one tile of the image, averaged over the views; their argmax
+    segmenter.py        all of it: labels, uint8 (H, W), in a Segmentation
+
+It does not know datasets' folders, files of checkpoints, or what is done with the labels. docs/how-it-works.md is the
+story with shapes, dtypes and the two devices side by side.
+"""

@@ -67,20 +67,20 @@ class CudaGraphs:
 
     def _capture(self, pixels: Tensor) -> None:
         pool = next((captured.graph.pool() for captured in self.captured.values()), None)
-        graph, still, reads = torch.cuda.CUDAGraph(), torch.empty_like(pixels), _Reads()
+        graph, static_pixels, reads = torch.cuda.CUDAGraph(), torch.empty_like(pixels), _Reads()
         with torch.cuda.device(pixels.device):
             before = torch.cuda.current_stream()
             try:
                 # Other threads may allocate meanwhile, as the one that decodes images does.
                 with torch.cuda.graph(graph, pool, torch.cuda.Stream(), capture_error_mode="thread_local"), reads:
-                    predictions = self.network.predict(still)
+                    predictions = self.network.predict(static_pixels)
             except RuntimeError as error:
                 log.warning("going on without CUDA graphs: %s", str(error).partition("\n")[0])
                 torch.cuda.set_stream(before)  # a failed capture may leave its own
                 self._limit = 0
                 self.clear()
             else:
-                self.captured[pixels.shape] = Captured(graph, still, predictions, list(reads.found.values()))
+                self.captured[pixels.shape] = Captured(graph, static_pixels, predictions, list(reads.found.values()))
 
 
 class _Reads(TorchDispatchMode):

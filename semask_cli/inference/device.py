@@ -54,8 +54,8 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
     return precision
 
 
-def round_products(network: nn.Module) -> None:
-    """Keep the weights of matrix products and convolutions in bf16 from now on.
+def cast_matmul_weights_(network: nn.Module) -> None:
+    """Cast the weights of matrix products and convolutions to bf16, in place.
 
     They become what autocast would make of them in every pass, in half the memory. Norms, embeddings and position
     biases stay float32.
@@ -66,7 +66,7 @@ def round_products(network: nn.Module) -> None:
                 parameter.data = parameter.data.to(torch.bfloat16)
 
 
-def computing_in(precision: ChosenPrecision, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: ChosenPrecision, device: torch.device) -> AbstractContextManager[object]:
     """Within it, matrix products and convolutions run in `precision`; norms and softmax stay in float32."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)

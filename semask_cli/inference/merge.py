@@ -1,4 +1,4 @@
-"""From predictions to scores and labels at the image's size, tile by tile.
+"""From the views' predictions to scores and labels at the image's size, tile by tile.
 
 Nothing of the size classes x height x width is ever held: each view answers for a tile of the image, the answers are
 averaged, and the tile is reduced to labels before the next one is asked for.
@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from semask_cli.inference.sliding_window import Mosaic
 from semask_cli.models.prediction import Prediction
-from semask_cli.ops import resize_accumulate, resize_argmax
-from semask_cli.ops.cuda_resize import padded
-from semask_cli.ops.resize import greatest, needed
+from semask_cli.ops import Resample, resize_accumulate, resize_argmax
+from semask_cli.ops.resample import source_range
+from semask_cli.ops.resize import max_and_argmax, new_scores
 
 log = logging.getLogger(__name__)
 
@@ -27,117 +26,113 @@ CLASSES = 256  # at most, as labels are uint8
 
 
 @dataclass(frozen=True, slots=True)
-class ViewPrediction:
-    """What the network says about one view of the image."""
+class View:
+    """The prediction of an image at one size, mirrored or not."""
 
     prediction: Prediction
     flipped: bool = False
 
 
 class Merge:
-    """The scores of an image of `size` (height, width), averaged over views.
+    """The scores of an image of `size` (height, width), averaged over `views`.
 
     `softmax` says what is averaged, as published: the softmax of logits (Semantic-FPN), or the class map as it is (mask
-    classification). `memory` bounds, in bytes, the scores of a tile and what windows hold that wait for theirs.
+    classification). `memory` bounds, in bytes, the scores of a tile and what the predictions buffer.
     """
 
     def __init__(
         self,
-        views: Sequence[ViewPrediction],
+        views: Sequence[View],
         *,
         size: tuple[int, int],
         softmax: bool,
         device: torch.device,
         memory: int,
     ) -> None:
-        self.views, self.size, self.softmax = views, size, softmax
+        self.views, self.size, self.softmax = list(views), size, softmax
         self.device, self.memory = device, memory
 
     def scores(self) -> Tensor:
         """The averaged scores of the whole image: (classes, height, width), float32, on the CPU."""
         full: Tensor | None = None
-        for ys, xs, scores in self._each_tile(self._scores):
+        for rows, columns, scores in self._each_tile(self._scores):
             if full is None:
                 full = torch.empty(len(scores), *self.size)
-            full[:, ys, xs] = scores.cpu()
+            full[:, rows, columns] = scores.cpu()
         assert full is not None
         return full
 
     def labels(self) -> Tensor:
-        """The class with the best score, for each pixel: uint8 (height, width), on the CPU."""
+        """The argmax of the scores: uint8 (height, width), on the CPU."""
         labels = torch.empty(self.size, dtype=torch.uint8)
-        for ys, xs, tile in self._each_tile(self._labels):
-            labels[ys, xs] = tile
+        for rows, columns, tile in self._each_tile(self._labels):
+            labels[rows, columns] = tile
         return labels
 
     def labels_and_scores(self) -> tuple[Tensor, Tensor]:
         """As `labels`, and the best score, float32 (height, width)."""
         labels, best = torch.empty(self.size, dtype=torch.uint8), torch.empty(self.size)
-        for ys, xs, scores in self._each_tile(self._scores):
-            best[ys, xs], labels[ys, xs] = greatest(scores)
+        for rows, columns, scores in self._each_tile(self._scores):
+            best[rows, columns], labels[rows, columns] = max_and_argmax(scores)
         return labels, best
 
     def _each_tile(self, reduce: Callable[[range, range], Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
         """Rows and columns of each tile and what they reduce to, in bands of columns, each from top to bottom."""
         height, width = self.size
-        mosaics = [view.prediction for view in self.views if isinstance(view.prediction, Mosaic)]
-        waiting = sum(mosaic.nbytes for mosaic in mosaics)
-        band = -(-width // max(1, -(-waiting // self.memory)))
-        for left in range(0, width, band):
-            right = min(left + band, width)
+        buffer = sum(view.prediction.buffer_nbytes for view in self.views)
+        band_width = -(-width // max(1, -(-buffer // self.memory)))
+        for left in range(0, width, band_width):
+            right = min(left + band_width, width)
             y = 0
             while y < height:
-                rows, columns = self._tile(band)
-                ys = range(y, min(y + rows, height))
-                for x in range(left, right, columns):
-                    xs = range(x, min(x + columns, right))
+                tile_height, tile_width = self._tile_size(band_width)
+                rows = range(y, min(y + tile_height, height))
+                for x in range(left, right, tile_width):
+                    columns = range(x, min(x + tile_width, right))
                     try:
-                        tile = reduce(ys, xs)
+                        tile = reduce(rows, columns)
                     except torch.OutOfMemoryError:
-                        self._leave_device()
-                        tile = reduce(ys, xs)
-                    yield slice(ys.start, ys.stop), slice(xs.start, xs.stop), tile
-                y += rows
-            for mosaic in mosaics:
-                mosaic.forget()
+                        self._move_to_cpu()
+                        tile = reduce(rows, columns)
+                    yield slice(rows.start, rows.stop), slice(columns.start, columns.stop), tile
+                y += tile_height
+            self.views = [replace(view, prediction=view.prediction.released()) for view in self.views]
 
-    def _tile(self, band: int) -> tuple[int, int]:
-        """How many rows and columns are merged at a time: on a GPU whole rows, to give it enough to do."""
+    def _tile_size(self, band_width: int) -> tuple[int, int]:
+        """The rows and columns that are merged at a time: on a GPU whole rows, to give it enough to do."""
         if self.device.type == "cuda":
-            return max(1, self.memory // (2 * CLASSES * band * torch.float32.itemsize)), band
+            return max(1, self.memory // (2 * CLASSES * band_width * torch.float32.itemsize)), band_width
         # Where a view is larger than the image, a tile is as large in the view.
         height, width = (max(sizes) for sizes in zip(self.size, *(v.prediction.size for v in self.views), strict=True))
         return max(1, TILE * self.size[0] // height), max(1, TILE * self.size[1] // width)
 
-    def _leave_device(self) -> None:
+    def _move_to_cpu(self) -> None:
         log.warning("out of memory on %s: merging on the CPU", self.device)
         self.device = torch.device("cpu")
-        self.views = [replace(view, prediction=view.prediction.cpu()) for view in self.views]
+        self.views = [replace(view, prediction=view.prediction.to(self.device)) for view in self.views]
 
-    def _scores(self, ys: range, xs: range) -> Tensor:
+    def _scores(self, rows: range, columns: range) -> Tensor:
         """The averaged scores of a tile: (classes, rows, columns)."""
         total: Tensor | None = None
         for view in self.views:
-            maps, *resize = self._class_map(view, ys, xs)
+            maps, resample = self._class_map(view, rows, columns)
             if total is None:
-                total = maps.new_zeros(len(maps), len(ys), padded(len(xs)))[..., : len(xs)]
-            resize_accumulate(total, maps, *resize, flip=view.flipped, softmax=self.softmax)
+                total = new_scores(maps, resample)
+            resize_accumulate(total, maps, resample, flip=view.flipped, softmax=self.softmax)
         assert total is not None
         return total.div_(len(self.views)) if len(self.views) > 1 else total
 
-    def _labels(self, ys: range, xs: range) -> Tensor:
-        [view, *others] = self.views
-        if others:
-            return greatest(self._scores(ys, xs))[1]
-        return resize_argmax(*self._class_map(view, ys, xs))  # softmax keeps the order of one view's logits
+    def _labels(self, rows: range, columns: range) -> Tensor:
+        if len(self.views) > 1:
+            return max_and_argmax(self._scores(rows, columns))[1]
+        return resize_argmax(*self._class_map(self.views[0], rows, columns))  # softmax keeps the order of the logits
 
-    def _class_map(self, view: ViewPrediction, ys: range, xs: range) -> tuple[Tensor, *tuple[Sequence[int], ...]]:
-        """What a tile of the image is made of in a view, and how: the arguments of an operator of `ops.resize`."""
+    def _class_map(self, view: View, rows: range, columns: range) -> tuple[Tensor, Resample]:
+        """The maps that a tile of the image is resized from in a view, and the resizes to the tile."""
         (height, width), (view_height, view_width) = self.size, view.prediction.size
         if view.flipped:  # columns count from the right
-            xs = range(width - xs.stop, width - xs.start)
-        rows = needed((view_height, height), ys.start, ys.stop)
-        columns = needed((view_width, width), xs.start, xs.stop)
-        part = view.prediction.class_map(rows, columns)
-        heights, widths = (*part.heights, height), (*part.widths, width)
-        return part.maps, heights, widths, (ys.start, ys.stop), (xs.start, xs.stop), part.origin
+            columns = range(width - columns.stop, width - columns.start)
+        view_rows = source_range((view_height, height), rows)
+        view_columns = source_range((view_width, width), columns)
+        class_map = view.prediction.class_map(view_rows, view_columns)
+        return class_map.maps, class_map.resample(rows, columns, size=self.size)

@@ -10,18 +10,18 @@ from itertools import islice
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError
+from semask_cli.inference.config import InferenceConfig
 from semask_cli.inference.cuda_graphs import CudaGraphs
-from semask_cli.inference.device import ChosenPrecision, computing_in
-from semask_cli.inference.merge import MEMORY, Merge, ViewPrediction
-from semask_cli.inference.sliding_window import Mosaic
+from semask_cli.inference.device import ChosenPrecision, autocast
+from semask_cli.inference.merge import MEMORY, Merge, View
+from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.versions import versions
-from semask_cli.inference.views import Recipe, normalise, resize, view_sizes
+from semask_cli.inference.views import Image, normalise, resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, ImageSource, read_image
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
@@ -30,14 +30,12 @@ from semask_cli.zoo import ModelSpec
 
 log = logging.getLogger(__name__)
 
-GPU_BATCH = 8  # windows and flips that a GPU is given at once, unless its memory says less
-AHEAD = 2  # images decoded before the network asks for them
-
-Pixels = NDArray[np.uint8]
+GPU_BATCH = 8  # windows or flipped views in a batch on a GPU; fewer where its memory is too small
+DECODE_AHEAD = 2  # images decoded before the network asks for them
 
 
 class Segmenter:
-    """A network with its weights, and the recipe by which it looks at images. Made by `semask_cli.load`.
+    """A network with its weights, and the settings of inference. Made by `semask_cli.load`.
 
     `precision` is "fp32" or "bf16"; `memory` bounds, in bytes, what is held while views are merged (see `Merge`);
     `cuda_graphs` replays the network (see `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came
@@ -49,17 +47,17 @@ class Segmenter:
         network: Network,
         spec: ModelSpec,
         *,
-        recipe: Recipe,
+        config: InferenceConfig,
         device: torch.device,
         precision: ChosenPrecision,
         memory: int = MEMORY,
         cuda_graphs: bool = False,
         digest: str,
     ) -> None:
-        self.network, self.spec, self.recipe = network, spec, recipe
+        self.network, self.spec, self.config = network, spec, config
         self.device, self.precision, self.memory, self.digest = device, precision, memory, digest
         self._graphs = CudaGraphs(network) if cuda_graphs else None
-        self._batch = GPU_BATCH if device.type == "cuda" else 1
+        self._batch_size = GPU_BATCH if device.type == "cuda" else 1
 
     def predict(self, image: ImageSource, *, confidence: bool = False, max_pixels: int = MAX_PIXELS) -> Segmentation:
         """Segment an image: a path, a PIL image, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
@@ -82,7 +80,7 @@ class Segmenter:
         An image that cannot be read gives its error in its place.
         """
 
-        def decode(image: ImageSource) -> tuple[Pixels | ImageError, Stopwatch]:
+        def decode(image: ImageSource) -> tuple[Image | ImageError, Stopwatch]:
             watch = Stopwatch()
             try:
                 with watch("decode"):
@@ -91,11 +89,11 @@ class Segmenter:
                 return error, watch
 
         sources = iter(images)
-        with ThreadPoolExecutor(1, thread_name_prefix="decode") as reader:
-            waiting = deque(reader.submit(decode, image) for image in islice(sources, AHEAD))
-            while waiting:
-                pixels, watch = waiting.popleft().result()
-                waiting.extend(reader.submit(decode, image) for image in islice(sources, 1))
+        with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
+            decoding = deque(decoder.submit(decode, image) for image in islice(sources, DECODE_AHEAD))
+            while decoding:
+                pixels, watch = decoding.popleft().result()
+                decoding.extend(decoder.submit(decode, image) for image in islice(sources, 1))
                 if isinstance(pixels, ImageError):
                     yield pixels
                 else:
@@ -107,60 +105,60 @@ class Segmenter:
         return self._merge(read_image(image), Stopwatch()).scores()
 
     @torch.inference_mode()
-    def _segmentation(self, pixels: Pixels, watch: Stopwatch, *, confidence: bool) -> Segmentation:
+    def _segmentation(self, pixels: Image, watch: Stopwatch, *, confidence: bool) -> Segmentation:
         merge = self._merge(pixels, watch)
         with watch("merge"):
             labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
-        known = classes(self.spec.dataset)
+        class_set = classes(self.spec.dataset)
         return Segmentation(
             labels=labels.numpy(),
-            classes=known.classes,
-            palette=known.palette,
+            classes=class_set.classes,
+            palette=class_set.palette,
             image=pixels,
             confidence=None if best is None else best.numpy(),
             info=self._info(watch),
         )
 
-    def _merge(self, pixels: Pixels, watch: Stopwatch) -> Merge:
-        """The views of an image, seen by the network (windows wait until their rows are asked for)."""
+    def _merge(self, pixels: Image, watch: Stopwatch) -> Merge:
+        """The image's views, predicted (windows are predicted when their rows are merged), and how to merge them."""
 
-        def look(images: list[Pixels]) -> list[Prediction]:
+        def predict_batch(images: list[Image]) -> list[Prediction]:
             with watch("network"):
-                return self._look(images)
+                return self._predict_batch(images)
 
         height, width = pixels.shape[:2]
         views = []
-        for size in view_sizes(self.spec, self.recipe, height, width):
+        for size in view_sizes(self.spec, self.config, height, width):
             with watch("resize"):
-                view = resize(pixels, size, family=self.spec.family)
-                seen = [view, np.ascontiguousarray(view[:, ::-1])] if self.recipe.flip else [view]
-            if self.recipe.mode == "slide":
-                predictions: list[Prediction] = [Mosaic(image, self.recipe, look) for image in seen]
+                image = resize(pixels, size, preprocessing=self.spec.preprocessing)
+                images = [image, np.ascontiguousarray(image[:, ::-1])] if self.config.flip else [image]
+            if self.config.mode == "slide":
+                predictions: list[Prediction] = [SlidingWindow(image, self.config, predict_batch) for image in images]
             else:
-                predictions = look(seen)
-            views += [ViewPrediction(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
+                predictions = predict_batch(images)
+            views += [View(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
         return Merge(views, size=(height, width), softmax=self.network.softmax, device=self.device, memory=self.memory)
 
-    def _look(self, images: list[Pixels]) -> list[Prediction]:
+    def _predict_batch(self, images: list[Image]) -> list[Prediction]:
         """The network on images of one size, in batches that fit the GPU's memory."""
         predict = (self._graphs or self.network).predict
         predictions: list[Prediction] = []
         while len(predictions) < len(images):
-            batch = images[len(predictions) :][: self._batch]
+            batch = images[len(predictions) :][: self._batch_size]
             try:
-                with computing_in(self.precision, self.device):
+                with autocast(self.precision, self.device):
                     predictions += predict(normalise(batch, self.device))
             except torch.OutOfMemoryError as error:
                 if self._graphs:
                     self._graphs.clear()
-                if self._batch == 1:
+                if self._batch_size == 1:
                     height, width = batch[0].shape[:2]
                     raise DeviceError(
                         f"{self.device} has too little memory for a view of {width} x {height}",
                         "Use --mode slide, a smaller model, or --device cpu.",
                     ) from error
-                self._batch //= 2
-                log.warning("out of memory on %s: going on with batches of %d", self.device, self._batch)
+                self._batch_size //= 2
+                log.warning("out of memory on %s: going on with batches of %d", self.device, self._batch_size)
         return predictions
 
     def _info(self, watch: Stopwatch) -> RunInfo:
@@ -170,9 +168,9 @@ class Segmenter:
             checkpoint=self.digest,
             device=str(self.device),
             precision=self.precision,
-            mode=self.recipe.mode,
-            scales=self.recipe.scales if isinstance(self.recipe.scales, tuple) else (1.0,),
-            flip=self.recipe.flip,
+            mode=self.config.mode,
+            scales=(1.0,) if self.config.scales is None else self.config.scales,
+            flip=self.config.flip,
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
             versions=versions(),
         )

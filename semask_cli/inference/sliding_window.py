@@ -1,4 +1,9 @@
-"""Sliding-window inference: one view, seen through overlapping windows."""
+"""Sliding-window inference: the Prediction of a view, averaged over overlapping windows.
+
+The procedure is MMSegmentation's `slide_inference` (published code Apache-2.0): the class map of each window, at the
+view's size, is added up, and the sum is divided by how many windows cover a pixel. Here only the rows that are asked
+for are added up.
+"""
 
 from __future__ import annotations
 
@@ -10,96 +15,124 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semask_cli.inference.views import Recipe, windows
+from semask_cli.inference.config import InferenceConfig
 from semask_cli.models.prediction import ClassMap, Prediction
 from semask_cli.ops import resize_accumulate
 
-Predict = Callable[[list[NDArray[np.uint8]]], list[Prediction]]
+PredictBatch = Callable[[list[NDArray[np.uint8]]], list[Prediction]]
+"""Images (H, W, 3) of one size, uint8 RGB, to a prediction of each."""
+
+Place = tuple[int, int]
+"""The row and column of a window in the grid."""
 
 
-class Mosaic:
-    """The Prediction of a view (H, W, 3), averaged where windows overlap.
+class SlidingWindow:
+    """The Prediction of a `view` (H, W, 3), uint8 RGB, whose windows are predicted when their rows are asked for.
 
-    What is averaged is the class map at the view's size, as published. Rows are asked for from top to bottom: windows
-    are looked at when their rows are due and forgotten when these have passed, so that a view of any height costs the
-    memory of a few rows of windows. For a wide view the same is done in one band of columns after the other, with
-    `forget` between them.
+    Rows are asked for from top to bottom. Windows above them are freed, so that a view of any height costs the memory
+    of a few rows of windows. For a wide view the same is done in one band of columns after the other, and `released`
+    between them. Class maps lie where the network's predictions lie, or on `device`.
     """
 
-    def __init__(self, view: NDArray[np.uint8], recipe: Recipe, predict: Predict) -> None:
-        self.view, self.predict = view, predict
+    def __init__(
+        self,
+        view: NDArray[np.uint8],
+        config: InferenceConfig,
+        predict_batch: PredictBatch,
+        *,
+        device: torch.device | None = None,
+    ) -> None:
+        self.view, self.config, self.predict_batch, self.device = view, config, predict_batch, device
         self.size = (view.shape[0], view.shape[1])
-        self.grid = list(windows(*self.size, recipe))
-        self._seen: dict[tuple[int, int], Prediction] = {}
-        # How many windows look at a pixel is the product of how many cover its row and its column.
-        self._cover_y = _cover(self.size[0], [row[0][0] for row in self.grid])
-        self._cover_x = _cover(self.size[1], [x for _, x in self.grid[0]])
+        self.grid = window_grid(*self.size, config)
+        self._predictions: dict[Place, Prediction] = {}
+        # How many windows cover a pixel is the product of how many cover its row and its column.
+        self._row_count = _count_windows(self.size[0], [row[0][0] for row in self.grid])
+        self._column_count = _count_windows(self.size[1], [columns for _, columns in self.grid[0]])
 
     @property
     def nbytes(self) -> int:
-        """What the windows hold that wait while rows are merged, if these are asked for in one band."""
-        [first] = self._look([(0, 0)])
+        return sum(prediction.nbytes for prediction in self._predictions.values())
+
+    @property
+    def buffer_nbytes(self) -> int:
+        """As in the protocol. (Predicts the first window to know its size.)"""
+        [first] = self._predict([(0, 0)])
         # Windows over a row, and those whose own rows begin within the next few.
-        waiting = int(self._cover_y.max()) + 1
-        return first.nbytes * len(self.grid[0]) * min(waiting, len(self.grid))
+        grid_rows = int(self._row_count.max()) + 1
+        return first.nbytes * len(self.grid[0]) * min(grid_rows, len(self.grid))
 
     def class_map(self, rows: range, columns: range) -> ClassMap:
-        """The mean of what the windows say."""
-        self._seen = {(i, j): seen for (i, j), seen in self._seen.items() if self.grid[i][j][0].stop > rows.start}
-        here = [
+        """The mean of the class maps of all windows over these rows and columns."""
+        passed = [(i, j) for i, j in self._predictions if self.grid[i][j][0].stop <= rows.start]
+        for place in passed:
+            del self._predictions[place]
+        places = [
             (i, j)
-            for i, row in enumerate(self.grid)
-            if _overlap(row[0][0], rows)
-            for j, (_, window_x) in enumerate(row)
-            if _overlap(window_x, columns)
+            for i, grid_row in enumerate(self.grid)
+            for j, (window_rows, window_columns) in enumerate(grid_row)
+            if _overlap(window_rows, rows) and _overlap(window_columns, columns)
         ]
         total: Tensor | None = None
-        for (i, j), prediction in zip(here, self._look(here), strict=True):
-            window_y, window_x = self.grid[i][j]
-            ys, xs = _overlap(window_y, rows), _overlap(window_x, columns)
-            inside_y, inside_x = _within(window_y, ys), _within(window_x, xs)
-            part = prediction.class_map(inside_y, inside_x)
+        for (i, j), prediction in zip(places, self._predict(places), strict=True):
+            window_rows, window_columns = self.grid[i][j]
+            ys, xs = _overlap(window_rows, rows), _overlap(window_columns, columns)
+            ys_inside, xs_inside = _shift(ys, -window_rows.start), _shift(xs, -window_columns.start)
+            part = prediction.class_map(ys_inside, xs_inside)
             if total is None:
                 total = part.maps.new_zeros(len(part.maps), len(rows), len(columns))
-            place = total[:, ys.start - rows.start : ys.stop - rows.start]
-            place = place[..., xs.start - columns.start : xs.stop - columns.start]
-            spans = (inside_y.start, inside_y.stop), (inside_x.start, inside_x.stop)
-            resize_accumulate(place, part.maps, part.heights, part.widths, *spans, part.origin)
+            tile = total[:, ys.start - rows.start : ys.stop - rows.start]
+            tile = tile[..., xs.start - columns.start : xs.stop - columns.start]
+            resize_accumulate(tile, part.maps, part.resample(ys_inside, xs_inside))
         assert total is not None  # windows cover every row and column
-        cover = self._cover_y[rows.start : rows.stop, None] * self._cover_x[columns.start : columns.stop]
-        total.div_(cover.to(total.device))
+        count = self._row_count[rows.start : rows.stop, None] * self._column_count[columns.start : columns.stop]
+        total.div_(count.to(total.device))
         return ClassMap(total, (self.size[0],), (self.size[1],), (rows.start, columns.start))
 
-    def forget(self) -> None:
-        """Forget all windows, to begin at the top again; those that are asked for again are looked at anew."""
-        self._seen.clear()
+    def to(self, device: torch.device) -> Self:
+        """The same, whose windows are still predicted where the network is, and kept on `device`."""
+        moved = type(self)(self.view, self.config, self.predict_batch, device=device)
+        moved._predictions = {place: prediction.to(device) for place, prediction in self._predictions.items()}
+        return moved
 
-    def cpu(self) -> Self:
-        """From now on windows are still looked at where the network is, and wait in the CPU's memory."""
-        predict = self.predict
-        self.predict = lambda images: [prediction.cpu() for prediction in predict(images)]
-        self._seen = {place: prediction.cpu() for place, prediction in self._seen.items()}
-        return self
+    def released(self) -> Self:
+        return type(self)(self.view, self.config, self.predict_batch, device=self.device)
 
-    def _look(self, places: list[tuple[int, int]]) -> list[Prediction]:
-        """What is seen through these windows; those that are new are looked at together."""
-        new = [place for place in places if place not in self._seen]
+    def _predict(self, places: list[Place]) -> list[Prediction]:
+        """The predictions of these windows; the new ones are predicted together."""
+        new = [place for place in places if place not in self._predictions]
         if new:
-            views = [self.view[self.grid[i][j]] for i, j in new]
-            self._seen.update(zip(new, self.predict(views), strict=True))
-        return [self._seen[place] for place in places]
+            predictions = self.predict_batch([self.view[self.grid[i][j]] for i, j in new])
+            if self.device is not None:
+                predictions = [prediction.to(self.device) for prediction in predictions]
+            self._predictions.update(zip(new, predictions, strict=True))
+        return [self._predictions[place] for place in places]
 
 
-def _overlap(window: slice, wanted: range) -> range:
-    return range(max(window.start, wanted.start), min(window.stop, wanted.stop))
+def window_grid(height: int, width: int, config: InferenceConfig) -> list[list[tuple[slice, slice]]]:
+    """Rows and columns of the windows over a (height, width) view; the last of each axis is shifted back inside."""
+    (crop_h, crop_w), (stride_h, stride_w) = config.crop, config.stride
+    columns = [slice(x, x + min(crop_w, width)) for x in _starts(width, crop_w, stride_w)]
+    rows = [slice(y, y + min(crop_h, height)) for y in _starts(height, crop_h, stride_h)]
+    return [[(row, column) for column in columns] for row in rows]
 
 
-def _within(window: slice, positions: range) -> range:
-    return range(positions.start - window.start, positions.stop - window.start)
+def _starts(length: int, crop: int, stride: int) -> list[int]:
+    count = max(length - crop + stride - 1, 0) // stride + 1
+    return [max(min(i * stride, length - crop), 0) for i in range(count)]
 
 
-def _cover(length: int, spans: list[slice]) -> Tensor:
-    cover = torch.zeros(length)
-    for span in spans:
-        cover[span] += 1
-    return cover
+def _overlap(window: slice, positions: range) -> range:
+    return range(max(window.start, positions.start), min(window.stop, positions.stop))
+
+
+def _shift(positions: range, offset: int) -> range:
+    return range(positions.start + offset, positions.stop + offset)
+
+
+def _count_windows(length: int, windows: list[slice]) -> Tensor:
+    """How many windows cover each position of an axis: float32 (length,)."""
+    count = torch.zeros(length)
+    for window in windows:
+        count[window] += 1
+    return count

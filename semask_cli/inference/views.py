@@ -1,54 +1,30 @@
-"""How an image is looked at: at which sizes, flipped or not, whole or through windows.
+"""The network's inputs: the sizes of an image's views, and its pixels as a tensor.
 
-Sizes follow the published test pipelines: MMSegmentation's for the Semantic-FPN rows (OpenCV), detectron2's for the
-mask-classification rows (Pillow; multi-scale views are resized from the resized image, not from the file).
+Sizes and resampling follow the published test pipelines, since a network's scores depend on both: MMSegmentation's for
+the Semantic-FPN rows (OpenCV), detectron2's for the mask-classification rows (Pillow).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
+import PIL.Image
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from semask_cli.errors import UsageError
-from semask_cli.zoo import ModelSpec
+from semask_cli.inference.config import InferenceConfig
+from semask_cli.zoo import ModelSpec, Preprocessing
 
-Mode = Literal["whole", "slide"]
-Scales = tuple[float, ...] | Literal["native"] | None
+Image = NDArray[np.uint8]  # RGB (H, W, 3)
 
 # ImageNet's mean and standard deviation of R, G, B on the scale 0 to 255, as in every published configuration.
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How images are looked at.
-
-    `scales` are factors of the row's test size; None is the test size itself, "native" the image as it is. In mode
-    "slide" windows of `crop` (height, width) are placed every `stride` pixels over each view.
-    """
-
-    mode: Mode = "whole"
-    crop: tuple[int, int]
-    stride: tuple[int, int]
-    scales: Scales = None
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("whole", "slide"):
-            raise UsageError(f"mode {self.mode!r} is neither whole nor slide")
-        if min(*self.crop, *self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
-            raise UsageError(f"stride {self.stride} must be between 1 and the crop {self.crop}, or pixels are missed")
-        if self.scales is not None and self.scales != "native" and (not self.scales or min(self.scales) <= 0):
-            raise UsageError(f"scales must be positive numbers, not {self.scales}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +36,49 @@ class Size:
     via: tuple[int, int] | None = None
 
 
-def view_sizes(spec: ModelSpec, recipe: Recipe, height: int, width: int) -> list[Size]:
-    """The sizes at which a (height, width) image is looked at, in the published order.
+def view_sizes(spec: ModelSpec, config: InferenceConfig, height: int, width: int) -> list[Size]:
+    """The sizes of the views of a (height, width) image, in the published order.
 
     Raises:
         UsageError: a scale makes the image vanish.
     """
-    if recipe.scales == "native":
+    if config.scales == "native":
         return [Size(height, width)]
-    short, long = spec.short_side, spec.long_side
-    if spec.family == "fpn":
-        scales = recipe.scales or (1.0,)
-        sizes = [Size(*_fit(height, width, short=int(short * s), long=int(long * s))) for s in scales]
-    else:
-        base = _shortest_edge(height, width, short=short, long=long)
-        sizes = [Size(*base)]
-        if recipe.scales is not None:
-            long = spec.ms_long_side
-            sizes = [Size(*_shortest_edge(*base, short=int(short * s), long=long), base) for s in recipe.scales]
+    sizes = _TEST_PIPELINES[spec.preprocessing].sizes(spec, config.scales, height, width)
     if any(min(size.height, size.width) < 1 for size in sizes):
-        raise UsageError(f"a scale of {recipe.scales} leaves nothing of an image of {width} x {height}")
+        raise UsageError(f"a scale of {config.scales} leaves nothing of an image of {width} x {height}")
     return sizes
 
 
-def _fit(height: int, width: int, *, short: int, long: int) -> tuple[int, int]:
-    """The largest size within (long, short), proportions kept (MMSegmentation's rescaling)."""
-    factor = min(long / max(height, width), short / min(height, width))
-    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+def resize(image: Image, size: Size, *, preprocessing: Preprocessing) -> Image:
+    """The uint8 RGB image (H, W, 3) at a view's size, with the resampling of the published pipeline."""
+    for height, width in filter(None, (size.via, (size.height, size.width))):
+        if image.shape[:2] != (height, width):
+            image = _TEST_PIPELINES[preprocessing].resize(image, height, width)
+    return image
+
+
+def _mmseg_sizes(spec: ModelSpec, scales: tuple[float, ...] | None, height: int, width: int) -> list[Size]:
+    """The largest size within (long side, short side), proportions kept: mmcv's imrescale."""
+    sizes = []
+    for scale in scales or (1.0,):
+        short, long = int(spec.short_side * scale), int(spec.long_side * scale)
+        factor = min(long / max(height, width), short / min(height, width))
+        sizes.append(Size(max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))))
+    return sizes
+
+
+def _detectron2_sizes(spec: ModelSpec, scales: tuple[float, ...] | None, height: int, width: int) -> list[Size]:
+    """detectron2's ResizeShortestEdge; multi-scale views are resized from the resized image, not from the file."""
+    base = _shortest_edge(height, width, short=spec.short_side, long=spec.long_side)
+    if scales is None:
+        return [Size(*base)]
+    shorts = (int(spec.short_side * scale) for scale in scales)
+    return [Size(*_shortest_edge(*base, short=short, long=spec.ms_long_side), base) for short in shorts]
 
 
 def _shortest_edge(height: int, width: int, *, short: int, long: int) -> tuple[int, int]:
-    """Short side to `short`, long side at most `long` (detectron2's ResizeShortestEdge)."""
+    """Short side to `short`, long side at most `long`."""
     scale = short / min(height, width)
     h, w = (short, scale * width) if height < width else (scale * height, short)
     if max(h, w) > long:
@@ -99,19 +87,30 @@ def _shortest_edge(height: int, width: int, *, short: int, long: int) -> tuple[i
     return max(1, int(h + 0.5)), max(1, int(w + 0.5))
 
 
-def resize(image: NDArray[np.uint8], size: Size, *, family: str) -> NDArray[np.uint8]:
-    """The uint8 RGB image (H, W, 3) at a view's size, with the family's own resampling."""
-    for height, width in filter(None, (size.via, (size.height, size.width))):
-        if image.shape[:2] == (height, width):
-            continue
-        if family == "fpn":
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        else:
-            image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    return image
+def _opencv_resize(image: Image, height: int, width: int) -> Image:
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def normalise(images: list[NDArray[np.uint8]], device: torch.device) -> Tensor:
+def _pillow_resize(image: Image, height: int, width: int) -> Image:
+    """Unlike OpenCV's, its bilinear filter widens where the image shrinks, so that no pixel is skipped."""
+    return np.asarray(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.BILINEAR))
+
+
+@dataclass(frozen=True, slots=True)
+class _TestPipeline:
+    """What a code base does to an image before its network sees it."""
+
+    sizes: Callable[[ModelSpec, tuple[float, ...] | None, int, int], list[Size]]
+    resize: Callable[[Image, int, int], Image]
+
+
+_TEST_PIPELINES: Mapping[Preprocessing, _TestPipeline] = {
+    "mmseg": _TestPipeline(_mmseg_sizes, _opencv_resize),
+    "detectron2": _TestPipeline(_detectron2_sizes, _pillow_resize),
+}
+
+
+def normalise(images: list[Image], device: torch.device) -> Tensor:
     """Images (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
     pixels = torch.from_numpy(np.stack(images))
     if device.type == "cuda":
@@ -119,16 +118,3 @@ def normalise(images: list[NDArray[np.uint8]], device: torch.device) -> Tensor:
     # Dividing, as published: a product with the reciprocal differs in the last bit.
     mean, std = (torch.from_numpy(value).to(device) for value in (MEAN, STD))
     return pixels.to(device, non_blocking=True).float().sub_(mean).div_(std).permute(0, 3, 1, 2)
-
-
-def windows(height: int, width: int, recipe: Recipe) -> Iterator[list[tuple[slice, slice]]]:
-    """The windows over a (height, width) view, row by row; the last of each direction is shifted back inside."""
-    (crop_h, crop_w), (stride_h, stride_w) = recipe.crop, recipe.stride
-    columns = [slice(x, x + min(crop_w, width)) for x in _starts(width, crop_w, stride_w)]
-    for y in _starts(height, crop_h, stride_h):
-        yield [(slice(y, y + min(crop_h, height)), x) for x in columns]
-
-
-def _starts(length: int, crop: int, stride: int) -> list[int]:
-    count = max(length - crop + stride - 1, 0) // stride + 1
-    return [max(min(i * stride, length - crop), 0) for i in range(count)]

@@ -100,11 +100,11 @@ def network_gflop(segmenter: Segmenter, height: int, width: int) -> float:
     total = 0.0
     with torch.device("meta"):
         network = build_model(segmenter.spec).requires_grad_(False)
-    for size in view_sizes(segmenter.spec, segmenter.recipe, height, width):
+    for size in view_sizes(segmenter.spec, segmenter.config, height, width):
         pixels = torch.empty(1, 3, -(-size.height // 32) * 32, -(-size.width // 32) * 32, device="meta")
         with FlopCounterMode(display=False) as counter:
             network(pixels)
-        total += counter.get_total_flops() / 1e9 * (2 if segmenter.recipe.flip else 1)
+        total += counter.get_total_flops() / 1e9 * (2 if segmenter.config.flip else 1)
     return total
 
 

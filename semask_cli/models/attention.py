@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semask_cli.models.windows import PLAIN, cut_map
+from semask_cli.models.windows import PLAIN, window_groups, window_partition, window_reverse
 from semask_cli.ops.cpu import small_products_are_slow
 from semask_cli.ops.linear import Linear
 
 SHIFT_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
-SCORES_AT_ONCE = 1 << 20  # of windows that are looked at together on a CPU: 4 MiB in float32, which a cache holds
-GLOBAL_QUERIES = 1024  # queries of a global semantic attention that are looked at together
+SCORES_PER_BATCH = 1 << 20  # of windows that attend together on a CPU: 4 MiB in float32, which a cache holds
+QUERIES_PER_BATCH = 1024  # of a global semantic attention
 
 
 def relative_position_index(window: int) -> Tensor:
@@ -33,8 +33,8 @@ def relative_position_index(window: int) -> Tensor:
 class WindowAttention(nn.Module):
     """Multi-head self-attention within windows, with a learned bias for each relative position.
 
-    With `shift`, the windows of the last row and column hold tokens from opposite borders of the map; those do not see
-    each other. Only these windows pay for a mask.
+    With `shift`, the windows of the last row and column hold tokens from opposite borders of the map, which must not
+    attend to each other. Only these windows pay for a mask.
     """
 
     relative_position_bias_table: nn.Parameter
@@ -55,14 +55,15 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(x).flatten(1, 2)
         biases = self.biases(x.dtype)
         out = qkv.new_empty(b, h * w, c)
-        at_once = windows_at_once(b * biases[PLAIN].numel(), x.device)
-        for windows in cut_map(h, w, window=self.window, shift=self.shift, at_once=at_once, device=x.device):
-            rows = windows.cut(qkv, padding=self.qkv.bias)
+        batch = windows_per_batch(b * biases[PLAIN].numel(), x.device)
+        for group in window_groups(h, w, window=self.window, shift=self.shift, batch=batch, device=x.device):
+            windows = window_partition(qkv, group, padding=self.qkv.bias)
             # (B, slots, 3 * C) -> (B * windows, N, 3, heads, d) -> 3 x (B * windows, heads, N, d)
-            rows = rows.view(-1, self.window**2, 3, self.heads, c // self.heads)
-            q, k, v = rows.permute(2, 0, 3, 1, 4).unbind(0)
-            attended = _attend(q, k, v, biases[windows.border])
-            windows.put(attended.transpose(1, 2).reshape(b, -1, c), out)
+            windows = windows.view(-1, self.window**2, 3, self.heads, c // self.heads)
+            q, k, v = windows.permute(2, 0, 3, 1, 4).unbind(0)
+            attended = biased_attention(q, k, v, biases[group.border])
+            # (B * windows, heads, N, d) -> (B, slots, C)
+            window_reverse(attended.transpose(1, 2).reshape(b, -1, c), group, out=out)
         return self.proj(out.view(b, h, w, c))
 
     def biases(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -89,7 +90,7 @@ class WindowAttention(nn.Module):
 class SemanticAttention(nn.Module):
     """Attention whose queries and keys are semantic maps: out = gamma * R(softmax(Q y . K y) V y) + y (SeMask, fig. 3).
 
-    Scores are not scaled. `global_` looks at all tokens at once, else at windows of `window` tokens, whose zero padding
+    Scores are not scaled. With `global_` all tokens attend to all, else to those of their window, whose zero padding
     takes part through the biases.
     """
 
@@ -109,28 +110,28 @@ class SemanticAttention(nn.Module):
         semantic_map, key, value = (layer(y) for layer in layers)
         if self.global_:
             q, k, v = (t.flatten(1, 2) for t in (semantic_map, key, value))
-            attended = torch.cat([_attend_classes(part, k, v) for part in q.split(GLOBAL_QUERIES, dim=1)], dim=1)
-            attended = attended.view(b, h, w, c)
+            parts = [semantic_attention(queries, k, v) for queries in q.split(QUERIES_PER_BATCH, dim=1)]
+            attended = torch.cat(parts, dim=1)
         else:
             attended = value.new_empty(b, h * w, c)
-            at_once = windows_at_once(b * self.window**4, y.device)
-            for windows in cut_map(h, w, window=self.window, at_once=at_once, device=y.device):
+            batch = windows_per_batch(b * self.window**4, y.device)
+            for group in window_groups(h, w, window=self.window, batch=batch, device=y.device):
                 # (B, H, W, C) -> (B, slots, C) -> (B * windows, N, C)
                 q, k, v = (
-                    windows.cut(t.flatten(1, 2), padding=layer.bias).view(-1, self.window**2, t.shape[-1])
+                    window_partition(t.flatten(1, 2), group, padding=layer.bias).view(-1, self.window**2, t.shape[-1])
                     for t, layer in zip((semantic_map, key, value), layers, strict=True)
                 )
-                windows.put(_attend_classes(q, k, v).view(b, -1, c), attended)
-            attended = attended.view(b, h, w, c)
+                window_reverse(semantic_attention(q, k, v).view(b, -1, c), group, out=attended)
+        attended = attended.view(b, h, w, c)
         return torch.addcmul(y, self.gamma.to(y.dtype), self.mlp_res(attended)), semantic_map
 
 
-def windows_at_once(scores: int, device: torch.device) -> int:
-    """How many windows are looked at together, if one has `scores`: on a CPU as many as its cache holds."""
-    return max(1, SCORES_AT_ONCE // scores) if device.type == "cpu" else sys.maxsize
+def windows_per_batch(scores: int, device: torch.device) -> int:
+    """How many windows attend together, if each has `scores`: on a CPU as many as its cache holds, else all."""
+    return max(1, SCORES_PER_BATCH // scores) if device.type == "cpu" else sys.maxsize
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """softmax(q . k / sqrt(d) + bias) v for q, k, v (windows, heads, N, d) and one bias (heads, N, N) for all."""
     if q.device.type != "cpu" or not small_products_are_slow():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
@@ -139,6 +140,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return torch.matmul(scores.to(v.dtype), v)
 
 
-def _attend_classes(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q . k) v for q, k (B, N, classes) and v (B, N, C)."""
     return torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(-1), v)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from semask_cli.models.fpn import SemanticFPN
 from semask_cli.models.mask2former import Mask2Former
 from semask_cli.models.maskformer import MaskFormer
 from semask_cli.models.network import Network
-from semask_cli.zoo import ModelSpec
+from semask_cli.zoo import Decoder, ModelSpec
 
-_FAMILIES: dict[str, type[SemanticFPN | MaskFormer | Mask2Former]] = {
-    "fpn": SemanticFPN,
+DECODERS: Mapping[Decoder, Callable[[ModelSpec], Network]] = {
+    "semantic-fpn": SemanticFPN,
     "maskformer": MaskFormer,
     "mask2former": Mask2Former,
-    "fapn": Mask2Former,
-    "msfapn": Mask2Former,
 }
 
 
@@ -22,4 +22,4 @@ def build_model(spec: ModelSpec) -> Network:
 
     Its state dict has the names and shapes of the published files.
     """
-    return _FAMILIES[spec.family](spec).eval()
+    return DECODERS[spec.decoder](spec).eval()

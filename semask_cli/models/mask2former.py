@@ -1,10 +1,13 @@
-"""Mask2Former under a SeMask backbone, with its own pixel decoder, FaPN's or both: the rows swin-l-m2f*.
+"""Mask2Former under a SeMask backbone: the rows swin-l-m2f*, whose pixel decoder is Mask2Former's, FaPN's or both.
 
 Follows «Mask2Former» (Cheng et al., arXiv 2112.01527; published code MIT).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,7 +15,7 @@ from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import DeformablePyramid, FeaturePyramid
 from semask_cli.models.positions import sine_positions
-from semask_cli.models.transformer import MLP, Attention, cut_masks
+from semask_cli.models.transformer import MLP, Attention
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
 
@@ -20,22 +23,27 @@ LEVELS = 3
 
 
 class Mask2Former(MaskClassifier):
-    """SeMask Swin under a Mask2Former head. The row's family names the pixel decoder: mask2former, fapn or msfapn."""
+    """SeMask Swin under a Mask2Former head. The row names the pixel decoder."""
 
     def __init__(self, spec: ModelSpec) -> None:
         backbone = SeMaskSwin(spec.backbone)
-        head = Mask2FormerHead(backbone.channels, family=spec.family, classes=spec.num_classes, **spec.head)
-        super().__init__(backbone, head)
+        head = Mask2FormerHead(
+            backbone.channels, pixel_decoder=spec.pixel_decoder, classes=spec.num_classes, **spec.head
+        )
+        super().__init__(backbone, head, size_divisor=spec.size_divisor)
 
 
 class Mask2FormerHead(nn.Module):
-    """A pixel decoder makes three maps and the mask features; queries look at one map after the other."""
+    """A pixel decoder makes three feature maps and the mask features; queries attend to one map after the other.
+
+    `pixel_decoder` is "msdeform" (Mask2Former's), "fapn" (FaPN's) or "msfapn" (both).
+    """
 
     def __init__(
         self,
         channels: tuple[int, ...],
         *,
-        family: str,
+        pixel_decoder: str,
         classes: int,
         hidden: int = 256,
         queries: int = 100,
@@ -46,17 +54,13 @@ class Mask2FormerHead(nn.Module):
         decoder_feedforward: int = 2048,
     ) -> None:
         super().__init__()
-        if family == "fapn":
-            self.pixel_decoder: nn.Module = FeaturePyramid(channels, hidden=hidden, aligned=True)
-        else:
-            self.pixel_decoder = DeformablePyramid(
-                channels,
-                hidden=hidden,
-                heads=heads,
-                layers=encoder_layers,
-                feedforward=encoder_feedforward,
-                aligned=family == "msfapn",
-            )
+        deformable = {"heads": heads, "layers": encoder_layers, "feedforward": encoder_feedforward}
+        pixel_decoders: dict[str, Callable[[], nn.Module]] = {
+            "fapn": lambda: FeaturePyramid(channels, hidden=hidden, aligned=True),
+            "msdeform": lambda: DeformablePyramid(channels, hidden=hidden, aligned=False, **deformable),
+            "msfapn": lambda: DeformablePyramid(channels, hidden=hidden, aligned=True, **deformable),
+        }
+        self.pixel_decoder = pixel_decoders[pixel_decoder]()
         self.predictor = MaskedQueryDecoder(
             classes=classes,
             dim=hidden,
@@ -72,19 +76,19 @@ class Mask2FormerHead(nn.Module):
 
 
 class CrossAttentionLayer(nn.Module):
-    """The queries look at the memory, each at what its mask shows, then a LayerNorm."""
+    """Masked cross-attention of the queries to the pixels of a feature map, then a LayerNorm."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
         self.multihead_attn = Attention(dim, heads=heads)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, query_position: Tensor, memory_keys: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        return self.norm(x + self.multihead_attn(x + query_position, memory_keys, memory, mask))
+    def forward(self, x: Tensor, query_position: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.norm(x + self.multihead_attn(x + query_position, key, value, attention_mask))
 
 
 class SelfAttentionLayer(nn.Module):
-    """The queries look at each other, then a LayerNorm."""
+    """Self-attention of the queries, then a LayerNorm."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
@@ -110,7 +114,7 @@ class FeedForwardLayer(nn.Module):
 
 
 class MaskedQueryDecoder(nn.Module):
-    """Learned queries that look only at where their own mask, as far as it is known, shows something."""
+    """Learned queries, each of which attends only to the pixels inside the mask that it has predicted so far."""
 
     def __init__(self, *, classes: int, dim: int, queries: int, heads: int, layers: int, feedforward: int) -> None:
         super().__init__()
@@ -135,14 +139,16 @@ class MaskedQueryDecoder(nn.Module):
 
         `maps` (B, dim, h, w) are at strides 32, 16 and 8, `mask_features` (B, dim, H, W) at stride 4.
         """
-        memories, keys, shrunk = [], [], []
+        values, keys, level_mask_features = [], [], []
         for level_embedding, features in zip(self.level_embed.weight, maps, strict=True):
             height, width = features.shape[2:]
-            memory = features.flatten(2).transpose(1, 2) + level_embedding  # (B, h * w, dim)
-            position = sine_positions(height, width, memory.shape[2], memory.device)
-            memories.append(memory)
-            keys.append(memory + position.flatten(0, 1))
-            shrunk.append(F.interpolate(mask_features, (height, width), mode="bilinear"))
+            value = features.flatten(2).transpose(1, 2) + level_embedding  # (B, dim, h, w) -> (B, h * w, dim)
+            position = sine_positions(height, width, value.shape[2], value.device)
+            values.append(value)
+            keys.append(value + position.flatten(0, 1))
+            # Published code resizes the mask logits. Both are linear, one along pixels and one along channels, so their
+            # order does not matter, and the features are resized once for all layers.
+            level_mask_features.append(F.interpolate(mask_features, (height, width), mode="bilinear"))
 
         query_position = self.query_embed.weight
         x = self.query_feat.weight.expand(len(mask_features), -1, -1)
@@ -152,22 +158,20 @@ class MaskedQueryDecoder(nn.Module):
             self.transformer_ffn_layers,
             strict=True,
         )
-        for i, (look, exchange, feed) in enumerate(layers):
+        for i, (cross_attention, self_attention, ffn) in enumerate(layers):
             level = i % LEVELS
-            # Published code resizes the mask logits. Both are linear, one along pixels and one along channels, so their
-            # order does not matter, and the features are resized once for all layers.
-            seen = visible(self.masks(x, shrunk[level]))
-            x = look(x, query_position, keys[level], memories[level], seen)
-            x = feed(exchange(x, query_position))
-        return self.class_embed(self.decoder_norm(x)), self.masks(x, mask_features)
+            attention_mask = mask_to_attention_mask(self.predict_masks(x, level_mask_features[level]))
+            x = cross_attention(x, query_position, keys[level], values[level], attention_mask)
+            x = self_attention(x, query_position)
+            x = ffn(x)
+        return self.class_embed(self.decoder_norm(x)), self.predict_masks(x, mask_features)
 
-    def masks(self, x: Tensor, features: Tensor) -> Tensor:
+    def predict_masks(self, x: Tensor, features: Tensor) -> Tensor:
         """Mask logits (B, Q, h, w) of queries (B, Q, dim) over mask features (B, dim, h, w)."""
-        return cut_masks(self.mask_embed(self.decoder_norm(x)), features)
+        return torch.einsum("bqc,bchw->bqhw", self.mask_embed(self.decoder_norm(x)), features)
 
 
-def visible(mask_logits: Tensor) -> Tensor:
-    """Where queries look, given their mask logits (B, Q, h, w): bool (B, 1, Q, h * w)."""
-    seen = mask_logits.flatten(2) >= 0  # a sigmoid of at least one half
-    # A query that sees nothing sees everything.
-    return (seen | ~seen.any(-1, keepdim=True))[:, None]
+def mask_to_attention_mask(mask_logits: Tensor) -> Tensor:
+    """Mask logits (B, Q, h, w) -> bool (B, 1, Q, h * w), True where a query may attend; an empty mask, everywhere."""
+    inside = mask_logits.flatten(2) >= 0  # a sigmoid of at least one half
+    return (inside | ~inside.any(-1, keepdim=True))[:, None]

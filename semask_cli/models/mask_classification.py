@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import ClassMap, Prediction
-from semask_cli.ops import resize_sigmoid
-
-SIZE_DIVISOR = 32
+from semask_cli.ops import Resample, resize_sigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +35,53 @@ class MaskClassification:
     def nbytes(self) -> int:
         return self.class_logits.nbytes + self.mask_logits.nbytes
 
+    @property
+    def buffer_nbytes(self) -> int:
+        return 0
+
     def class_map(self, rows: range, columns: range) -> ClassMap:
         """Class scores, at least 0 and not normalised: how much of each class all masks together put on a pixel.
 
         As published, masks are resized before their sigmoid, and the padding counts in that resize.
         """
         (_, h, w), (height, width) = self.mask_logits.shape, self.padded_size
-        ys, xs = (rows.start, rows.stop), (columns.start, columns.stop)
-        masks = resize_sigmoid(self.mask_logits, (h, height), (w, width), ys, xs, (0, 0))
+        masks = resize_sigmoid(self.mask_logits, Resample((h, height), (w, width), rows, columns))
         classes = self.class_logits.softmax(-1)[:, :-1]
-        # (classes, Q) @ (Q, rows * columns)
-        scores = (classes.T @ masks.flatten(1)).unflatten(1, masks.shape[1:])
+        scores = torch.einsum("qc,qhw->chw", classes, masks)
         return ClassMap(scores, (self.size[0],), (self.size[1],), (rows.start, columns.start))
 
-    def cpu(self) -> Self:
-        return replace(self, class_logits=self.class_logits.cpu(), mask_logits=self.mask_logits.cpu())
+    def to(self, device: torch.device) -> Self:
+        return replace(self, class_logits=self.class_logits.to(device), mask_logits=self.mask_logits.to(device))
+
+    def released(self) -> Self:
+        return self
 
 
 class MaskClassifier(Network):
-    """A backbone under `sem_seg_head`, a module that turns its four features into class and mask logits."""
+    """A backbone under `sem_seg_head`, a module that turns its four features into class and mask logits.
+
+    `size_divisor` is what the sides of its input are padded to a multiple of.
+    """
 
     softmax = False
 
-    def __init__(self, backbone: SeMaskSwin, head: nn.Module) -> None:
+    def __init__(self, backbone: SeMaskSwin, head: nn.Module, *, size_divisor: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.sem_seg_head = head
+        self.size_divisor = size_divisor
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, Q, classes + 1) and mask logits (B, Q, H / 4, W / 4).
 
-        `pixels` (B, 3, H, W), normalised and padded to multiples of 32.
+        `pixels` (B, 3, H, W), normalised and padded to multiples of `size_divisor`.
         """
         features, _ = self.backbone(pixels)
         return self.sem_seg_head(features)
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         height, width = pixels.shape[2:]
-        padded = F.pad(pixels, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
+        padded = F.pad(pixels, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
         class_logits, mask_logits = self(padded)
         sizes = (height, width), (padded.shape[2], padded.shape[3])
         return [

@@ -13,7 +13,7 @@ from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import FeaturePyramid
 from semask_cli.models.positions import sine_positions
-from semask_cli.models.transformer import MLP, Attention, cut_masks
+from semask_cli.models.transformer import MLP, Attention
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
 
@@ -23,11 +23,12 @@ class MaskFormer(MaskClassifier):
 
     def __init__(self, spec: ModelSpec) -> None:
         backbone = SeMaskSwin(spec.backbone)
-        super().__init__(backbone, MaskFormerHead(backbone.channels, classes=spec.num_classes, **spec.head))
+        head = MaskFormerHead(backbone.channels, classes=spec.num_classes, **spec.head)
+        super().__init__(backbone, head, size_divisor=spec.size_divisor)
 
 
 class MaskFormerHead(nn.Module):
-    """Convolutions make the mask features; a transformer reads the backbone's last feature itself."""
+    """Convolutions make the mask features; the transformer's queries attend to the backbone's last feature."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class MaskFormerHead(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention of the queries, cross-attention to the memory, feed-forward; a LayerNorm after each."""
+    """Self-attention of the queries, cross-attention to the feature map, feed-forward; a LayerNorm after each."""
 
     def __init__(self, dim: int, *, heads: int, feedforward: int) -> None:
         super().__init__()
@@ -70,10 +71,10 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, query_position: Tensor, memory_keys: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, x: Tensor, query_position: Tensor, key: Tensor, value: Tensor) -> Tensor:
         query = x + query_position
         x = self.norm1(x + self.self_attn(query, query, x))
-        x = self.norm2(x + self.multihead_attn(x + query_position, memory_keys, memory))
+        x = self.norm2(x + self.multihead_attn(x + query_position, key, value))
         return self.norm3(x + self.linear2(self.linear1(x)))
 
 
@@ -85,14 +86,14 @@ class DecoderStack(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(dim, heads=heads, feedforward=feedforward) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, query_position: Tensor, memory_keys: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, x: Tensor, query_position: Tensor, key: Tensor, value: Tensor) -> Tensor:
         for layer in self.layers:
-            x = layer(x, query_position, memory_keys, memory)
+            x = layer(x, query_position, key, value)
         return self.norm(x)
 
 
 class QueryDecoder(nn.Module):
-    """Learned queries look at a feature map and become masks and their classes."""
+    """Learned queries that attend to a feature map and become masks and their classes."""
 
     def __init__(
         self, channels_in: int, *, classes: int, dim: int, queries: int, heads: int, layers: int, feedforward: int
@@ -108,9 +109,9 @@ class QueryDecoder(nn.Module):
     def forward(self, features: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) and (B, dim, H, W) -> class logits (B, Q, classes + 1) and mask logits (B, Q, H, W)."""
         height, width = features.shape[2:]
-        memory = self.input_proj(features).flatten(2).transpose(1, 2)  # (B, h * w, dim)
-        memory_keys = memory + sine_positions(height, width, memory.shape[2], memory.device).flatten(0, 1)
+        value = self.input_proj(features).flatten(2).transpose(1, 2)  # (B, dim, h, w) -> (B, h * w, dim)
+        key = value + sine_positions(height, width, value.shape[2], value.device).flatten(0, 1)
         query_position = self.query_embed.weight
         x = torch.zeros_like(query_position).expand(len(features), -1, -1)
-        x = self.transformer["decoder"](x, query_position, memory_keys, memory)
-        return self.class_embed(x), cut_masks(self.mask_embed(x), mask_features)
+        x = self.transformer["decoder"](x, query_position, key, value)
+        return self.class_embed(x), torch.einsum("bqc,bchw->bqhw", self.mask_embed(x), mask_features)

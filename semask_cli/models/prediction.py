@@ -9,21 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
+import torch
 from torch import Tensor
+
+from semask_cli.ops import Resample
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
     """A part of a class map, and the bilinear resizes that bring it to the size of the network's input.
 
-    `maps` (classes, h, w) float32, a part of heights[0] x widths[0] that begins at `origin`, are resized through
-    `heights` and `widths`. The operators of `ops.resize` take these as they stand.
+    `maps` (classes, h, w) float32 are a part of heights[0] x widths[0] that begins at `origin`. `heights` and `widths`
+    are the sizes that the axes go through, the last of which is the input's.
     """
 
     maps: Tensor
     heights: tuple[int, ...]
     widths: tuple[int, ...]
     origin: tuple[int, int] = (0, 0)
+
+    def resample(self, rows: range, columns: range, *, size: tuple[int, int] | None = None) -> Resample:
+        """The resizes to these rows and columns of the input, or of an image of `size` that the input is resized to."""
+        heights, widths = self.heights, self.widths
+        if size is not None:
+            heights, widths = (*heights, size[0]), (*widths, size[1])
+        return Resample(heights, widths, rows, columns, self.origin)
 
 
 class Prediction(Protocol):
@@ -34,15 +44,27 @@ class Prediction(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """The memory that it holds."""
+        """The memory that it holds now."""
+        ...
+
+    @property
+    def buffer_nbytes(self) -> int:
+        """The memory that it fills at most while whole rows are asked for, top to bottom, and can give back.
+
+        In a band of columns it is proportionally less.
+        """
         ...
 
     def class_map(self, rows: range, columns: range) -> ClassMap:
-        """What these rows and columns of the input are made of."""
+        """The class map at these rows and columns of the input, with the resizes still to apply."""
         ...
 
-    def cpu(self) -> Self:
-        """The same, in the CPU's memory."""
+    def to(self, device: torch.device) -> Self:
+        """The same prediction, whose class maps lie on `device`."""
+        ...
+
+    def released(self) -> Self:
+        """The same prediction with an empty buffer, ready to be asked from the top again."""
         ...
 
 
@@ -57,10 +79,17 @@ class DenseLogits:
     def nbytes(self) -> int:
         return self.logits.nbytes
 
+    @property
+    def buffer_nbytes(self) -> int:
+        return 0
+
     def class_map(self, rows: range, columns: range) -> ClassMap:
         """The logits as they are, to be resized bilinearly."""
         (_, h, w), (height, width) = self.logits.shape, self.size
         return ClassMap(self.logits, (h, height), (w, width))
 
-    def cpu(self) -> Self:
-        return replace(self, logits=self.logits.cpu())
+    def to(self, device: torch.device) -> Self:
+        return replace(self, logits=self.logits.to(device))
+
+    def released(self) -> Self:
+        return self

@@ -24,15 +24,15 @@ class Attention(nn.Module):
         self.out_proj = Linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask`, bool and broadcast to (B, heads, queries, keys), is True where a query sees a key."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """`attention_mask`, bool and broadcast to (B, heads, queries, keys), is True where a query may attend."""
         projections = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         # 3 x (B, N, C) -> 3 x (B, heads, N, C / heads)
         q, k, v = (
             linear(tokens, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for tokens, (weight, bias) in zip((query, key, value), projections, strict=True)
         )
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -48,8 +48,3 @@ class MLP(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
-
-
-def cut_masks(embeddings: Tensor, features: Tensor) -> Tensor:
-    """Mask embeddings (B, Q, C) and features (B, C, h, w) -> mask logits (B, Q, h, w)."""
-    return (embeddings @ features.flatten(2)).unflatten(2, features.shape[2:])

@@ -1,13 +1,16 @@
-"""The custom operators, as torch.library operators of the namespace `semask`.
+"""Operators: tensors in, tensors out, on every device. They know no network.
 
-ms_deform_attn.py, deform_conv2d.py and resize.py define them: schema, fake for torch.compile, and a formulation in
-plain torch that runs on every device and says what a kernel must compute. cuda_sampling.py and cuda_resize.py register
-the kernels of kernels/ for CUDA, where they take precedence; status.py tells which of them run.
+ms_deform_attn, deform_conv2d and resize are torch.library operators of the namespace `semask` (registry.py). Each has a
+reference formulation in plain torch (`reference_*`), which runs on every device and says what a kernel must compute,
+and a fake for torch.compile. cuda_sampling.py and cuda_resize.py launch kernels/*.cu for CUDA tensors, compiled by
+NVRTC (nvrtc.py, launcher.py, bindings.py); status.py tells which of them run. linear.py and cpu.py choose between
+formulations on a CPU; resample.py is the arithmetic of bilinear resizes.
 """
 
 from semask_cli.ops import cuda_resize, cuda_sampling  # noqa: F401  (they register the kernels)
 from semask_cli.ops.deform_conv2d import deform_conv2d
 from semask_cli.ops.ms_deform_attn import ms_deform_attn
+from semask_cli.ops.resample import Resample
 from semask_cli.ops.resize import resize_accumulate, resize_argmax, resize_sigmoid
 
-__all__ = ["deform_conv2d", "ms_deform_attn", "resize_accumulate", "resize_argmax", "resize_sigmoid"]
+__all__ = ["Resample", "deform_conv2d", "ms_deform_attn", "resize_accumulate", "resize_argmax", "resize_sigmoid"]

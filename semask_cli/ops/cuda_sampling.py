@@ -1,7 +1,7 @@
-"""The operators on CUDA devices: tensors in, kernels/*.cu launched, tensors out.
+"""The operators of sampling on CUDA devices: tensors in, kernels/*.cu launched, tensors out.
 
-Shapes and dtypes are those of the operators' definitions beside this file. Their plain formulation runs here too where
-the kernels are switched off, cannot be built, or do not cover the dtype or the channels.
+Shapes and dtypes are those of the operators' definitions beside this file. Their reference formulation runs here
+too where the kernels are switched off, cannot be built, or do not cover the dtype or the channels.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ import torch
 from torch import Tensor
 
 from semask_cli.ops import launcher
-from semask_cli.ops.deform_conv2d import _by_embedding_bag as plain_deform_conv2d
-from semask_cli.ops.ms_deform_attn import _by_embedding_bag as plain_ms_deform_attn
+from semask_cli.ops.deform_conv2d import reference_deform_conv2d
+from semask_cli.ops.ms_deform_attn import reference_ms_deform_attn
 from semask_cli.ops.nvrtc import Kernel
+from semask_cli.ops.registry import cuda_kernel
 from semask_cli.ops.storage import MAX_GRID, STORAGE
 
 BLOCK_THREADS = 512
 COLUMN_BYTES = 32 << 20  # of sampled columns between two matrix products: they stay in the L2 cache of large devices
 
-library = torch.library.Library("semask", "FRAGMENT")
-
 
 @dataclass(frozen=True, slots=True)
-class SamplingKernel:
+class SamplingPlan:
     """A kernel whose blocks work on tiles of `tile_height` x `tile_width` pixels or queries, sixteen bytes a thread."""
 
     kernel: Kernel
@@ -43,9 +42,9 @@ class SamplingKernel:
 
 
 @cache
-def sampling_kernel(
+def plan_sampling(
     name: str, value: torch.dtype, offset: torch.dtype, groups: int, channels: int, **constants: int
-) -> SamplingKernel | None:
+) -> SamplingPlan | None:
     """The kernel for `groups` (or heads) of `channels` of dtype `value`; None where it does not cover this.
 
     The tile's sides are powers of two, the width once or twice the height.
@@ -59,13 +58,13 @@ def sampling_kernel(
     height, width = 1 << log2 // 2, 1 << (log2 + 1) // 2
     constants |= {"CHANNELS": channels, "TILE_HEIGHT": height, "TILE_WIDTH": width}
     types = {"VALUE": STORAGE[value], "OFFSET": STORAGE[offset]}
-    return SamplingKernel(
+    return SamplingPlan(
         Kernel(name, (*types.items(), *constants.items())), height, width, height * width * groups * lanes
     )
 
 
-@torch.library.impl(library, "ms_deform_attn", "CUDA")
-def ms_deform_attn(
+@cuda_kernel("ms_deform_attn")
+def cuda_ms_deform_attn(
     value: Tensor, level_sizes: Sequence[int], reference: Tensor, offsets: Tensor, logits: Tensor
 ) -> Tensor:
     """`semask::ms_deform_attn` by kernels/ms_deform_attn.cu.
@@ -85,11 +84,11 @@ def ms_deform_attn(
 
     raw = torch.promote_types(offsets.dtype, logits.dtype)
     tiled = queries == tokens  # as in an encoder, where the queries are the pixels of the levels
-    of = sampling_kernel(
+    plan = plan_sampling(
         "ms_deform_attn", value.dtype, raw, heads, channels, HEADS=heads, LEVELS=levels, POINTS=points, TILED=int(tiled)
     )
-    if of is None or tokens == 0 or not launcher.available(of.kernel, value.device):
-        return plain_ms_deform_attn(value, level_sizes, reference, offsets, logits)
+    if plan is None or tokens == 0 or not launcher.available(plan.kernel, value.device):
+        return reference_ms_deform_attn(value, level_sizes, reference, offsets, logits)
     if tokens * heads * channels * value.itemsize >= 1 << 32 or batch > MAX_GRID:
         raise ValueError(f"value of shape {tuple(value.shape)} is too large: 4 GiB an image, {MAX_GRID} images")
 
@@ -102,14 +101,16 @@ def ms_deform_attn(
         # The kernel reads one token of an empty level, which must exist, and weighs it with zero.
         arguments.start[level] = min(start, tokens - 1)
         arguments.height[level], arguments.width[level] = (h, w) if h * w else (0, 0)
-    tiles = [of.tiles(h, w) for h, w in sizes] if tiled else [-(-queries // (of.tile_height * of.tile_width))]
+    tiles = [plan.tiles(h, w) for h, w in sizes] if tiled else [-(-queries // (plan.tile_height * plan.tile_width))]
     if output.numel():
-        launcher.launch(of.kernel, value.device, grid=(sum(tiles), batch, 1), threads=of.threads, arguments=arguments)
+        launcher.launch(
+            plan.kernel, value.device, grid=(sum(tiles), batch, 1), threads=plan.threads, arguments=arguments
+        )
     return output
 
 
-@torch.library.impl(library, "deform_conv2d", "CUDA")
-def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+@cuda_kernel("deform_conv2d")
+def cuda_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """`semask::deform_conv2d`: columns sampled by kernels/deform_columns.cu, a matrix product for each strip of them.
 
     Raises:
@@ -120,9 +121,9 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
     _check("weight", weight, (weight.shape[0], channels, 3, 3), x)
     if channels % groups:
         raise ValueError(f"{channels} channels do not divide into {groups} groups")
-    of = sampling_kernel("deform_columns", x.dtype, offset_mask.dtype, groups, channels // groups, GROUPS=groups)
-    if of is None or not x.numel() or not launcher.available(of.kernel, x.device):
-        return plain_deform_conv2d(x, offset_mask, weight, bias, groups)
+    plan = plan_sampling("deform_columns", x.dtype, offset_mask.dtype, groups, channels // groups, GROUPS=groups)
+    if plan is None or not x.numel() or not launcher.available(plan.kernel, x.device):
+        return reference_deform_conv2d(x, offset_mask, weight, bias, groups)
     if height * width * channels * x.itemsize >= 1 << 32 or batch * height >= 1 << 31:
         raise ValueError(f"x of shape {tuple(x.shape)} is too large: 4 GiB an image")
 
@@ -130,14 +131,16 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
     kernel = weight.to(x.dtype).permute(2, 3, 1, 0).reshape(9 * channels, -1)  # (taps * C, C_out)
     bias = kernel.new_zeros(kernel.shape[1]) if bias is None else bias.to(x.dtype)
     output = x.new_empty(batch * height * width, kernel.shape[1])
-    strip = min(batch * height, max(1, COLUMN_BYTES // (width * 9 * channels * x.itemsize)), of.tile_height * MAX_GRID)
+    strip = min(
+        batch * height, max(1, COLUMN_BYTES // (width * 9 * channels * x.itemsize)), plan.tile_height * MAX_GRID
+    )
     columns = x.new_empty(strip * width, 9 * channels)
     for row in range(0, batch * height, strip):
         rows = min(strip, batch * height - row)
         pointers = (t.data_ptr() for t in (pixels, offset_mask, columns))
         arguments = ColumnsArguments(*pointers, *offset_mask.stride(), height, width, row, rows)
-        grid = (-(-width // of.tile_width), -(-rows // of.tile_height), 1)
-        launcher.launch(of.kernel, x.device, grid=grid, threads=of.threads, arguments=arguments)
+        grid = (-(-width // plan.tile_width), -(-rows // plan.tile_height), 1)
+        launcher.launch(plan.kernel, x.device, grid=grid, threads=plan.threads, arguments=arguments)
         part = slice(row * width, (row + rows) * width)
         torch.addmm(bias, columns[: rows * width], kernel, out=output[part])
     return output.view(batch, height, width, -1).permute(0, 3, 1, 2)

@@ -11,14 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semask_cli.ops.bilinear_bags import bilinear_bags
+from semask_cli.ops.registry import define_operator
 
 PIXELS = 1024  # looked at together: their columns, 9 * C values each, stay in the cache
-
-library = torch.library.Library("semask", "FRAGMENT")
-library.define(
-    "deform_conv2d(Tensor x, Tensor offset_mask, Tensor weight, Tensor? bias, int groups) -> Tensor",
-    tags=torch.Tag.pt2_compliant_tag,
-)
 
 
 def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
@@ -38,7 +33,7 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
         (B, C_out, h, w) of x's dtype, channels last in memory. Locations, weights and sums are float32 (float64 for
         float64). A tap at a NaN location counts zero.
     """
-    convolved: Tensor = torch.ops.semask.deform_conv2d(x, offset_mask, weight, bias, groups)
+    convolved: Tensor = _deform_conv2d(x, offset_mask, weight, bias, groups)
     return convolved
 
 
@@ -47,11 +42,7 @@ def _fake(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, g
     return x.new_empty(batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
 
 
-torch.library.register_fake("semask::deform_conv2d", _fake, lib=library)
-
-
-@torch.library.impl(library, "deform_conv2d", "CompositeExplicitAutograd")
-def _by_embedding_bag(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+def reference_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     batch, channels, height, width = x.shape
     dtype = torch.promote_types(x.dtype, torch.float32)
     # (B, C, h, w) -> (B, rows of the zero-bordered maps, C / groups)
@@ -85,3 +76,10 @@ def _by_embedding_bag(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tens
     if bias is not None:
         out += bias.to(dtype)
     return out.to(x.dtype).view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+_deform_conv2d = define_operator(
+    "deform_conv2d(Tensor x, Tensor offset_mask, Tensor weight, Tensor? bias, int groups) -> Tensor",
+    reference=reference_deform_conv2d,
+    fake=_fake,
+)

@@ -14,12 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semask_cli.ops.bilinear_bags import bilinear_bags
-
-library = torch.library.Library("semask", "FRAGMENT")
-library.define(
-    "ms_deform_attn(Tensor value, SymInt[] level_sizes, Tensor reference, Tensor offsets, Tensor logits) -> Tensor",
-    tags=torch.Tag.pt2_compliant_tag,
-)
+from semask_cli.ops.registry import define_operator
 
 
 def ms_deform_attn(
@@ -42,7 +37,7 @@ def ms_deform_attn(
         (B, Q, heads * D) of value's dtype, contiguous. Locations, weights and sums are float32 (float64 for float64
         values). A NaN location counts zero.
     """
-    attended: Tensor = torch.ops.semask.ms_deform_attn(value, level_sizes, reference, offsets, logits)
+    attended: Tensor = _ms_deform_attn(value, level_sizes, reference, offsets, logits)
     return attended
 
 
@@ -50,11 +45,7 @@ def _fake(value: Tensor, level_sizes: Sequence[int], reference: Tensor, offsets:
     return value.new_empty(value.shape[0], offsets.shape[1], value.shape[2] * value.shape[3])
 
 
-torch.library.register_fake("semask::ms_deform_attn", _fake, lib=library)
-
-
-@torch.library.impl(library, "ms_deform_attn", "CompositeExplicitAutograd")
-def _by_embedding_bag(
+def reference_ms_deform_attn(
     value: Tensor, level_sizes: Sequence[int], reference: Tensor, offsets: Tensor, logits: Tensor
 ) -> Tensor:
     batch, _, heads, channels = value.shape
@@ -99,3 +90,10 @@ def _by_embedding_bag(
         rows.view(bag), table.view(-1, channels), mode="sum", per_sample_weights=shares.view(bag)
     )
     return attended.view(batch, queries, heads * channels).to(value.dtype)
+
+
+_ms_deform_attn = define_operator(
+    "ms_deform_attn(Tensor value, SymInt[] level_sizes, Tensor reference, Tensor offsets, Tensor logits) -> Tensor",
+    reference=reference_ms_deform_attn,
+    fake=_fake,
+)

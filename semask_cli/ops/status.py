@@ -9,7 +9,7 @@ import torch
 from semask_cli.ops import launcher
 from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.cuda_resize import resize_kernel
-from semask_cli.ops.cuda_sampling import sampling_kernel
+from semask_cli.ops.cuda_sampling import plan_sampling
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.storage import STORAGE
 
@@ -20,14 +20,13 @@ def network_kernels() -> dict[str, list[Kernel]]:
     The engine's maps are float32, and enlarged at least threefold (less takes a kernel with a larger window).
     """
     attentions = (
-        sampling_kernel("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1)
-        for dtype in STORAGE
+        plan_sampling("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1) for dtype in STORAGE
     )
-    columns = (sampling_kernel("deform_columns", dtype, dtype, 8, 32, GROUPS=8) for dtype in STORAGE)
+    columns = (plan_sampling("deform_columns", dtype, dtype, 8, 32, GROUPS=8) for dtype in STORAGE)
     resize = partial(resize_kernel, maps=torch.float32, window=4)
     return {
-        "ms_deform_attn": [of.kernel for of in attentions if of],
-        "deform_conv2d": [of.kernel for of in columns if of],
+        "ms_deform_attn": [plan.kernel for plan in attentions if plan],
+        "deform_conv2d": [plan.kernel for plan in columns if plan],
         "resize_argmax": [resize("resize_argmax")],
         "resize_accumulate": [resize("resize_accumulate", SOFTMAX=softmax) for softmax in (0, 1)],
         "resize_sigmoid": [resize("resize_sigmoid")],

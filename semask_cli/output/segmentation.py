@@ -44,7 +44,8 @@ class RunInfo:
     """How labels came about.
 
     `checkpoint` is the SHA-256 of the published file, `milliseconds` the time of each stage, `versions` those of the
-    libraries. `mode` is "whole" or "slide"; `scales` and `flip` are the views merged.
+    libraries. `mode` is "whole" or "slide"; `scales` (factors of the test size, or "native") and `flip` are the
+    views merged.
     """
 
     model: str
@@ -53,7 +54,7 @@ class RunInfo:
     device: str
     precision: str
     mode: str
-    scales: tuple[float, ...]
+    scales: tuple[float, ...] | Literal["native"]
     flip: bool
     milliseconds: dict[str, float]
     versions: dict[str, str]

@@ -9,14 +9,16 @@ import pytest
 from semask_cli.datasets import Sample, classes
 from semask_cli.errors import DatasetError
 from semask_cli.evaluation.sources import MaskFolder, ModelSource
-from semask_cli.inference.views import Recipe
+from semask_cli.inference.config import InferenceConfig
 from semask_cli.zoo import load_zoo
 from tests.support import miniature
 
 
-def source(name, **recipe):
+def source(name, **options):
     spec = load_zoo().find(name)
-    return ModelSource(SimpleNamespace(spec=spec, recipe=Recipe(crop=spec.crop, stride=spec.stride, **recipe)))
+    return ModelSource(
+        SimpleNamespace(spec=spec, config=InferenceConfig(crop=spec.crop, stride=spec.stride, **options))
+    )
 
 
 @pytest.mark.parametrize(

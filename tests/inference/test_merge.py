@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semask_cli.inference import merge
+from semask_cli.inference.config import Mode
 from semask_cli.inference.stopwatch import Stopwatch
-from semask_cli.inference.views import Mode
 from semask_cli.ops import resize_accumulate
 from tests.support import filled
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter

@@ -22,17 +22,15 @@ from semask_cli.zoo import load_zoo
 from tests.support.figures import Figure, figure, figures
 from tests.support.toy_networks import toy_segmenter
 
-SLOW = ("1024x2048", "msflip")
+QUICK = ("swin-t-fpn__single", "swin-t-fpn__slide", "__stub__", "__stubtta__60x300")
 Checkpoint = Callable[[str], Path]
 
 
 def cases(*patterns: str) -> list[object]:
-    """The figures, ordered by row so that each checkpoint is written once; the long ones marked."""
+    """The figures, ordered by row so that each checkpoint is written once; the quick ones unmarked."""
     paths = sorted(path for pattern in patterns for path in figures(f"pipeline/{pattern}"))
-    return [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * any(word in path.stem for word in SLOW))
-        for path in paths
-    ]
+    slow = {path for path in paths if not any(word in path.stem for word in QUICK)}
+    return [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path in slow)) for path in paths]
 
 
 class Remembering:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask_cli.inference.views import Mode
+from semask_cli.inference.config import Mode
 from tests.support import filled
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
@@ -40,7 +40,7 @@ def test_batches_never_change_labels(mode: Mode) -> None:
     engine = toy_segmenter(SMALL_MODELS["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.0))
     image = filled.image(57, 80, 5)
     one_by_one = engine.predict(image).labels
-    engine._batch = 3
+    engine._batch_size = 3
     assert np.array_equal(engine.predict(image).labels, one_by_one)
 
 

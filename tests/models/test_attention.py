@@ -39,14 +39,14 @@ def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("by_products", [True, False])
-@pytest.mark.parametrize("scores_at_once", [1, 2000, attention.SCORES_AT_ONCE])
+@pytest.mark.parametrize("scores_per_batch", [1, 2000, attention.SCORES_PER_BATCH])
 @pytest.mark.parametrize(("size", "shift"), [((8, 12), 0), ((8, 12), 2), ((7, 9), 2), ((13, 5), 2), ((3, 3), 0)])
 @torch.no_grad()
 def test_it_is_the_published_attention(
-    size: tuple[int, int], shift: int, scores_at_once: int, by_products: bool, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], shift: int, scores_per_batch: int, by_products: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "small_products_are_slow", lambda: by_products)
-    monkeypatch.setattr(attention, "SCORES_AT_ONCE", scores_at_once)
+    monkeypatch.setattr(attention, "SCORES_PER_BATCH", scores_per_batch)
     torch.manual_seed(0)
     layer = WindowAttention(12, window=4, shift=shift, heads=3)
     torch.nn.init.normal_(layer.relative_position_bias_table)

@@ -18,7 +18,12 @@ PUBLISHED = [name for name, spec in load_zoo().models.items() if spec.family == 
 ROWS = sorted(PUBLISHED)  # rows of one backbone share most of their tensors
 
 
-@pytest.fixture(scope="module", params=ROWS)
+SMALL = ("swin-t", "swin-s")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(r, marks=[pytest.mark.slow] * (not r.startswith(SMALL))) for r in ROWS]
+)
 def network(request: pytest.FixtureRequest) -> tuple[str, SemanticFPN]:
     built = published_network(request.param)
     assert isinstance(built, SemanticFPN)

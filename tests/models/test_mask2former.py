@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semask_cli.inference.views import normalise
-from semask_cli.models.mask2former import MaskedQueryDecoder, visible
+from semask_cli.models.mask2former import MaskedQueryDecoder, mask_to_attention_mask
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
 from semask_cli.zoo import load_zoo
 from tests.support.figures import figure, figures, published_network
@@ -29,6 +29,7 @@ def network(request: pytest.FixtureRequest) -> tuple[str, MaskClassifier]:
     return request.param, built
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_every_stage_agrees_with_the_published_code(network: tuple[str, MaskClassifier]) -> None:
     """Up to bits on the threshold of masked attention, which rounding turns: with some turned back all agree."""
@@ -98,6 +99,7 @@ class RecordingDecoder:
         ]
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_resizing_features_for_logits_turns_only_bits_on_the_threshold(network: tuple[str, MaskClassifier]) -> None:
     row, built = network
@@ -118,4 +120,4 @@ def test_resizing_features_for_logits_turns_only_bits_on_the_threshold(network: 
 
 def test_a_query_that_sees_nothing_sees_everything() -> None:
     logits = torch.tensor([[[[-1.0, -2.0]], [[-1.0, 0.0]]]])  # (1, 2 queries, 1, 2)
-    assert visible(logits).tolist() == [[[[True, True], [False, True]]]]
+    assert mask_to_attention_mask(logits).tolist() == [[[[True, True], [False, True]]]]

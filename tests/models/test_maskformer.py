@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from semask_cli.models.mask_classification import MaskClassifier
@@ -9,6 +10,7 @@ from tests.support.figures import figure, figures, published_network
 from tests.support.mask_figures import assert_published, stages_and_prediction
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_every_stage_agrees_with_the_published_code() -> None:
     network = published_network("swin-l-mf")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from semask_cli.ops import cuda_resize
 from semask_cli.ops.resize import resize_accumulate, resize_argmax
-from tests.support.resizing import CLOSE, Span, one_after_the_other, random_maps, whole
+from tests.support.resizing import CLOSE, Span, one_after_the_other, random_maps, tile, whole
 
 
 @st.composite
@@ -24,7 +24,7 @@ def test_rows_that_are_padded_are_written_in_place(on_host: None, monkeypatch: p
     heights, widths = (6, 24), (7, 27)
     padded = torch.zeros(5, 24, 28)
     monkeypatch.setattr(Tensor, "__iadd__", None)  # no second addition
-    cuda_resize.accumulate(padded[..., :27], random_maps(heights, widths), heights, widths, *whole(heights, widths))
+    cuda_resize.cuda_accumulate(padded[..., :27], random_maps(heights, widths), whole(heights, widths))
     assert padded[..., :27].abs().sum() > 0
 
 
@@ -34,7 +34,7 @@ def test_half_types(on_host: None, dtype: torch.dtype) -> None:
     maps = random_maps(heights, widths).to(dtype)
     expected = one_after_the_other(maps, heights, widths).sigmoid()
     torch.testing.assert_close(
-        cuda_resize.sigmoid(maps, heights, widths, *whole(heights, widths)).double(), expected, atol=CLOSE, rtol=0
+        cuda_resize.cuda_sigmoid(maps, whole(heights, widths)).double(), expected, atol=CLOSE, rtol=0
     )
 
 
@@ -53,9 +53,9 @@ def test_any_part_of_any_size(
     maps = random_maps(heights, widths)
     expected = one_after_the_other(maps, heights, widths)[:, slice(*rows), slice(*columns)]
     expected = expected.flip(2) if flip else expected
-    for accumulate in (cuda_resize.accumulate, resize_accumulate):
+    for accumulate in (cuda_resize.cuda_accumulate, resize_accumulate):
         scores = torch.zeros(expected.shape)
-        accumulate(scores, maps, heights, widths, rows, columns, (0, 0), flip=flip)
+        accumulate(scores, maps, tile(heights, widths, rows, columns), flip=flip)
         torch.testing.assert_close(scores.double(), expected, atol=CLOSE, rtol=0)
 
 
@@ -66,21 +66,19 @@ def test_logits_of_any_size(on_host: None) -> None:
     maps[1, 2, 2] = 3e38
     maps[2, :, 3] = 500.0
     expected = one_after_the_other(maps, heights, widths)
-    assert torch.equal(
-        cuda_resize.argmax(maps, heights, widths, *whole(heights, widths)), expected.argmax(0).to(torch.uint8)
-    )
+    assert torch.equal(cuda_resize.cuda_argmax(maps, whole(heights, widths)), expected.argmax(0).to(torch.uint8))
     scores = torch.zeros(5, 24, 28)
-    cuda_resize.accumulate(scores, maps, heights, widths, *whole(heights, widths), softmax=True)
+    cuda_resize.cuda_accumulate(scores, maps, whole(heights, widths), softmax=True)
     torch.testing.assert_close(scores.double(), expected.softmax(0), atol=CLOSE, rtol=0)
 
 
 def test_what_the_kernels_refuse(on_host: None) -> None:
     maps = random_maps((6, 24), (7, 28))
     with pytest.raises(ValueError, match=r"scores are \(4, 24, 28\) on cpu, expected \(5, 24, 28\) on cpu"):
-        cuda_resize.accumulate(torch.zeros(4, 24, 28), maps, (6, 24), (7, 28), (0, 24), (0, 28), (0, 0))
+        cuda_resize.cuda_accumulate(torch.zeros(4, 24, 28), maps, tile((6, 24), (7, 28), (0, 24), (0, 28), (0, 0)))
     with pytest.raises(ValueError, match=r"maps of 6 x 7 do not lie in 6 x 8 from \(0, 2\) on"):
-        cuda_resize.argmax(maps, (6, 24), (8, 28), (0, 24), (0, 28), (0, 2))
-    with pytest.raises(ValueError, match=r"numbers 0 to 24 of \(6, 24\) are not all in numbers 1 to 6"):
-        cuda_resize.argmax(maps[:, 1:], (6, 24), (7, 28), (0, 24), (0, 28), (1, 0))
-    with pytest.raises(ValueError, match=r"numbers 0 to 6 are wanted of 1 to 6"):
-        resize_argmax(maps[:, 1:], (6, 24), (7, 28), (0, 24), (0, 28), (1, 0))
+        cuda_resize.cuda_argmax(maps, tile((6, 24), (8, 28), (0, 24), (0, 28), (0, 2)))
+    with pytest.raises(ValueError, match=r"range\(0, 24\) of an axis resized through \(6, 24\) needs more than 1 to 6"):
+        cuda_resize.cuda_argmax(maps[:, 1:], tile((6, 24), (7, 28), (0, 24), (0, 28), (1, 0)))
+    with pytest.raises(ValueError, match="the tile needs rows 0 to 6, the maps hold 1 to 6"):
+        resize_argmax(maps[:, 1:], tile((6, 24), (7, 28), (0, 24), (0, 28), (1, 0)))

@@ -21,14 +21,14 @@ NAN, INF = float("nan"), float("inf")
 
 def assert_attention_agrees(inputs: AttentionInputs) -> None:
     expected = ms_deform_attn(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
-    result = cuda_sampling.ms_deform_attn(*inputs)
+    result = cuda_sampling.cuda_ms_deform_attn(*inputs)
     assert result.dtype == inputs.value.dtype
     assert_agree(result, expected)
 
 
 def assert_convolution_agrees(inputs: ConvolutionInputs) -> None:
     expected = deform_conv2d(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
-    result = cuda_sampling.deform_conv2d(*inputs)
+    result = cuda_sampling.cuda_deform_conv2d(*inputs)
     assert result.dtype == inputs.x.dtype
     assert result.stride() == expected.stride()
     assert_agree(result, expected)
@@ -128,17 +128,17 @@ def test_any_levels(levels: tuple[tuple[int, int], ...], seed: int) -> None:
 )
 def test_attention_refuses_tensors_that_do_not_fit(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cuda_sampling.ms_deform_attn(*attention_inputs()._replace(**change))
+        cuda_sampling.cuda_ms_deform_attn(*attention_inputs()._replace(**change))
 
 
 @pytest.mark.parametrize("shape", [{"channels": 12}, {"dtype": torch.float64}])
 def test_attention_that_the_kernel_does_not_cover(shape: dict[str, object]) -> None:
     inputs = attention_inputs(**shape)
-    assert torch.equal(cuda_sampling.ms_deform_attn(*inputs), ms_deform_attn(*inputs))
+    assert torch.equal(cuda_sampling.cuda_ms_deform_attn(*inputs), ms_deform_attn(*inputs))
 
 
 def test_no_queries() -> None:
-    assert cuda_sampling.ms_deform_attn(*attention_inputs(queries=0)).shape == (2, 0, 256)
+    assert cuda_sampling.cuda_ms_deform_attn(*attention_inputs(queries=0)).shape == (2, 0, 256)
 
 
 # -- deform_conv2d
@@ -206,10 +206,10 @@ def test_masks_of_any_size() -> None:
 )
 def test_convolution_refuses_tensors_that_do_not_fit(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cuda_sampling.deform_conv2d(*convolution_inputs()._replace(**change))
+        cuda_sampling.cuda_deform_conv2d(*convolution_inputs()._replace(**change))
 
 
 @pytest.mark.parametrize("shape", [{"channels": 24}, {"dtype": torch.float64}])
 def test_convolution_that_the_kernel_does_not_cover(shape: dict[str, object]) -> None:
     inputs = convolution_inputs(**shape)
-    assert torch.equal(cuda_sampling.deform_conv2d(*inputs), deform_conv2d(*inputs))
+    assert torch.equal(cuda_sampling.cuda_deform_conv2d(*inputs), deform_conv2d(*inputs))

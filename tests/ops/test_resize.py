@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semask_cli.ops import cuda_resize, resize
-from semask_cli.ops.resize import bilinear_taps, needed, resize_accumulate, resize_argmax, resize_sigmoid
-from tests.support.resizing import CLOSE, SIZES, one_after_the_other, random_maps, whole
+from semask_cli.ops.resample import source_range
+from semask_cli.ops.resize import resize_accumulate, resize_argmax, resize_sigmoid
+from tests.support.resizing import CLOSE, SIZES, one_after_the_other, random_maps, tile, whole
 
 ONE_STEP = SIZES[:1] + SIZES[4:5]
 
@@ -19,13 +22,8 @@ ONE_STEP = SIZES[:1] + SIZES[4:5]
 def test_taps_are_the_chain_of_resizes(heights: tuple[int, ...], widths: tuple[int, ...]) -> None:
     maps = random_maps(heights, widths)
     expected = one_after_the_other(maps, heights, widths)
-    result = resize.resized(maps, heights, widths, *whole(heights, widths))
+    result = resize.resize(maps, whole(heights, widths))
     torch.testing.assert_close(result.double(), expected, atol=CLOSE, rtol=0)
-
-
-def test_an_axis_that_shrinks_before_it_grows() -> None:
-    with pytest.raises(ValueError, match=r"through \(40, 10, 80\) shrinks before its last resize"):
-        bilinear_taps((40, 10, 80))
 
 
 @pytest.fixture(params=["plain", "kernel"])
@@ -33,15 +31,17 @@ def operators(request: pytest.FixtureRequest) -> object:
     """Where argmax, accumulate and sigmoid are called: as defined in plain torch, or the kernels on the CPU."""
     if request.param == "kernel":
         request.getfixturevalue("on_host")
-        return cuda_resize
-    return type("Plain", (), {"argmax": resize_argmax, "accumulate": resize_accumulate, "sigmoid": resize_sigmoid})
+        return SimpleNamespace(
+            argmax=cuda_resize.cuda_argmax, accumulate=cuda_resize.cuda_accumulate, sigmoid=cuda_resize.cuda_sigmoid
+        )
+    return SimpleNamespace(argmax=resize_argmax, accumulate=resize_accumulate, sigmoid=resize_sigmoid)
 
 
 @pytest.mark.parametrize(("heights", "widths"), SIZES)
 def test_argmax(operators: object, heights: tuple[int, ...], widths: tuple[int, ...]) -> None:
     maps = random_maps(heights, widths)
     top = one_after_the_other(maps, heights, widths).topk(2, dim=0)
-    labels = operators.argmax(maps, heights, widths, (1, heights[-1]), (2, widths[-1] - 1), (0, 0))
+    labels = operators.argmax(maps, tile(heights, widths, (1, heights[-1]), (2, widths[-1] - 1)))
     assert labels.dtype == torch.uint8
     close = top.values[0] - top.values[1] < 1e-5
     assert ((labels == top.indices[0, 1:, 2:-1]) | close[1:, 2:-1]).all()
@@ -58,7 +58,8 @@ def test_accumulate(
     expected = expected.softmax(0) if softmax else expected
     scores = torch.full((5, heights[-1] - 2, widths[-1] - 3), 0.5)
     columns = (1, widths[-1] - 2)
-    operators.accumulate(scores, maps, heights, widths, (2, heights[-1]), columns, (0, 0), flip=flip, softmax=softmax)
+    resample = tile(heights, widths, (2, heights[-1]), columns)
+    operators.accumulate(scores, maps, resample, flip=flip, softmax=softmax)
     expected = expected[:, 2:, 1:-2]
     expected = expected.flip(2) if flip else expected
     torch.testing.assert_close(scores.double() - 0.5, expected, atol=CLOSE, rtol=0)
@@ -67,7 +68,7 @@ def test_accumulate(
 @pytest.mark.parametrize(("heights", "widths"), ONE_STEP)
 def test_sigmoid(operators: object, heights: tuple[int, ...], widths: tuple[int, ...]) -> None:
     maps = random_maps(heights, widths)
-    masks = operators.sigmoid(maps, heights, widths, (1, heights[-1]), (3, 7), (0, 0))
+    masks = operators.sigmoid(maps, tile(heights, widths, (1, heights[-1]), (3, 7)))
     expected = one_after_the_other(maps, heights, widths).sigmoid()
     torch.testing.assert_close(masks.double(), expected[:, 1:, 3:7], atol=CLOSE, rtol=0)
 
@@ -75,10 +76,10 @@ def test_sigmoid(operators: object, heights: tuple[int, ...], widths: tuple[int,
 def test_maps_that_hold_only_what_is_needed(operators: object) -> None:
     heights, widths = (20, 47), (9, 36)
     maps = random_maps(heights, widths)
-    ys, xs = needed(heights, 30, 40), needed(widths, 13, 21)
+    ys, xs = source_range(heights, range(30, 40)), source_range(widths, range(13, 21))
     held = maps[:, ys.start : ys.stop, xs.start : xs.stop]
-    part = operators.argmax(held, heights, widths, (30, 40), (13, 21), (ys.start, xs.start))
-    expected = operators.argmax(maps, heights, widths, *whole(heights, widths))
+    part = operators.argmax(held, tile(heights, widths, (30, 40), (13, 21), (ys.start, xs.start)))
+    expected = operators.argmax(maps, whole(heights, widths))
     assert torch.equal(part, expected[30:40, 13:21])
 
 
@@ -86,31 +87,31 @@ def test_maps_that_are_a_view(operators: object) -> None:
     heights, widths = (6, 24), (7, 28)
     channels_last = random_maps(heights, widths)[None].contiguous(memory_format=torch.channels_last)[0]
     cropped = F.pad(random_maps(heights, widths), (0, 3, 0, 2))[:, :6, :7]
-    expected = operators.argmax(random_maps(heights, widths), heights, widths, *whole(heights, widths))
+    expected = operators.argmax(random_maps(heights, widths), whole(heights, widths))
     for maps in (channels_last, cropped):
-        assert torch.equal(operators.argmax(maps, heights, widths, *whole(heights, widths)), expected)
+        assert torch.equal(operators.argmax(maps, whole(heights, widths)), expected)
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 90), st.integers(1, 90), st.integers(0, 99))
 def test_no_winner_is_missing_among_the_contenders(h: int, w: int, height: int, width: int, seed: int) -> None:
     """Where some maps are left out because they cannot be greatest, the greatest are the same."""
     maps = torch.randn(6, h, w, generator=torch.Generator().manual_seed(seed))
-    where = (h, 4 * h, height), (w, 4 * w, width), (0, height), (0, width), (0, 0)
-    assert torch.equal(resize_argmax(maps, *where), resize.resized(maps, *where).argmax(0).to(torch.uint8))
+    resample = whole((h, 4 * h, height), (w, 4 * w, width))
+    assert torch.equal(resize_argmax(maps, resample), resize.resize(maps, resample).argmax(0).to(torch.uint8))
 
 
 def test_logits_that_are_no_numbers_get_some_label(operators: object) -> None:
     heights, widths = (6, 24), (7, 28)
-    labels = operators.argmax(random_maps(heights, widths) * torch.nan, heights, widths, *whole(heights, widths))
+    labels = operators.argmax(random_maps(heights, widths) * torch.nan, whole(heights, widths))
     assert labels.shape == (24, 28)
     assert labels.max() < 5
 
 
 def test_schemas_and_fakes() -> None:
-    maps, where = random_maps((6, 24), (7, 28)), ((6, 24), (7, 28), (0, 24), (0, 28), (0, 0))
+    maps, plain = random_maps((6, 24), (7, 28)), whole((6, 24), (7, 28)).to_plain()
     for operator, arguments in (
-        (resize_argmax, (maps, *where)),
-        (resize_sigmoid, (maps, *where)),
-        (resize_accumulate, (torch.zeros(5, 24, 28), maps, *where)),
+        (torch.ops.semask.resize_argmax, (maps, *plain)),
+        (torch.ops.semask.resize_sigmoid, (maps, *plain)),
+        (torch.ops.semask.resize_accumulate, (torch.zeros(5, 24, 28), maps, *plain)),
     ):
         torch.library.opcheck(operator, arguments)

@@ -65,12 +65,12 @@ def error(operator: str) -> float:
     else:
         inputs, plain = convolution_inputs(channels=256, groups=8), deform_conv2d
     on_device = [x.as_subclass(OnDevice) if isinstance(x, Tensor) else x for x in inputs]
-    result = getattr(cuda_sampling, operator)(*on_device).as_subclass(Tensor)
+    result = getattr(cuda_sampling, f"cuda_{operator}")(*on_device).as_subclass(Tensor)
     return float((result - plain(*inputs)).abs().max())
 
 
 if "plain" in scenario:
-    cuda_sampling.plain_ms_deform_attn = lambda *inputs: ms_deform_attn(
+    cuda_sampling.reference_ms_deform_attn = lambda *inputs: ms_deform_attn(
         *(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs)
     )
 errors = [error("ms_deform_attn"), error("ms_deform_attn")]

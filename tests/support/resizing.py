@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semask_cli.ops import Resample
+
 SIZES = [
     pytest.param((6, 24), (7, 28), id="to the input"),
     pytest.param((6, 24, 61), (7, 28, 83), id="to a larger image"),
@@ -23,9 +25,15 @@ CLOSE = 1e-5  # of numbers up to 10; positions are float32's, as in F.interpolat
 Span = tuple[int, int]
 
 
-def whole(heights: tuple[int, ...], widths: tuple[int, ...]) -> tuple[Span, Span, Span]:
+def tile(
+    heights: tuple[int, ...], widths: tuple[int, ...], rows: Span, columns: Span, origin: tuple[int, int] = (0, 0)
+) -> Resample:
+    return Resample(heights, widths, range(*rows), range(*columns), origin)
+
+
+def whole(heights: tuple[int, ...], widths: tuple[int, ...]) -> Resample:
     """All rows and columns of the result, from maps that are whole."""
-    return (0, heights[-1]), (0, widths[-1]), (0, 0)
+    return tile(heights, widths, (0, heights[-1]), (0, widths[-1]))
 
 
 def random_maps(heights: tuple[int, ...], widths: tuple[int, ...], *, maps: int = 5, seed: int = 0) -> Tensor:

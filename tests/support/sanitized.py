@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from semask_cli.ops import cuda_resize, cuda_sampling, launcher
+from semask_cli.ops import Resample, cuda_resize, cuda_sampling, launcher
 from tests.support.host_kernels import SANITIZE, HostKernels
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 
@@ -30,11 +30,11 @@ launcher.available = lambda kernel, device: True
 launcher.launch = host.launch
 half = torch.float16
 for queries in (None, 13):
-    cuda_sampling.ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
+    cuda_sampling.cuda_ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
 for height, width in ((5, 7), (1, 4), (3, 1)):
-    cuda_sampling.deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
-maps, sizes, part = torch.randn(3, 6, 7), ((6, 24, 61), (7, 28, 83)), ((0, 61), (3, 83), (0, 0))
-cuda_resize.argmax(maps, *sizes, *part)
-cuda_resize.sigmoid(maps, *sizes, *part)
-cuda_resize.accumulate(torch.zeros(3, 61, 80), maps, *sizes, *part, softmax=True)
+    cuda_sampling.cuda_deform_conv2d(*convolution_inputs(height, width, batch=1, dtype=half))
+maps, resample = torch.randn(3, 6, 7), Resample((6, 24, 61), (7, 28, 83), range(61), range(3, 83))
+cuda_resize.cuda_argmax(maps, resample)
+cuda_resize.cuda_sigmoid(maps, resample)
+cuda_resize.cuda_accumulate(torch.zeros(3, 61, 80), maps, resample, softmax=True)
 print("clean")

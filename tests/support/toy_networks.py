@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semask_cli.inference.config import InferenceConfig
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.inference.views import Recipe
 from semask_cli.models.build import build_model
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
 from semask_cli.models.network import Network
@@ -58,13 +58,13 @@ class ToyLogits(Network):
         return [DenseLogits(torch.einsum("kc,chw->khw", self.colours, m), size) for m in means]
 
 
-def toy_segmenter(spec: ModelSpec, **recipe: object) -> Segmenter:
+def toy_segmenter(spec: ModelSpec, **options: object) -> Segmenter:
     network = ToyLogits(spec.num_classes) if spec.family == "fpn" else ToyMasks(spec.num_classes)
-    settings = {"crop": spec.crop, "stride": spec.stride, **recipe}
+    settings = {"crop": spec.crop, "stride": spec.stride, **options}
     return Segmenter(
         network,
         spec,
-        recipe=Recipe(**settings),  # type: ignore[arg-type]
+        config=InferenceConfig(**settings),  # type: ignore[arg-type]
         device=torch.device("cpu"),
         precision="fp32",
         digest="",

@@ -1,0 +1,38 @@
+"""How an image becomes network inputs: the settings of inference, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from semask_cli.errors import UsageError
+
+Mode = Literal["whole", "slide"]
+Scales = tuple[float, ...] | Literal["native"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceConfig:
+    """The views of an image that are merged.
+
+    `scales` are factors of the row's test size; None is the test size itself, "native" the image as it is. In mode
+    "slide" windows of `crop` (height, width) are placed every `stride` pixels over each view. With `flip` each view is
+    taken mirrored too.
+
+    Raises:
+        UsageError: an unknown mode, a stride that would miss pixels, a scale that is not positive.
+    """
+
+    mode: Mode = "whole"
+    crop: tuple[int, int]
+    stride: tuple[int, int]
+    scales: Scales = None
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("whole", "slide"):
+            raise UsageError(f"mode {self.mode!r} is neither whole nor slide")
+        if min(*self.crop, *self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
+            raise UsageError(f"stride {self.stride} must be between 1 and the crop {self.crop}, or pixels are missed")
+        if self.scales is not None and self.scales != "native" and (not self.scales or min(self.scales) <= 0):
+            raise UsageError(f"scales must be positive numbers, not {self.scales}")
