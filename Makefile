@@ -1,23 +1,29 @@
-# make demo: set up .venv and run the main job.   make test: set up .venv and run every check.
-# make test-fast: the tests of every room that need no large network, in three minutes.
+# Every target sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast lint docs faults clean
 
-demo: .venv/demo-ready
+demo: .venv/demo-ready  ## the main job, on ten scenes
 	$(BIN)/semask demo demo
 
-test: .venv/test-ready lint
+test: .venv/test-ready lint  ## every check
 	$(BIN)/python -m pytest
 
-test-fast: .venv/test-ready
+test-fast: .venv/test-ready  ## every room, in three minutes
 	$(BIN)/python -m pytest -m "not slow"
+
+faults: .venv/test-ready  ## thousands of damaged files, in minutes
+	$(BIN)/python -m tests.faults
 
 lint: .venv/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/test-ready  ## the site, in site/; a dead link fails
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/zensical build --strict --clean
 
 .venv/demo-ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,8 +31,8 @@ lint: .venv/test-ready
 	touch $@
 
 .venv/test-ready: .venv/demo-ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .cache demo site

@@ -8,6 +8,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def printable(text: str, *, limit: int = 200) -> str:
+    """Text of a file, or a file's name, as it may stand in a line on a terminal: short, without control characters.
+
+    Escape sequences and line breaks in it could clear the screen, or forge a message.
+    """
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
+
+
 class SemaskError(Exception):
     """A failure that a user can act on.
 
@@ -17,9 +26,10 @@ class SemaskError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, suggestion: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.suggestion = suggestion
+        # Names of files stand in messages; the lines are ours.
+        self.message = "\n".join(printable(line, limit=2000) for line in message.split("\n"))
+        self.suggestion = "\n".join(printable(line, limit=2000) for line in suggestion.split("\n"))
+        super().__init__(self.message)
 
 
 class UsageError(SemaskError):

@@ -20,6 +20,7 @@ FLOORS = (
 TESTED_ELSEWHERE = {
     "errors.py": "cli/test_models.py",  # the table of exit codes
     "checkpoints/drive.py": "checkpoints/test_download.py",  # only a whole download reaches Drive
+    "checkpoints/tensors.py": "checkpoints/test_reading.py",  # how every kind of file hands over its tensors
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",
     "cli/classes.py": "datasets/test_classes.py",
@@ -39,6 +40,7 @@ TESTED_ELSEWHERE = {
     "evaluation/results.py": "evaluation/test_runner.py",
     "evaluation/selection.py": "cli/test_eval.py",
     "inference/versions.py": "machine/test_doctor.py",
+    "io/regular.py": "io/test_images.py",  # pipes and devices in the place of files
     "models/deformable_encoder.py": "models/test_mask2former.py",  # figures exist of the whole network's stages
     "models/network.py": "models/test_fpn.py",  # an interface
     "models/transformer.py": "models/test_mask2former.py",

@@ -25,9 +25,10 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     return sdist, wheel
 
 
-def test_the_wheel_carries_the_zoo_and_the_kernels(distributions: tuple[Path, Path]) -> None:
+def test_the_wheel_carries_the_zoo_the_kernels_and_the_demo(distributions: tuple[Path, Path]) -> None:
     names = set(zipfile.ZipFile(distributions[1]).namelist())
-    assert "semask_cli/weights.toml" in names
+    assert {"semask_cli/weights.toml", "semask_cli/py.typed", "semask_cli/demo/toy-street.txt"} <= names
+    assert sum(name.startswith("semask_cli/demo/images/") for name in names) == 10
     assert {f"semask_cli/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.cu*")} <= names
     assert all(name.startswith(("semask_cli/", "semask-")) for name in names)
 
@@ -36,29 +37,47 @@ def test_the_source_distribution_can_be_tested(distributions: tuple[Path, Path])
     with tarfile.open(distributions[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"weights.toml", "constraints.txt", "constraints-lowest.txt", "Makefile", "README.md"} < names
-    assert {"LICENSE", "NOTICE", "tests/conftest.py", "training/train.py"} < names
-    assert {f"docs/{path.name}" for path in (ROOT / "docs").iterdir()} < names
+    assert {"LICENSE", "NOTICE", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "SECURITY.md"} < names
+    assert {"tests/conftest.py", "training/train.py", "toy_street/scene.py", "mkdocs.yml"} < names
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").iterdir() if path.is_file()} < names
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
 def test_semask_runs_from(kind: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
-    """In a fresh environment that borrows this one's libraries, which take minutes to install."""
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv/bin/python"
-    libraries = next(path for path in map(Path, sys.path) if (path / "torch").is_dir())
-    [site] = (tmp_path / "venv/lib").glob("python*/site-packages")
-    (site / "borrowed.pth").write_text(f"{libraries}\n")
     source = {"sdist": [distributions[0]], "wheel": [distributions[1]], "editable": ["--editable", ROOT]}[kind]
+    python = installed(source, tmp_path / "venv")
+    assert "1L0daUHWQGNGCXHF-cKWEauPSyBV0GLOR" in run(python.with_name("semask"), "models", "swin-t-fpn", "--json")
+    kernels = run(python, "-c", "import semask_cli.io.resources as r; print(r.project_file('kernels'))")
+    [site] = (tmp_path / "venv/lib").glob("python*/site-packages")
+    assert Path(kernels.strip()) == (ROOT if kind == "editable" else site / "semask_cli") / "kernels"
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_the_wheel_without_the_renderer(distributions: tuple[Path, Path], tmp_path: Path) -> None:
+    python = installed([distributions[1]], tmp_path / "venv")
+    with pytest.raises(subprocess.CalledProcessError):
+        run(python, "-c", "import toy_street")
+    assert "toy-street-fpn on toy-street, 10 images" in run(python.with_name("semask"), "demo", tmp_path / "demo")
+    assert len(list((tmp_path / "demo/masks").glob("*.legend.jpg"))) == 10
+    assert (tmp_path / "demo/report/report.html").exists()
+
+
+def installed(source: list[str | Path], folder: Path) -> Path:
+    """The interpreter of a fresh environment with semask, which borrows this one's libraries: they take minutes."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin/python"
+    libraries = next(path for path in map(Path, sys.path) if (path / "torch").is_dir())
+    [site] = (folder / "lib").glob("python*/site-packages")
+    (site / "borrowed.pth").write_text(f"{libraries}\n")
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--ignore-installed"]
     subprocess.run([*install, *source], check=True)
-    command = [tmp_path / "venv/bin/semask", "models", "swin-t-fpn", "--json"]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    finished = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert "1L0daUHWQGNGCXHF-cKWEauPSyBV0GLOR" in finished.stdout
-    where = subprocess.run(
-        [python, "-c", "import semask_cli.io.resources as r; print(r.project_file('kernels'))"],
-        check=True, capture_output=True, text=True, cwd=tmp_path, env=environment,
-    )  # fmt: skip
-    expected = ROOT if kind == "editable" else site / "semask_cli"
-    assert Path(where.stdout.strip()) == expected / "kernels"
+    return python
+
+
+def run(program: Path, *arguments: str | Path) -> str:
+    """What a command prints, run where no source tree is found."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [program, *arguments], check=True, capture_output=True, text=True, cwd=program.parent, env=environment
+    ).stdout

@@ -42,9 +42,9 @@ class Camera:
 
     def project(self, points: Array) -> tuple[Array, Array]:
         """World points (..., 3) to pixels (..., 2) as (column, row), and their depths (...) in metres."""
-        seen = (points - self.position) @ self._axes  # (..., 3): across, up, depth
-        depth = np.maximum(seen[..., 2], 0.1)
-        return self._centre + seen[..., :2] * (self._flip / depth[..., None]), depth
+        relative = (points - self.position) @ self._axes  # (..., 3): across, up, depth
+        depth = np.maximum(relative[..., 2], 0.1)
+        return self._centre + relative[..., :2] * (self._flip / depth[..., None]), depth
 
     def sees(self, points: Array) -> bool:
         """Whether what lies between the points (N, 3) may be in the image, or beside it by up to a tenth."""

@@ -155,8 +155,8 @@ def _tone(texture: _Texture, label: NDArray[np.uint8], ground: _Ground) -> Array
 def _random_markings(street: Street, rng: np.random.Generator) -> _Markings:
     patches = []
     for _ in range(rng.integers(0, 4)):
-        where, start = rng.uniform(-street.road, street.road), rng.uniform(5, 30)
-        patches.append((where, rng.uniform(0.5, 1.6), start, start + rng.uniform(2, 9), rng.uniform(0.72, 1.25)))
+        centre, start = rng.uniform(-street.road, street.road), rng.uniform(5, 30)
+        patches.append((centre, rng.uniform(0.5, 1.6), start, start + rng.uniform(2, 9), rng.uniform(0.72, 1.25)))
     manholes = [(rng.uniform(-0.7, 0.7) * street.road, rng.uniform(5, 18)) for _ in range(rng.integers(0, 3))]
     worn = np.float32(rng.uniform(0.65, 1.0))
     period, dash = ((6.0, 3.0), (9.0, 3.5), (4.0, 2.0))[rng.integers(3)]
@@ -169,10 +169,10 @@ def _mark_road(albedo: Array, street: Street, markings: _Markings, ground: _Grou
     lateral, z = ground.lateral, ground.z
     from_middle = np.abs(lateral)
     on_road = from_middle < street.road - 0.05
-    for where, half, start, end, tone in markings.patches:
-        albedo[on_road & (np.abs(lateral - where) < half) & (z > start) & (z < end)] *= tone
-    for where, start in markings.manholes:
-        albedo[(lateral - where) ** 2 + (z - start) ** 2 < 0.16] *= 0.55
+    for centre, half, start, end, tone in markings.patches:
+        albedo[on_road & (np.abs(lateral - centre) < half) & (z > start) & (z < end)] *= tone
+    for centre, start in markings.manholes:
+        albedo[(lateral - centre) ** 2 + (z - start) ** 2 < 0.16] *= 0.55
     albedo[on_road & (from_middle > street.road - 0.45)] *= 0.86  # the gutter
 
     dashed = _phase(z, markings.period) < markings.dash / markings.period

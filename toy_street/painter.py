@@ -41,10 +41,10 @@ class Painter:
         # Their cross product, outwards; np.cross takes five times as long.
         normals = up[:, (1, 2, 0)] * right[:, (2, 0, 1)] - up[:, (2, 0, 1)] * right[:, (1, 2, 0)]
         normals /= np.sqrt((normals * normals).sum(axis=1, keepdims=True))
-        seen = ((self.camera.position - quads[:, 0]) * normals).sum(axis=1) > 0
-        if seen.any():
-            albedos = albedos[seen] if albedos.ndim == 2 else albedos
-            self.fill(quads[seen], self.light.lit(albedos, normals[seen]), label)
+        facing = ((self.camera.position - quads[:, 0]) * normals).sum(axis=1) > 0
+        if facing.any():
+            albedos = albedos[facing] if albedos.ndim == 2 else albedos
+            self.fill(quads[facing], self.light.lit(albedos, normals[facing]), label)
 
     def sprite(self, foot: Array, label: Label, *, squash: float = 1.0, facing: int = 1) -> Sprite:
         """A flat figure that stands at `foot` (3,) and turns towards the camera.

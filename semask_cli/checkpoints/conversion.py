@@ -22,15 +22,14 @@ def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, store
         DigestError: another file than the zoo, or an earlier download, says; it was not opened.
         CheckpointError: any other reason why it cannot be used (see `reading.read` and `matching.network_for`).
     """
-    digest = store.sha256(source)
-    store.check_digest(spec, digest, source)
-    checkpoint = read(source)
+    checkpoint = read(source, verify=lambda digest: store.check_digest(spec, digest, source))
     spec, _ = matching.network_for(checkpoint.tensors, spec, zoo, path=source)
+    matching.check_numbers(checkpoint.tensors, path=source)
     sidecar = store.Sidecar(
         row=spec.name,
         label=store.published_file(spec).label,
         source=source.name,
-        source_sha256=digest,
+        source_sha256=checkpoint.sha256,
         classes=checkpoint.classes,
         semantic_classes=spec.backbone.semantic_classes,
         semask=__version__,

@@ -33,18 +33,17 @@ def load_network(
         CheckpointError: the file cannot be used; the subclass says why.
         DownloadError: it is not on disk and cannot be fetched.
     """
-    path, digest = (checkpoint, store.sha256(checkpoint)) if checkpoint else _published(spec, zoo, progress)
-    tensors = read(path).tensors
-    adapted, network = matching.network_for(tensors, spec, zoo, path=path)
-    assemble(network, tensors)
+    path = checkpoint or store.on_disk(spec) or download(spec, zoo, progress=progress)
+    converted = checkpoint is None and path == store.converted_path(spec)
+    sidecar = store.read_sidecar(spec) if converted else None
+    # A converted file was verified when it was made; of any other the bytes that are hashed are those that are read.
+    opened = read(path) if sidecar else read(path, verify=lambda digest: None)
+    adapted, network = matching.network_for(opened.tensors, spec, zoo, path=path)
+    if not sidecar:
+        matching.check_numbers(opened.tensors, path=path)
+    assemble(network, opened.tensors)
+    digest = sidecar.source_sha256 if sidecar else opened.sha256
     return network.to(device).eval().requires_grad_(False), adapted, digest
-
-
-def _published(spec: ModelSpec, zoo: Zoo, progress: Progress | None) -> tuple[Path, str]:
-    """The row's file on this machine, and the digest of the file that it was made from."""
-    path = store.on_disk(spec) or download(spec, zoo, progress=progress)
-    sidecar = store.read_sidecar(spec)
-    return path, sidecar.source_sha256 if sidecar and path == store.converted_path(spec) else store.sha256(path)
 
 
 def assemble(network: Network, tensors: dict[str, Tensor]) -> None:

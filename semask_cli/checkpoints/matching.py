@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semask_cli.errors import CheckpointError, MissingTensorsError, TensorShapeError
+from semask_cli.errors import CheckpointError, DamagedCheckpointError, MissingTensorsError, TensorShapeError, printable
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, Zoo
@@ -53,6 +53,27 @@ def network_for(tensors: Mapping[str, Tensor], spec: ModelSpec, zoo: Zoo, *, pat
     return spec, network
 
 
+def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
+    """Look at the weights themselves: one pass over all of them.
+
+    Raises:
+        TensorShapeError: a weight is no floating-point number.
+        DamagedCheckpointError: a weight is infinite or not a number.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith((INDEX, COUNTER)) or name == LOSS_WEIGHT:
+            continue
+        if not tensor.is_floating_point():
+            raise TensorShapeError(
+                f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, weights are floating-point numbers",
+                "Fetch the file again from its publisher.",
+            )
+        if not tensor.sum(dtype=torch.float64).isfinite():
+            raise DamagedCheckpointError(
+                f"{path}: {name} holds numbers that are infinite or none", "Fetch the file again from its publisher."
+            )
+
+
 def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
     """`spec` with the semantic classes of the file, if that is one of the two counts its configuration can mean.
 
@@ -60,7 +81,7 @@ def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
     would refuse: a published file may hold either.
     """
     query = tensors.get(_SEMANTIC_QUERY)
-    if query is None or query.shape[0] != spec.num_classes:
+    if query is None or query.ndim != 2 or query.shape[0] != spec.num_classes:
         return spec
     return dataclasses.replace(spec, backbone=dataclasses.replace(spec.backbone, semantic_classes=spec.num_classes))
 
@@ -111,7 +132,9 @@ def _misfit(
         ("of another shape", difference.misshapen),
     ):
         if items:
-            lines.append(f"  {len(items)} {what}: {', '.join(items[:3])}{', …' if len(items) > 3 else ''}")
+            lines.append(
+                f"  {len(items)} {what}: {', '.join(map(printable, items[:3]))}{', …' if len(items) > 3 else ''}"
+            )
     only_shapes = not (difference.missing or difference.unexpected)
     kind = TensorShapeError if only_shapes else MissingTensorsError
     fitting = rows_that_fit(tensors, zoo)

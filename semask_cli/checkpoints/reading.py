@@ -1,146 +1,150 @@
-"""Opening a checkpoint file without executing anything in it.
+"""Opening a checkpoint file as data: nothing in it is executed, whatever it holds.
 
-Three formats, told apart by content: torch.save (zip, or the stream of before 1.6), safetensors, and the plain pickles
-of NumPy arrays that detectron2 writes as .pkl. A torch file is only ever opened with `weights_only=True`, a plain
-pickle by an unpickler that knows NumPy's arrays and nothing else; there is no fallback.
+Three formats, told apart by content: torch.save (a zip, or the stream of before 1.6), safetensors, and the plain
+pickles of NumPy arrays that detectron2 writes as .pkl. Pickles are read by an interpreter that builds inert records
+(`pickles.py`); only the weights among them become tensors (`tensors.py`). There is no fallback to Python's unpickler.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-import re
-import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from semask_cli.errors import CheckpointError, DamagedCheckpointError, NotACheckpointError, UnsafeCheckpointError
-
-# What NumPy 1 (numpy.core) and 2 (numpy._core) put arrays and scalars together from.
-_NUMPY_GLOBALS: dict[str, Any] = {
-    f"numpy.{core}.{name}": reduced[0]
-    for core in ("core", "_core")
-    for name, reduced in (
-        ("multiarray._reconstruct", np.empty(0).__reduce_ex__(4)),
-        ("multiarray.scalar", np.float64(0).__reduce_ex__(4)),
-        ("numeric._frombuffer", np.empty(0).__reduce_ex__(5)),
-    )
-} | {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
-_NUMPY_DTYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+from semask_cli.checkpoints.archives import OtherArchiveError, Region, read_legacy, read_zip
+from semask_cli.checkpoints.pickles import (
+    ArrayRecord,
+    OtherTensorRecord,
+    TensorRecord,
+    UnsafePickleError,
+    read_pickle,
+)
+from semask_cli.checkpoints.tensors import ITEMSIZES, tensor_of_array, tensor_of_record
+from semask_cli.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    NotACheckpointError,
+    TensorShapeError,
+    UnsafeCheckpointError,
+    printable,
+)
+from semask_cli.io.regular import open_regular
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
-_LEGACY_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+# LEGACY_MAGIC of archives.py, pickled: LONG1 of ten bytes.
+_LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LARGEST_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The tensors of a file by their published names, on the CPU, and the class names that lie beside them, if any."""
+    """The tensors of a file by their published names, on the CPU, and the class names that lie beside them, if any.
+
+    `sha256` is the file's digest, empty unless it was asked for.
+    """
 
     tensors: dict[str, Tensor]
     classes: tuple[str, ...] | None
+    sha256: str = ""
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path, *, verify: Callable[[str], None] | None = None) -> Checkpoint:
     """Open a .pth, .pkl or .safetensors file of any origin.
 
     Tensors are mapped where the format allows it, so that an optimizer's state is not read. The "state_dict" of
-    MMSegmentation and the "model" of detectron2 are unwrapped, a "module." before every name is dropped.
+    MMSegmentation and the "model" of detectron2 are unwrapped, a "module." before every name is dropped. `verify` is
+    called with the file's SHA-256 before anything of it is looked at, and may raise; what was hashed is what is read.
 
     Raises:
         UnsafeCheckpointError: the pickle names something that is not a tensor or array; nothing was executed.
         DamagedCheckpointError: a truncated or corrupt file.
         NotACheckpointError: text, a web page, an empty file, a file without tensors.
+        TensorShapeError: a tensor of a kind that weights never are: sparse, quantized, overlapping.
         CheckpointError: the file cannot be read.
     """
+    with _opened(path) as file:
+        digest = ""
+        if verify is not None:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            verify(digest)
+            file.seek(0)
+        try:
+            document, tensor_of = _load(path, file)
+            tensors, classes = _unwrapped(document, tensor_of) if isinstance(document, Mapping) else ({}, None)
+        except CheckpointError:
+            raise
+        except UnsafePickleError as error:
+            raise _unsafe(path, error.args[0]) from None
+        except OtherArchiveError as error:
+            raise NotACheckpointError(f"{path} is {error}") from None
+        except Exception as error:  # a corrupt archive or pickle fails in any way there is
+            reason = printable(str(error).partition("\n")[0]) or type(error).__name__
+            raise DamagedCheckpointError(
+                f"{path} is damaged, or only a part of the file: {reason}", "Delete it and fetch it again."
+            ) from error
+    if not isinstance(document, Mapping):
+        raise NotACheckpointError(f"{path} holds one {type(document).__name__}, not a set of tensors")
+    if not tensors:
+        raise NotACheckpointError(f"{path} holds no tensors")
+    return Checkpoint(tensors=tensors, classes=classes, sha256=digest)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, which must stay the same meanwhile."""
     try:
-        document = _load(path)
-        checkpoint = _unwrapped(document) if isinstance(document, Mapping) else None
-    except CheckpointError:
-        raise
+        with open_regular(path) as file:
+            before = os.fstat(file.fileno())
+            yield file
+            after = path.stat()
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    except Exception as error:  # a corrupt archive or pickle fails in any way there is
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DamagedCheckpointError(
-            f"{path} is damaged, or only a part of the file: {reason}", "Delete it and fetch it again."
-        ) from error
-    if checkpoint is None:
-        raise NotACheckpointError(f"{path} holds one {type(document).__name__}, not a set of tensors")
-    if not checkpoint.tensors:
-        raise NotACheckpointError(f"{path} holds no tensors")
-    return checkpoint
+    if any(getattr(before, key) != getattr(after, key) for key in ("st_ino", "st_dev", "st_size", "st_mtime_ns")):
+        raise CheckpointError(f"{path} was changed while it was read", "Try again.")
 
 
-def _load(path: Path) -> object:
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith(_ZIP):
-        return _load_torch_zip(path)
-    if head.startswith(_LEGACY_TORCH):
-        return _load_torch(path, mmap=False)
-    if head.startswith(_PICKLE):
-        return _load_plain_pickle(path)
+_TensorOf = Callable[[Any], Tensor]
+
+
+def _load(path: Path, file: BinaryIO) -> tuple[object, _TensorOf]:
+    """The document of a file, and what makes a tensor of a record in it."""
+    head = file.read(512)
+    file.seek(0)
+    size = os.fstat(file.fileno()).st_size
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LARGEST_SAFETENSORS_HEADER:
-        return load_file(path)
-    raise _another_kind(path, head)
+        return load_file(path), lambda tensor: tensor
+    if head.startswith(_PICKLE) and not head.startswith(_LEGACY_TORCH):
+        return read_pickle(file, size=size), lambda record: _tensor(record, {}, None)
+    if not head.startswith((_ZIP, _LEGACY_TORCH)):
+        raise _another_kind(path, head)
+    memory = mmap(file.fileno(), 0, access=ACCESS_COPY)  # torch takes writable memory only; nothing is written
+    if head.startswith(_ZIP):
+        document, regions = read_zip(file, memory)
+    else:
+        document, regions = read_legacy(file, size=size, itemsizes=ITEMSIZES)
+    return document, lambda record: _tensor(record, regions, memory)
 
 
-def _load_torch_zip(path: Path) -> object:
-    with zipfile.ZipFile(path) as archive:
-        members = {name.rpartition("/")[2] for name in archive.namelist()}
-    if "data.pkl" not in members:
-        raise NotACheckpointError(f"{path} is a zip archive, but not one of torch.save")
-    if "constants.pkl" in members:
-        raise NotACheckpointError(f"{path} is a TorchScript program, not a set of tensors")
-    return _load_torch(path, mmap=True)
+def _tensor(record: object, regions: Mapping[str, Region], memory: mmap | None) -> Tensor:
+    if isinstance(record, ArrayRecord):
+        return tensor_of_array(record)
+    if isinstance(record, TensorRecord) and memory is not None:
+        return tensor_of_record(record, regions, memory)
+    raise ValueError("a tensor that lies nowhere")
 
 
-def _load_torch(path: Path, *, mmap: bool) -> object:
-    allowed = [(part, name) for name, part in _NUMPY_GLOBALS.items()]
-    try:
-        with torch.serialization.safe_globals([*allowed, *_NUMPY_DTYPES]):
-            return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        raise _unsafe(path, named[1] if named else "objects in a notation that torch.save does not use") from None
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds NumPy arrays and builtin containers, and refuses every other name before it is imported."""
-
-    _allowed = _NUMPY_GLOBALS | {
-        "collections.OrderedDict": OrderedDict,
-        "_codecs.encode": lambda text, _: text.encode("latin1"),  # bytes, in protocol 2
-    }
-
-    def __init__(self, file: io.BufferedReader, path: Path) -> None:
-        super().__init__(file, encoding="latin1")
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (part := self._allowed.get(f"{module}.{name}")) is None:
-            raise _unsafe(self._path, f"{module}.{name}")
-        return part
-
-
-def _load_plain_pickle(path: Path) -> object:
-    with path.open("rb") as file:
-        return _ArrayUnpickler(file, path).load()
-
-
-def _unsafe(path: Path, wanted: str) -> UnsafeCheckpointError:
+def _unsafe(path: Path, name: str) -> UnsafeCheckpointError:
     return UnsafeCheckpointError(
-        f"{path} was refused: it asks Python for {wanted}, and a checkpoint needs nothing but tensors",
+        f"{path} was refused: it asks Python for {printable(name)}, and a checkpoint needs nothing but tensors",
         "Nothing of it was executed. Fetch the file again from its publisher; do not open it with other tools.",
     )
 
@@ -157,16 +161,21 @@ def _another_kind(path: Path, head: bytes) -> NotACheckpointError:
     return NotACheckpointError(f"{path} is not a checkpoint: it is {kind}", advice)
 
 
-def _unwrapped(document: Mapping[Any, Any]) -> Checkpoint:
-    wrapped = (document.get(key) for key in ("state_dict", "model"))
-    state = next((inner for inner in wrapped if isinstance(inner, Mapping)), document)
-    tensors = {str(name): _tensor(value) for name, value in state.items() if isinstance(value, Tensor | np.ndarray)}
+def _unwrapped(document: Mapping[Any, Any], tensor_of: _TensorOf) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    """The tensors of the document's state by name, and its class names."""
+    nested = (document.get(key) for key in ("state_dict", "model"))
+    state = next((inner for inner in nested if isinstance(inner, Mapping)), document)
+    tensors = {}
+    for name, record in state.items():
+        if isinstance(record, OtherTensorRecord):
+            raise TensorShapeError(f"the tensor {printable(str(name))} is {record.kind}, which no weights are")
+        if isinstance(record, TensorRecord | ArrayRecord | Tensor):
+            try:
+                tensors[str(name)] = tensor_of(record)
+            except ValueError as error:
+                raise ValueError(f"{printable(str(name))}: {error}") from error
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     meta = document.get("meta")
     classes = meta.get("CLASSES") if isinstance(meta, Mapping) else None
-    return Checkpoint(tensors=tensors, classes=tuple(map(str, classes)) if isinstance(classes, list | tuple) else None)
-
-
-def _tensor(value: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    return value.detach() if isinstance(value, Tensor) else torch.from_numpy(value)
+    return tensors, tuple(map(str, classes)) if isinstance(classes, list | tuple) else None

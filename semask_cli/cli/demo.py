@@ -1,4 +1,4 @@
-"""`semask demo`: the bundled model on rendered streets, through the very commands that anybody would use."""
+"""`semask demo`: the bundled model on ten rendered streets, through the very commands that anybody would use."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from semask_cli.cli.eval import evaluate
 from semask_cli.cli.predict import predict
+from semask_cli.io.files import write_atomically
+from semask_cli.io.resources import project_file
 
 MODEL = "toy-street-fpn"
-EVALUATED = 60  # scenes that the model has not seen
-FIRST_TEN = "20000?.png"  # of them
 # So small a network gains nothing from a second core, and where another program keeps that busy, waits for it.
 THREADS = 1
 
@@ -24,32 +24,41 @@ def demo(
     ),
 ) -> None:
     """Try semask without a download: segment rendered street scenes, and measure how well."""
-    from toy_street import TEST_SEEDS, write_folders
-
-    seeds = TEST_SEEDS[:EVALUATED]
     scenes, masks, report = folder / "scenes", folder / "masks", folder / "report"
-    _say(f"rendering {EVALUATED} street scenes into {scenes}")
-    write_folders(scenes, seeds)
+    images, labels, class_file = scenes / "images", scenes / "labels", scenes / "toy-street.txt"
+    _copy_scenes(scenes)
+    _say(f"ten street scenes that {MODEL} was not trained on: {scenes}")
 
-    images = f"{scenes}/images/{FIRST_TEN}"
-    _say(f"\n$ semask predict '{images}' -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
-    predict([images], output=masks, save="mask,legend", model=MODEL, threads=THREADS)
+    _say(f"\n$ semask predict {images} -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
+    predict([str(images)], output=masks, save="mask,legend", model=MODEL, threads=THREADS)
 
-    options = {"images": scenes / "images", "labels": scenes / "labels", "classes": scenes / "toy-street.txt"}
-    shown = " ".join(f"--{name} {path}" for name, path in options.items())
-    _say(f"\n$ semask eval {shown} -m {MODEL} --report {report} --threads {THREADS}")
+    folders = f"--images {images} --labels {labels} --classes {class_file}"
+    _say(f"\n$ semask eval {folders} -m {MODEL} --report {report} --threads {THREADS}")
     evaluate(
-        images=options["images"],
-        labels=options["labels"],
-        class_file=options["classes"],
+        images=images,
+        labels=labels,
+        class_file=class_file,
         model=MODEL,
         threads=THREADS,
         report=report,
         journal=folder / "journal",
         fresh=True,
     )
-    _say(f"\nLook at {masks}/{seeds[0]}.legend.jpg and open {report}/report.html in a browser.")
+    first = min(masks.glob("*.legend.jpg"))
+    _say(f"\nLook at {first} and open {report}/report.html in a browser.")
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _copy_scenes(folder: Path) -> None:
+    """Copy the scenes that travel with the package, so that the commands shown can be repeated and changed.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    packaged = project_file("demo")
+    for pattern in ("images/*.jpg", "labels/*.png", "toy-street.txt"):
+        for file in packaged.glob(pattern):
+            write_atomically(folder / file.relative_to(packaged), file.read_bytes())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

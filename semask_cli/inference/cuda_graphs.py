@@ -22,8 +22,8 @@ from semask_cli.models.prediction import Prediction
 
 log = logging.getLogger(__name__)
 
-PLAIN_PASSES = 2  # of a shape, before it is worth a graph; they load kernels and fill caches, which a capture cannot
-GRAPHS = 4  # kept, one a shape: each holds its input and its answers, and all share the memory between them
+WARMUP_PASSES = 2  # of a shape, before it is worth a graph; they load kernels and fill caches, which a capture cannot
+MAX_GRAPHS = 4  # one a shape: each holds its input and its predictions, and all share the memory between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class CudaGraphs:
         self.network = network
         self._passes: Counter[torch.Size] = Counter()
         self.captured: dict[torch.Size, Captured] = {}
-        self._limit = GRAPHS
+        self._limit = MAX_GRAPHS
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         """As `Network.predict`, for pixels (B, 3, H, W) on a GPU."""
         self._passes[pixels.shape] += 1
-        worthwhile = self._passes[pixels.shape] > PLAIN_PASSES
-        if worthwhile and pixels.shape not in self.captured and len(self.captured) < self._limit:
+        comes_back = self._passes[pixels.shape] > WARMUP_PASSES
+        if comes_back and pixels.shape not in self.captured and len(self.captured) < self._limit:
             self._capture(pixels)
         captured = self.captured.get(pixels.shape)
         if captured is None:
@@ -80,7 +80,7 @@ class CudaGraphs:
                 self._limit = 0
                 self.clear()
             else:
-                self.captured[pixels.shape] = Captured(graph, static_pixels, predictions, list(reads.found.values()))
+                self.captured[pixels.shape] = Captured(graph, static_pixels, predictions, list(reads.tensors.values()))
 
 
 class _Reads(TorchDispatchMode):
@@ -91,7 +91,7 @@ class _Reads(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[int, Tensor] = {}
+        self.tensors: dict[int, Tensor] = {}
         self._made: set[int] = set()
 
     def __torch_dispatch__(
@@ -99,9 +99,9 @@ class _Reads(TorchDispatchMode):
     ) -> Any:
         for address, tensor in _memory((args, kwargs)):
             if address not in self._made:
-                self.found.setdefault(address, tensor)
+                self.tensors.setdefault(address, tensor)
         result = func(*args, **(kwargs or {}))
-        self._made.update(address for address, _ in _memory(result) if address not in self.found)
+        self._made.update(address for address, _ in _memory(result) if address not in self.tensors)
         return result
 
 

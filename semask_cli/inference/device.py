@@ -6,11 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
-from torch import nn
 
 from semask_cli.errors import DeviceError
-from semask_cli.models.pixel_decoders import DeformableConv
-from semask_cli.models.transformer import Attention
+from semask_cli.models.network import Network
 
 Precision = Literal["auto", "fp32", "bf16"]
 ChosenPrecision = Literal["fp32", "bf16"]
@@ -54,16 +52,14 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
     return precision
 
 
-def cast_matmul_weights_(network: nn.Module) -> None:
+def cast_matmul_weights_(network: Network) -> None:
     """Cast the weights of matrix products and convolutions to bf16, in place.
 
     They become what autocast would make of them in every pass, in half the memory. Norms, embeddings and position
     biases stay float32.
     """
-    for module in network.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d, Attention, DeformableConv)):
-            for parameter in module.parameters(recurse=False):
-                parameter.data = parameter.data.to(torch.bfloat16)
+    for parameter in network.matmul_parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def autocast(precision: ChosenPrecision, device: torch.device) -> AbstractContextManager[object]:

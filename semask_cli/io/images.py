@@ -17,27 +17,34 @@ What is decided for images that are not plain 8-bit RGB:
 from __future__ import annotations
 
 import codecs
+import ctypes
 import io
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from semask_cli.errors import ImageError
+from semask_cli.io.regular import open_regular
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
 
 MAX_PIXELS = 2**28
 """The largest image read unless asked otherwise: 16384 x 16384 pixels, 805 MB as RGB."""
 
+MAX_STREAM = 512 << 20
+"""The most bytes that are read of a pipe, which may have no end."""
+
 # Formats in which Pillow notices every truncation. Left out: those that run other programs (EPS), or lack a signature.
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm", ".pgm")
@@ -78,8 +85,8 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
     if not isinstance(source, str | os.PathLike):
         return _decode(_seekable(source), str(getattr(source, "name", "the image")), max_pixels)
     try:
-        with open(source, "rb") as file:
-            return _decode(_seekable(file), str(source), max_pixels)
+        with open_regular(source) as file:
+            return _decode(file, str(source), max_pixels)
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {source}") from error
     except IsADirectoryError as error:
@@ -100,16 +107,25 @@ def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _seekable(stream: BinaryIO) -> BinaryIO:
-    """The stream itself, or, from a pipe, all that it gives."""
-    return stream if stream.seekable() else io.BytesIO(stream.read())
+    """The stream itself, or, from a pipe, all that it gives.
+
+    Raises:
+        ImageError: it gives more than any image has.
+    """
+    if stream.seekable():
+        return stream
+    content = stream.read(MAX_STREAM + 1)
+    if len(content) > MAX_STREAM:
+        raise ImageError(f"more than {MAX_STREAM >> 20} MiB came from the pipe", "Give the image as a file.")
+    return io.BytesIO(content)
 
 
 def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
     try:
         with _no_pixel_limit():
-            image = Image.open(stream, formats=_FORMATS)
+            image = Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise _not_a_image(stream, name) from error
+        raise _not_an_image(stream, name) from error
     except Exception as error:  # on a damaged file Pillow raises almost anything: OSError, SyntaxError, ValueError, …
         raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
     width, height = image.size
@@ -122,6 +138,8 @@ def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint
 
 
 def _loaded(image: Image.Image, name: str) -> Image.Image:
+    if image.format == "TIFF":
+        _silence_libtiff()
     try:
         image.load()
     except MemoryError as error:
@@ -129,6 +147,16 @@ def _loaded(image: Image.Image, name: str) -> Image.Image:
     except Exception as error:
         raise ImageError(f"{name} is truncated or damaged: {error}", _AGAIN) from error
     return image
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff, which travels with Pillow, from writing to stderr by itself: its errors come as exceptions too."""
+    for library in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*.so*"):
+        with suppress(OSError, AttributeError):
+            tiff = ctypes.CDLL(str(library))
+            tiff.TIFFSetErrorHandler(None)
+            tiff.TIFFSetWarningHandler(None)
 
 
 @contextmanager
@@ -159,7 +187,7 @@ def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
         raise ImageError(f"{name} cannot be shown as RGB: {error}", "Convert it to 8-bit RGB first.") from error
 
 
-def _not_a_image(stream: BinaryIO, name: str) -> ImageError:
+def _not_an_image(stream: BinaryIO, name: str) -> ImageError:
     """Say what a file is that is no image, where its first bytes tell."""
     stream.seek(0)
     head = stream.read(1024)
@@ -170,7 +198,7 @@ def _not_a_image(stream: BinaryIO, name: str) -> ImageError:
             return ImageError(f"{name} is {kind}, not an image that semask reads", way_out)
     if _is_text(head):
         return ImageError(f"{name} is text, not an image")
-    return ImageError(f"{name} is no image that semask reads, or is damaged", f"It reads {', '.join(_FORMATS)}.")
+    return ImageError(f"{name} is no image that semask reads, or is damaged", f"It reads {', '.join(FORMATS)}.")
 
 
 def _is_text(head: bytes) -> bool:

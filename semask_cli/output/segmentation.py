@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -28,15 +29,6 @@ SCHEMA_VERSION = 1
 """Of the JSON document; it rises when a key changes its meaning or goes."""
 
 _JPEG_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
-_PHOTOGRAPH = (".jpg", ".jpeg", ".png")
-_ENDINGS: dict[Kind, tuple[str, ...]] = {
-    "mask": (".png",),
-    "color": (".png",),
-    "overlay": _PHOTOGRAPH,
-    "side": _PHOTOGRAPH,
-    "legend": _PHOTOGRAPH,
-    "json": (".json",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +86,14 @@ class Segmentation:
         """Write one file, making its folder where needed and replacing what stood there.
 
         `kind` is one of
-            "mask": palette PNG, the pixel value is the class index; see `render.encode_mask` for reading it back,
-            "color": RGB PNG in the dataset's colours, which repeat: for the eye, not for reading back,
-            "overlay": the image tinted with the classes' colours at `opacity` (0 to 1),
-            "side": the image and its overlay side by side,
-            "legend": the overlay over a list of the classes and their shares,
-            "json": the document of `to_json`.
+
+        - "mask": palette PNG, the pixel value is the class index; see `render.encode_mask` for reading it back
+        - "color": RGB PNG in the dataset's colours, which repeat: for the eye, not for reading back
+        - "overlay": the image tinted with the classes' colours at `opacity` (0 to 1)
+        - "side": the image and its overlay side by side
+        - "legend": the overlay over a list of the classes and their shares
+        - "json": the document of `to_json`
+
         Masks and colours end in .png, overlay, side and legend in .jpg or .png.
 
         Raises:
@@ -109,33 +103,20 @@ class Segmentation:
         path = Path(path)
         if kind not in KINDS:
             raise UsageError(f"there is no kind of output called {kind!r}", f"There are {', '.join(KINDS)}.")
-        if path.suffix.lower() not in _ENDINGS[kind]:
-            raise UsageError(f"{path}: {kind} is written as {' or '.join(_ENDINGS[kind])}")
+        output, ending = _OUTPUTS[kind], path.suffix.lower()
+        if ending not in output.endings:
+            raise UsageError(f"{path}: {kind} is written as {' or '.join(output.endings)}")
         if not 0 <= opacity <= 1:
             raise UsageError(f"an opacity of {opacity}: it goes from 0 to 1")
-        write_atomically(path, self._encode(kind, path.suffix.lower(), opacity))
-
-    def _encode(self, kind: Kind, ending: str, opacity: float) -> bytes:
-        if kind == "json":
-            return (json.dumps(self.to_json(), ensure_ascii=False, indent=2) + "\n").encode()
-        if kind == "mask":
-            return render.encode_mask(self.labels, self.palette, dataset=self.info.dataset, classes=self.classes)
-        if kind == "color":
-            return _encode_rgb(render.colorize(self.labels, self.palette), ending)
-        if self.image is None:
+        if output.needs_image and self.image is None:
             raise UsageError(f"{kind} needs the image, and this segmentation was made without keeping it")
-        overlay = render.overlay(self.image, self.labels, self.palette, opacity=opacity)
-        if kind == "side":
-            return _encode_rgb(render.side_by_side(self.image, overlay), ending)
-        if kind == "legend":
-            return _encode_rgb(render.legend(overlay, self.shares()), ending)
-        return _encode_rgb(overlay, ending)
+        write_atomically(path, output.encode(self, ending, opacity))
 
 
 def file_name(stem: str, kind: Kind) -> str:
     """The name of an output: street.png, street.json, street.color.png, street.overlay.jpg, …"""
     middle = "" if kind in ("mask", "json") else f".{kind}"
-    return f"{stem}{middle}{_ENDINGS[kind][0]}"
+    return f"{stem}{middle}{_OUTPUTS[kind].endings[0]}"
 
 
 def _encode_rgb(pixels: NDArray[np.uint8], ending: str) -> bytes:
@@ -149,3 +130,53 @@ def _encode_rgb(pixels: NDArray[np.uint8], ending: str) -> bytes:
         # Full colour resolution keeps thin lines and type clean.
         Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling=0)
     return buffer.getvalue()
+
+
+def _encode_mask(result: Segmentation, ending: str, opacity: float) -> bytes:
+    return render.encode_mask(result.labels, result.palette, dataset=result.info.dataset, classes=result.classes)
+
+
+def _encode_json(result: Segmentation, ending: str, opacity: float) -> bytes:
+    return (json.dumps(result.to_json(), ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _encode_color(result: Segmentation, ending: str, opacity: float) -> bytes:
+    return _encode_rgb(render.colorize(result.labels, result.palette), ending)
+
+
+def _encode_overlay(result: Segmentation, ending: str, opacity: float) -> bytes:
+    return _encode_rgb(_overlay(result, opacity), ending)
+
+
+def _encode_side(result: Segmentation, ending: str, opacity: float) -> bytes:
+    assert result.image is not None
+    return _encode_rgb(render.side_by_side(result.image, _overlay(result, opacity)), ending)
+
+
+def _encode_legend(result: Segmentation, ending: str, opacity: float) -> bytes:
+    return _encode_rgb(render.legend(_overlay(result, opacity), result.shares()), ending)
+
+
+def _overlay(result: Segmentation, opacity: float) -> NDArray[np.uint8]:
+    assert result.image is not None
+    return render.overlay(result.image, result.labels, result.palette, opacity=opacity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """How a kind of output is written: from a segmentation, an ending and an opacity to the file's bytes."""
+
+    endings: tuple[str, ...]
+    encode: Callable[[Segmentation, str, float], bytes]
+    needs_image: bool = False
+
+
+_PHOTOGRAPH = (".jpg", ".jpeg", ".png")
+_OUTPUTS: Mapping[Kind, _Output] = {
+    "mask": _Output((".png",), _encode_mask),
+    "color": _Output((".png",), _encode_color),
+    "overlay": _Output(_PHOTOGRAPH, _encode_overlay, needs_image=True),
+    "side": _Output(_PHOTOGRAPH, _encode_side, needs_image=True),
+    "legend": _Output(_PHOTOGRAPH, _encode_legend, needs_image=True),
+    "json": _Output((".json",), _encode_json),
+}

@@ -12,17 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from semask_cli.cli.demo import EVALUATED, MODEL, THREADS
+from semask_cli.cli.demo import MODEL, THREADS
+from semask_cli.io.resources import project_file
 from tests.support.command_line import Browse, Run, journal_lines, shared, start, wait_for_lines
-from toy_street import TEST_SEEDS
+from toy_street import TEST_SEEDS, render, write_folders
 
-FLOOR = 80.0
+SCENES = TEST_SEEDS[:10]
+
+FLOOR = 78.0
 """mIoU in percent that the bundled model must reach on the demo's scenes, whoever trains it anew."""
 
-DOCUMENTED = 80.81
-"""The figure in training/README.md."""
+DOCUMENTED = 78.74
+"""The figure in README.md."""
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +50,33 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_demo_measures_the_documented_figure(demo: Path) -> None:
     evaluation = _figures(demo)
-    assert evaluation["pictures"] == EVALUATED
+    assert evaluation["pictures"] == len(SCENES)
     assert not evaluation["left_out"]
     assert evaluation["miou"] >= FLOOR
     # Another processor's rounding may turn a few pixels.
     assert evaluation["miou"] == pytest.approx(DOCUMENTED, abs=0.05)
+    assert f"**{DOCUMENTED:.2f} % mIoU**" in (ROOT / "README.md").read_text()
+
+
+def test_the_packaged_scenes_are_those_that_the_renderer_makes(tmp_path: Path) -> None:
+    packaged = project_file("demo")
+    write_folders(tmp_path, SCENES, image_format="jpeg")
+    assert (packaged / "toy-street.txt").read_text() == (tmp_path / "toy-street.txt").read_text()
+    for folder in ("images", "labels"):
+        assert {path.stem for path in (packaged / folder).iterdir()} == {str(seed) for seed in SCENES}
+    for seed in SCENES:
+        scene = render(seed)
+        assert np.array_equal(_pixels(packaged / f"labels/{seed}.png"), scene.labels)
+        # Another build of libjpeg may round a value differently, and another processor's rendering a shade.
+        difference = _pixels(packaged / f"images/{seed}.jpg") - _pixels(tmp_path / f"images/{seed}.jpg").astype(int)
+        assert np.abs(difference).mean() < 0.05
+        noise = _pixels(packaged / f"images/{seed}.jpg") - scene.image.astype(float)
+        assert 20 * np.log10(255 / np.sqrt((noise**2).mean())) > 35  # dB
+    assert sum(path.stat().st_size for path in packaged.rglob("*.*")) < 600_000
 
 
 def test_demo_writes_masks_and_images(demo: Path) -> None:
-    for seed in TEST_SEEDS[:10]:
+    for seed in SCENES:
         mask = Image.open(demo / f"masks/{seed}.png")
         assert (mask.mode, mask.size) == ("P", (512, 256))
         labels = np.asarray(Image.open(demo / f"scenes/labels/{seed}.png"))
@@ -77,12 +101,12 @@ def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: P
     journal = tmp_path / "journal"
     command = _evaluation_of(demo, journal)
     process = start(*command)
-    wait_for_lines(process, journal, EVALUATED // 2)
+    wait_for_lines(process, journal, len(SCENES) // 2)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert journal_lines(journal) < EVALUATED
+    assert journal_lines(journal) < len(SCENES)
     resumed = semask(*command)
-    assert f"of {EVALUATED} images are in the journal already" in resumed.stderr
+    assert f"of {len(SCENES)} images are in the journal already" in resumed.stderr
     assert json.loads(resumed.stdout) == _figures(demo)
 
 
@@ -90,7 +114,7 @@ def test_two_processes_give_the_same_figures(demo: Path, tmp_path: Path) -> None
     printed = shared(2, *_evaluation_of(demo, tmp_path / "journal"))
     assert json.loads(printed) == _figures(demo)
     lines = [file.read_bytes().count(b"\n") - 1 for file in (tmp_path / "journal").glob("*.jsonl")]
-    assert lines == [EVALUATED // 2] * 2
+    assert lines == [len(SCENES) // 2] * 2
 
 
 def test_demo_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -101,6 +125,10 @@ def test_demo_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert run.returncode == 4
     assert "cannot write" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(path))
 
 
 def _figures(demo: Path) -> Any:

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import semask_cli
-from semask_cli.inference.cuda_graphs import GRAPHS, PLAIN_PASSES, CudaGraphs, _Reads
+from semask_cli.inference.cuda_graphs import MAX_GRAPHS, WARMUP_PASSES, CudaGraphs, _Reads
 from semask_cli.models import attention, positions, windows
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
@@ -94,7 +94,7 @@ def maps(prediction: Prediction) -> Tensor:
 def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, graphs: list[Graph]) -> None:
     plain = network(name)
     replayed = CudaGraphs(plain)
-    images = [torch.randn(2, 3, 96, 128) for _ in range(PLAIN_PASSES + 3)]
+    images = [torch.randn(2, 3, 96, 128) for _ in range(WARMUP_PASSES + 3)]
     answers = [replayed.predict(pixels) for pixels in images]
     assert [graph.replays for graph in graphs] == [3]
     for pixels, answer in zip(images, answers, strict=True):
@@ -105,17 +105,17 @@ def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, gr
 @torch.inference_mode()
 def test_only_shapes_that_come_back_are_captured_and_only_a_few(graphs: list[Graph]) -> None:
     replayed = CudaGraphs(network("toy-street-fpn"))
-    for height in range(32, 32 + 8 * (GRAPHS + 2), 8):
-        for _ in range(PLAIN_PASSES):
+    for height in range(32, 32 + 8 * (MAX_GRAPHS + 2), 8):
+        for _ in range(WARMUP_PASSES):
             replayed.predict(torch.randn(1, 3, height, 32))
     assert not graphs
     for _ in range(2):
-        for height in range(32, 32 + 8 * (GRAPHS + 2), 8):
+        for height in range(32, 32 + 8 * (MAX_GRAPHS + 2), 8):
             replayed.predict(torch.randn(1, 3, height, 32))
-    assert [graph.replays for graph in graphs] == [2] * GRAPHS
+    assert [graph.replays for graph in graphs] == [2] * MAX_GRAPHS
     replayed.clear()
     replayed.predict(torch.randn(1, 3, 32, 32))
-    assert len(graphs) == GRAPHS + 1
+    assert len(graphs) == MAX_GRAPHS + 1
 
 
 @torch.inference_mode()
@@ -132,7 +132,7 @@ def test_a_pass_that_cannot_be_captured_is_run_as_ever(
     monkeypatch.setattr(torch.cuda, "graph", refuse)
     pixels = torch.randn(1, 3, 32, 32)
     with caplog.at_level(logging.WARNING):
-        for _ in range(PLAIN_PASSES + 3):
+        for _ in range(WARMUP_PASSES + 3):
             [found] = replayed.predict(pixels)
     assert torch.equal(maps(found), maps(plain.predict(pixels)[0]))
     assert [record.getMessage() for record in caplog.records] == [
@@ -168,10 +168,10 @@ def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch:
     before = {t.untyped_storage().data_ptr() for t in gc.get_objects() if issubclass(type(t), Tensor)}
     with _Reads() as reads:
         built.predict(pixels)
-    assert reads.found.keys() <= before
+    assert reads.tensors.keys() <= before
     weights = {p.untyped_storage().data_ptr() for n, p in built.named_parameters() if "bias_table" not in n}
     cached = {t.untyped_storage().data_ptr() for some in cuts for t in (some.source, some.tokens)}
-    assert weights | cached <= reads.found.keys()
+    assert weights | cached <= reads.tensors.keys()
 
 
 @pytest.mark.parametrize("name", ["swin-t-fpn", "swin-l-mf", "swin-l-m2f", "swin-l-m2f-fapn", "swin-l-m2f-msfapn"])

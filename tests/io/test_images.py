@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import subprocess
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -384,3 +387,53 @@ def test_image_suffixes() -> None:
     assert is_image_path(Path("a/B.JPG"))
     assert not is_image_path(Path("a/notes.txt"))
     assert all(s.startswith(".") and s == s.lower() for s in IMAGE_SUFFIXES)
+
+
+# -- what is no file, and what never ends
+
+
+def test_a_named_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(ImageError, match="it is a pipe or a device, not a file"):
+            read_image(path)
+
+
+def test_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semask_cli.io.images.MAX_STREAM", 1 << 20)
+    read_end, write_end = os.pipe()
+    writer = threading.Thread(target=endless, args=(write_end,), daemon=True)
+    writer.start()
+    with open(read_end, "rb") as stream, pytest.raises(ImageError, match="more than 1 MiB came from the pipe"):
+        read_image(stream)
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+def endless(descriptor: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            os.write(descriptor, bytes(1 << 16))
+
+
+DAMAGED_TIFFS = """
+import contextlib, io, logging, random, sys
+from semask_cli.io.images import read_image
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # Pillow's own words, which a program can silence
+data = open(sys.argv[1], "rb").read()
+for seed in range(40):
+    draw, damaged = random.Random(seed), bytearray(data)
+    for _ in range(3):
+        damaged[draw.randrange(len(data))] = draw.randrange(256)
+    with contextlib.suppress(Exception):
+        read_image(bytes(damaged))
+"""
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_libtiff_writes_nothing_by_itself(tmp_path: Path, compression: str) -> None:
+    """Its lines went to stderr past every filter of Python's: "tempfile.tif: Using code not yet in table"."""
+    Image.fromarray(photo()).save(tmp_path / "whole.tif", "TIFF", compression=compression)
+    command = [sys.executable, "-W", "ignore", "-c", DAMAGED_TIFFS, str(tmp_path / "whole.tif")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""

@@ -124,23 +124,23 @@ def test_the_ground_is_where_the_camera_sees_it() -> None:
 def test_it_reads_as_cityscapes(tmp_path: Path) -> None:
     write_cityscapes(tmp_path, TEST_SEEDS[:2])
     dataset = find_dataset("cityscapes", root=tmp_path, split="val")
-    assert [image.name for image in dataset.images] == ["toy_200000_000000", "toy_200001_000000"]
-    for seed, image in zip(TEST_SEEDS, dataset.images, strict=False):
+    assert [sample.name for sample in dataset.samples] == ["toy_200000_000000", "toy_200001_000000"]
+    for seed, sample in zip(TEST_SEEDS, dataset.samples, strict=False):
         scene = render(seed)
-        assert image.label is not None
-        assert np.array_equal(np.asarray(Image.open(image.image)), scene.image)
-        assert np.array_equal(read_labels(image.label, dataset.coding), scene.labels)
-        ids = image.label.with_name(image.label.name.replace("labelTrainIds", "labelIds"))
+        assert sample.label is not None
+        assert np.array_equal(np.asarray(Image.open(sample.image)), scene.image)
+        assert np.array_equal(read_labels(sample.label, dataset.coding), scene.labels)
+        ids = sample.label.with_name(sample.label.name.replace("labelTrainIds", "labelIds"))
         assert np.array_equal(read_labels(ids, dataset.classes.codings["labelIds"]), scene.labels)
 
 
 def test_it_reads_as_two_folders(tmp_path: Path) -> None:
     write_folders(tmp_path, TEST_SEEDS[:2])
-    known = read_classes(tmp_path / "toy-street.txt")
-    assert known.name == "toy-street"
-    assert known.classes == classes("cityscapes").classes
-    assert np.array_equal(known.palette, classes("cityscapes").palette)
-    dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", known)
-    for seed, image in zip(TEST_SEEDS[:2], dataset.images, strict=True):
-        assert image.label is not None
-        assert np.array_equal(read_labels(image.label, dataset.coding), render(seed).labels)
+    class_set = read_classes(tmp_path / "toy-street.txt")
+    assert class_set.name == "toy-street"
+    assert class_set.classes == classes("cityscapes").classes
+    assert np.array_equal(class_set.palette, classes("cityscapes").palette)
+    dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", class_set)
+    for seed, sample in zip(TEST_SEEDS[:2], dataset.samples, strict=True):
+        assert sample.label is not None
+        assert np.array_equal(read_labels(sample.label, dataset.coding), render(seed).labels)

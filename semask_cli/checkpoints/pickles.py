@@ -1,0 +1,382 @@
+"""A pickle read as data: an interpreter of its opcodes that builds plain values and inert records, and calls nothing.
+
+Python's unpickler imports and calls what a file names. Here a name is looked up in a table of those that checkpoints of
+torch and NumPy use; what the file wants to do with it becomes a record, which `tensors.py` turns into a tensor after
+every size was checked. Opcodes are taken apart by the standard library's `pickletools`.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+MAX_OPCODES = 2_000_000  # a large model with its optimizer has some 200,000
+MAX_KEY = 1000  # characters of a dictionary's key
+COPY_ALLOWANCE = 64 << 20  # bytes that may be copied beyond what the file itself holds
+
+_NUMPY = ("numpy.core", "numpy._core")  # of NumPy 1 and 2
+_NUMBERS = (bool, int, float)
+
+
+class UnsafePickleError(Exception):
+    """The pickle asks for something that is not a tensor, an array or a plain value. `args[0]` is its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A global that the file names. Nothing was imported."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRecord:
+    """Numbers that lie elsewhere in the file: `numel` of the type that `name` says ("torch.FloatStorage")."""
+
+    name: str
+    key: str
+    numel: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRecord:
+    """A tensor over a storage, in elements. Nothing of it was checked."""
+
+    storage: StorageRecord
+    offset: Any
+    size: Any
+    stride: Any
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTensorRecord:
+    """A tensor of a kind that weights never are: sparse, quantized, on the meta device."""
+
+    kind: str
+
+
+@dataclass(slots=True)
+class DtypeRecord:
+    """A NumPy dtype by its code, as in "f4", and its byte order, which comes later. Nothing was checked."""
+
+    code: Any
+    order: Any = "="
+
+
+@dataclass(slots=True)
+class ArrayRecord:
+    """A NumPy array, filled at most once: shape, dtype, whether in Fortran's order, and bytes. Nothing was checked."""
+
+    shape: Any = None
+    dtype: Any = None
+    fortran: Any = False
+    data: Any = None
+
+
+def read_pickle(file: BinaryIO, *, size: int, storages: dict[str, StorageRecord] | None = None) -> Any:
+    """The value of the pickle that begins at the position of `file` and ends before `size`; leaves `file` behind it.
+
+    The storages that it refers to are put into `storages`, by key.
+
+    Raises:
+        UnsafePickleError: it names something else than the parts of tensors and arrays.
+        ValueError: it is damaged, or asks for more than a checkpoint of its size needs.
+    """
+    return _Interpreter(_Bounded(file, size), {} if storages is None else storages).run()
+
+
+class _Bounded:
+    """A file whose reads never ask for more than it holds: lengths in a damaged pickle may be anything."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self.size = file, size
+
+    def read(self, length: int) -> bytes:
+        return self._file.read(min(length, self.size - self._file.tell()))
+
+    def readline(self) -> bytes:
+        return self._file.readline(self.size - self._file.tell())
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+@dataclass(slots=True)
+class _Interpreter:
+    file: _Bounded
+    storages: dict[str, StorageRecord]
+    stack: list[Any] = field(default_factory=list)
+    marks: list[list[Any]] = field(default_factory=list)  # the stacks below each mark
+    memo: dict[int, Any] = field(default_factory=dict)
+    copied: int = 0
+
+    def run(self) -> Any:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("BinaryIO", self.file))):
+            if count > MAX_OPCODES:
+                raise ValueError(f"more than {MAX_OPCODES} opcodes")
+            if opcode.name == "STOP":
+                return self.pop()
+            if opcode.name in _CONSTANTS:
+                self.push(_CONSTANTS[opcode.name])
+            elif opcode.name in _LITERALS:
+                self.push(argument)
+            elif operation := _OPERATIONS.get(opcode.name):
+                operation(self, argument)
+            else:
+                raise UnsafePickleError(f"the opcode {opcode.name}")
+        raise ValueError("the pickle has no end")
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        if not self.stack:
+            raise ValueError("the pickle takes what it has not put there")
+        return self.stack.pop()
+
+    def pop_many(self, count: int) -> tuple[Any, ...]:
+        return tuple(reversed([self.pop() for _ in range(count)]))
+
+    def pop_mark(self) -> list[Any]:
+        if not self.marks:
+            raise ValueError("the pickle has no mark")
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    def top(self, kind: type) -> Any:
+        if not self.stack or type(self.stack[-1]) is not kind:
+            raise ValueError(f"the pickle takes something else for a {kind.__name__}")
+        return self.stack[-1]
+
+    def charge(self, length: int) -> None:
+        """Counts what is copied, so that a small file cannot ask for much memory."""
+        self.copied += length
+        if self.copied > self.file.size + COPY_ALLOWANCE:
+            raise ValueError("the pickle asks for many times its own size")
+
+    # -- opcodes
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def get(self, index: Any) -> None:
+        self.push(self.memo[int(index)])
+
+    def put(self, index: Any) -> None:
+        self.memo[len(self.memo) if index is None else int(index)] = self.stack[-1]
+
+    def append(self, _: Any) -> None:
+        item = self.pop()
+        self.top(list).append(item)
+
+    def appends(self, _: Any) -> None:
+        items = self.pop_mark()
+        self.top(list).extend(items)
+
+    def set_item(self, _: Any) -> None:
+        pair = self.pop_many(2)
+        self.fill(self.top(dict), list(pair))
+
+    def set_items(self, _: Any) -> None:
+        items = self.pop_mark()
+        self.fill(self.top(dict), items)
+
+    def fill(self, mapping: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
+        """Keys and values in turn; a key is text, a number or None, whose hash costs nothing."""
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) is str and len(key) > MAX_KEY:
+                raise ValueError(f"a name of {len(key)} characters")
+            if key is not None and type(key) not in (str, *_NUMBERS):
+                raise ValueError(f"a key that is a {type(key).__name__}")
+            mapping[key] = value
+        return mapping
+
+    def name(self, argument: str) -> None:
+        self.push(_known_name(argument.replace(" ", ".", 1)))
+
+    def stack_name(self, _: Any) -> None:
+        module, name = self.pop_many(2)
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("a global whose name is no text")
+        self.push(_known_name(f"{module}.{name}"))
+
+    def persistent(self, _: Any) -> None:
+        """torch's reference to a storage: ("storage", type, key, device, numel, …)."""
+        reference = self.pop()
+        if not isinstance(reference, tuple) or len(reference) < 5 or reference[0] != "storage":
+            raise ValueError("a reference that is not torch's")
+        _, kind, key, _, numel = reference[:5]
+        if not isinstance(kind, Name) or not isinstance(key, str) or type(numel) is not int or numel < 0:
+            raise ValueError("a storage without type, key or length")
+        storage = StorageRecord(kind.name, key, numel)
+        if self.storages.setdefault(key, storage) != storage:
+            raise ValueError(f"two storages called {key!r:.100}")
+        self.push(storage)
+
+    def reduce(self, _: Any) -> None:
+        target, arguments = self.pop_many(2)
+        if not isinstance(target, Name) or not isinstance(arguments, tuple):
+            raise ValueError("a call of something that is not a name")
+        call = _CALLS.get(target.name)
+        if call is None:
+            raise UnsafePickleError(f"a call of {target.name}")
+        self.push(call(self, *arguments))
+
+    def build(self, _: Any) -> None:
+        state = self.pop()
+        built = self.pop()
+        if isinstance(built, DtypeRecord) and isinstance(state, tuple) and len(state) > 1:
+            built.order = state[1]
+        elif isinstance(built, ArrayRecord) and built.data is None and isinstance(state, tuple) and len(state) == 5:
+            _, built.shape, built.dtype, built.fortran, built.data = state
+        elif type(built) is not dict:  # the attributes of an OrderedDict are left out
+            raise ValueError(f"a state for a {type(built).__name__}")
+        self.push(built)
+
+    # -- calls
+
+    def ordered_dict(self, items: Any = ()) -> dict[Any, Any]:
+        if isinstance(items, dict):
+            items = list(items.items())
+        if not isinstance(items, list | tuple):
+            raise ValueError("a dictionary of something that is not pairs")
+        self.charge(100 * len(items))
+        flat = [part for pair in items if isinstance(pair, list | tuple) and len(pair) == 2 for part in pair]
+        if len(flat) != 2 * len(items):
+            raise ValueError("a dictionary of something that is not pairs")
+        return self.fill({}, flat)
+
+    def encode(self, text: Any, encoding: Any = "latin1") -> bytes:
+        """Bytes, in protocol 2."""
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ValueError("bytes that are not written as latin1")
+        self.charge(len(text))
+        return text.encode("latin1")
+
+    def sequence(self, items: Any = ()) -> list[Any]:
+        if not isinstance(items, list | tuple):
+            raise ValueError("a sequence of something that is none")
+        self.charge(8 * len(items))
+        return list(items)
+
+    def array(self, kind: Any, shape: Any, code: Any) -> ArrayRecord:
+        if kind != Name("numpy.ndarray"):
+            raise ValueError("an array of another kind")
+        return ArrayRecord()
+
+    def array_of_buffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> ArrayRecord:
+        return ArrayRecord(shape, dtype, order == "F", data)
+
+    def scalar(self, dtype: Any, data: Any) -> Any:
+        """A NumPy scalar: a number among the settings that lie beside weights."""
+        if not isinstance(dtype, DtypeRecord) or dtype.code not in _SCALARS or not isinstance(data, bytes):
+            raise ValueError("a scalar of another kind")
+        order = ">" if dtype.order == ">" else "<"
+        return struct.unpack(order + _SCALARS[dtype.code], data)[0]
+
+    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> TensorRecord:
+        if not isinstance(storage, StorageRecord):
+            raise ValueError("a tensor without a storage")
+        return TensorRecord(storage, offset, size, stride)
+
+
+def _known_name(name: str) -> Name:
+    if name not in _NAMES:
+        raise UnsafePickleError(name)
+    return Name(name)
+
+
+def _other(kind: str) -> Callable[..., OtherTensorRecord]:
+    return lambda interpreter, *arguments: OtherTensorRecord(kind)
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _Interpreter.ordered_dict,
+    "collections.Counter": _Interpreter.ordered_dict,
+    "_codecs.encode": _Interpreter.encode,
+    "torch.Size": lambda interpreter, size=(): tuple(interpreter.sequence(size)),
+    "torch.device": lambda interpreter, *parts: Name("torch.device"),
+    "torch._utils._rebuild_tensor": _Interpreter.tensor,
+    "torch._utils._rebuild_tensor_v2": _Interpreter.tensor,
+    "torch._utils._rebuild_parameter": lambda interpreter, data, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda interpreter, data, *_: data,
+    "torch._utils._rebuild_sparse_tensor": _other("sparse"),
+    "torch._utils._rebuild_nested_tensor": _other("nested"),
+    "torch._utils._rebuild_qtensor": _other("quantized"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _other("without data"),
+    "torch.serialization._get_layout": lambda interpreter, name: name,
+    "numpy.dtype": lambda interpreter, code, *_: DtypeRecord(code),
+    **{f"{core}.multiarray._reconstruct": _Interpreter.array for core in _NUMPY},
+    **{f"{core}.multiarray.scalar": _Interpreter.scalar for core in _NUMPY},
+    **{f"{core}.numeric._frombuffer": _Interpreter.array_of_buffer for core in _NUMPY},
+    **{f"{builtins}.set": _Interpreter.sequence for builtins in ("builtins", "__builtin__")},
+}
+
+STORAGES = {
+    "torch.FloatStorage": "float32",
+    "torch.HalfStorage": "float16",
+    "torch.BFloat16Storage": "bfloat16",
+    "torch.DoubleStorage": "float64",
+    "torch.LongStorage": "int64",
+    "torch.IntStorage": "int32",
+    "torch.ShortStorage": "int16",
+    "torch.CharStorage": "int8",
+    "torch.ByteStorage": "uint8",
+    "torch.BoolStorage": "bool",
+    "torch.ComplexFloatStorage": "complex64",
+    "torch.ComplexDoubleStorage": "complex128",
+}
+"""torch's dtype of each type of storage. A file may name no other."""
+
+_QUANTIZED = ("torch.QInt8Storage", "torch.QUInt8Storage", "torch.QInt32Storage")
+_DTYPES = tuple(f"torch.{name}" for name in {*STORAGES.values(), "float", "half", "double", "long", "int"})
+_QSCHEMES = ("torch.per_tensor_affine", "torch.per_channel_affine")
+_NAMES = frozenset((*_CALLS, *STORAGES, *_QUANTIZED, *_DTYPES, *_QSCHEMES, "numpy.ndarray"))
+
+_SCALARS = {"f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q"} | {
+    "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "b1": "?",
+}  # fmt: skip
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_LITERALS = frozenset((
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+))  # fmt: skip
+_OPERATIONS: dict[str, Callable[[_Interpreter, Any], object]] = {
+    "PROTO": lambda interpreter, _: None,
+    "FRAME": lambda interpreter, _: None,
+    "READONLY_BUFFER": lambda interpreter, _: None,
+    "MARK": _Interpreter.mark,
+    "POP": lambda interpreter, _: interpreter.pop(),
+    "POP_MARK": lambda interpreter, _: interpreter.pop_mark(),
+    "EMPTY_LIST": lambda interpreter, _: interpreter.push([]),
+    "EMPTY_DICT": lambda interpreter, _: interpreter.push({}),
+    "EMPTY_TUPLE": lambda interpreter, _: interpreter.push(()),
+    "LIST": lambda interpreter, _: interpreter.push(interpreter.pop_mark()),
+    "TUPLE": lambda interpreter, _: interpreter.push(tuple(interpreter.pop_mark())),
+    "DICT": lambda interpreter, _: interpreter.push(interpreter.fill({}, interpreter.pop_mark())),
+    "TUPLE1": lambda interpreter, _: interpreter.push(interpreter.pop_many(1)),
+    "TUPLE2": lambda interpreter, _: interpreter.push(interpreter.pop_many(2)),
+    "TUPLE3": lambda interpreter, _: interpreter.push(interpreter.pop_many(3)),
+    "APPEND": _Interpreter.append,
+    "APPENDS": _Interpreter.appends,
+    "SETITEM": _Interpreter.set_item,
+    "SETITEMS": _Interpreter.set_items,
+    "GET": _Interpreter.get,
+    "BINGET": _Interpreter.get,
+    "LONG_BINGET": _Interpreter.get,
+    "PUT": _Interpreter.put,
+    "BINPUT": _Interpreter.put,
+    "LONG_BINPUT": _Interpreter.put,
+    "MEMOIZE": _Interpreter.put,
+    "GLOBAL": _Interpreter.name,
+    "STACK_GLOBAL": _Interpreter.stack_name,
+    "BINPERSID": _Interpreter.persistent,
+    "REDUCE": _Interpreter.reduce,
+    "BUILD": _Interpreter.build,
+}
