@@ -39,6 +39,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
         yield {case: pool.submit(compile_one, *case) for case in CASES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "architecture"),
     CASES,
