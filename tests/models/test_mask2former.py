@@ -77,8 +77,8 @@ class RecordingDecoder:
         """`turned` holds (layer, flat index) pairs."""
         self.logits = []
 
-        def masks(x: Tensor, features: Tensor) -> Tensor:
-            logits = MaskedQueryDecoder.masks(self.decoder, x, features)
+        def predict_masks(x: Tensor, features: Tensor) -> Tensor:
+            logits = MaskedQueryDecoder.predict_masks(self.decoder, x, features)
             for layer, index in turned:
                 if layer == len(self.logits):
                     logits.view(-1)[index] *= -1
@@ -86,7 +86,7 @@ class RecordingDecoder:
             return logits
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.decoder, "masks", masks)
+            patch.setattr(self.decoder, "predict_masks", predict_masks)
             result: tuple[Tensor, Tensor] = self.decoder(maps, mask_features)
         return result
 
@@ -107,10 +107,10 @@ def test_resizing_features_for_logits_turns_only_bits_on_the_threshold(network: 
     mask_features, maps = built.sem_seg_head.pixel_decoder(built.backbone(pixels)[0])
     decoder = built.sem_seg_head.predictor
     x = decoder.query_feat.weight[None]
-    full = decoder.masks(x, mask_features)
+    full = decoder.predict_masks(x, mask_features)
     for features in maps:
         size = features.shape[2:]
-        ours = decoder.masks(x, F.interpolate(mask_features, size, mode="bilinear"))
+        ours = decoder.predict_masks(x, F.interpolate(mask_features, size, mode="bilinear"))
         published = F.interpolate(full, size, mode="bilinear")
         torch.testing.assert_close(ours, published, atol=3e-5, rtol=0)
         different = (ours >= 0) != (published.sigmoid() >= 0.5)
