@@ -8,11 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from tests.support.command_line import Browse, Run
+
+if TYPE_CHECKING:
+    from tests.support.host_kernels import HostKernels
 
 # A busy machine is not a wrong result.
 hypothesis.settings.register_profile("semask", deadline=None)
@@ -64,6 +68,34 @@ def browse(tmp_path: Path) -> Browse:
         return done.stdout
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def host_kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    """Compiled once: pytest's cache keeps them, where it is switched on."""
+    from tests.support.host_kernels import HostKernels, compiler
+
+    if compiler() is None:
+        pytest.skip("g++ is not installed: it compiles the kernels for the CPU")
+    cache = getattr(request.config, "cache", None)
+    return HostKernels(cache.mkdir("host-kernels") if cache else tmp_path_factory.mktemp("host-kernels"))
+
+
+@pytest.fixture
+def on_host(host_kernels: HostKernels, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The CUDA implementations of the operators, called with CPU tensors, run the kernels' sources on the CPU.
+
+    New tensors are filled with NaN, so that a number that no kernel wrote is noticed.
+    """
+    import torch
+
+    from semask_cli.ops import launcher
+
+    monkeypatch.setattr(launcher, "available", lambda kernel, device: True)
+    monkeypatch.setattr(launcher, "launch", host_kernels.launch)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")

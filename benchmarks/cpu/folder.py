@@ -18,7 +18,7 @@ import cv2
 import torch
 
 import semask_cli
-from benchmarks.record import record_parser, write_record
+from benchmarks.cpu.record import record_parser, write_record
 from toy_street import TEST_SEEDS, render
 
 MODEL = "swin-t-fpn"

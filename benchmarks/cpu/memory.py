@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-from benchmarks.record import record_parser, write_record
+from benchmarks.cpu.record import record_parser, write_record
 
 CASES = {
     "slide at the test size, 12000 x 9000": (9000, 12000, None),

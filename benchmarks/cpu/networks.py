@@ -15,7 +15,7 @@ import time
 import torch
 
 import semask_cli
-from benchmarks.record import record_parser, write_record
+from benchmarks.cpu.record import record_parser, write_record
 from semask_cli.inference.device import ChosenPrecision, autocast, cast_matmul_weights_
 from semask_cli.inference.memory import reuse_freed_memory
 from semask_cli.machine.benchmark import peak_gflops

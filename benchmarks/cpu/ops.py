@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-from benchmarks.record import record_parser, write_record
+from benchmarks.cpu.record import record_parser, write_record
 from semask_cli.models.deformable_encoder import pixel_centres
 from semask_cli.ops import deform_conv2d, ms_deform_attn
 

@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.record import record_parser, write_record
+from benchmarks.cpu.record import record_parser, write_record
 
 HEIGHT, WIDTH, CLASSES = 640, 853, 150
 Contender = Callable[[np.ndarray], object]

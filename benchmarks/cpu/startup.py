@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.record import record_parser, write_record
+from benchmarks.cpu.record import record_parser, write_record
 
 # Beside Python itself, started and stopped, which no command can be faster than.
 COMMANDS = {
@@ -21,11 +21,13 @@ COMMANDS = {
 
 
 def main() -> None:
-    arguments = record_parser(__doc__).parse_args()
+    parser = record_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=10)
+    arguments = parser.parse_args()
     rows = []
     for name, command in COMMANDS.items():
         times = []
-        for _ in range(11):
+        for _ in range(arguments.repeats + 1):  # the first warms up
             start = time.perf_counter()
             subprocess.run([sys.executable, *command], check=True, capture_output=True)
             times.append(time.perf_counter() - start)

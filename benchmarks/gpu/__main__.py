@@ -3,8 +3,9 @@
     python -m benchmarks.gpu [--minutes M] [--only SECTION ...]
 
 Checks every kernel against float64 on fresh random inputs, times the kernels beside the usual formulations and the
-networks beside transformers' Mask2Former (where that is installed), and writes records/gpu.csv, a line at a time. Needs
-no network. Operators are timed inside CUDA graphs, over inputs that rotate through more memory than an L2 cache has.
+networks beside transformers' Mask2Former (where that is installed), and writes benchmarks/records/gpu.csv, a line at a
+time. Needs no network. Operators are timed inside CUDA graphs, over inputs that rotate through more memory than an L2
+cache has.
 
 Lines that could not be measured say so; without a GPU that is all of them. `--tiny` runs through the script at sizes
 that a CPU can do too (`--device cpu`), and writes no record.

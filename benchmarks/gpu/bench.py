@@ -1,4 +1,4 @@
-"""What gpu.py measures with: a line of its record, and a device with its clock and its peaks."""
+"""What the benchmarks on a GPU share: a line of the record, and a device with its clock and its peaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gpu.py compares with: the usual ways to write the operators, and transformers' Mask2Former."""
+"""What semask is compared with: the usual ways to write the operators, and transformers' Mask2Former."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def attention_by_grid_sample(
 def attention_by_thread_per_channel(
     value: Tensor, level_sizes: Sequence[int], locations: Tensor, weights: Tensor
 ) -> Tensor:
-    """benchmarks/one_thread_per_channel.cu."""
+    """benchmarks/gpu/one_thread_per_channel.cu."""
     _, tokens, heads, channels = value.shape
     batch, queries, _, levels, points, _ = locations.shape
     sizes = {"LEVELS": levels, "POINTS": points, "HEADS": heads, "CHANNELS": channels}
-    kernel = Kernel("one_thread_per_channel", (("VALUE", STORAGE[value.dtype]), *sizes.items()), "benchmarks")
+    kernel = Kernel("one_thread_per_channel", (("VALUE", STORAGE[value.dtype]), *sizes.items()), "benchmarks/gpu")
 
     class Arguments(ctypes.Structure):
         _fields_ = (

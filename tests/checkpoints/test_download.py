@@ -67,6 +67,7 @@ def test_a_connection_cut_half_way_goes_on(drive: Drive, file: Path, spec: Model
     assert store.read_sidecar(spec).source_sha256 == store.sha256(file)
 
 
+@pytest.mark.slow
 def test_a_killed_download_resumes_and_completes(
     drive: Drive, file: Path, zoo_file: Path, spec: ModelSpec, cache_folder: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_part_that_the_server_does_not_continue_is_begun_anew(
     assert store.read_sidecar(spec).source_sha256 == store.sha256(file)
 
 
+@pytest.mark.slow
 def test_two_at_once_download_once(drive: Drive, file: Path, zoo_file: Path, cache_folder: Path) -> None:
     running = [
         subprocess.Popen([*COMMAND, "small", "--zoo", zoo_file, "--json"], stdout=subprocess.PIPE) for _ in range(2)

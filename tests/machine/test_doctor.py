@@ -4,13 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 
 from semask_cli.machine.doctor import diagnose
-from semask_cli.ops import launcher
-from semask_cli.ops.bindings import KernelError
-from semask_cli.ops.status import network_kernels, why_plain
+from semask_cli.ops.status import network_kernels
 
 
 def test_as_json(semask: Callable[..., object], tmp_path: Path) -> None:
@@ -38,14 +35,3 @@ def test_as_a_table(semask: Callable[..., object]) -> None:
 def test_before_there_is_a_cache(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
     assert diagnose().kernels.files == 0
-
-
-@pytest.mark.parametrize("operator", network_kernels())
-def test_why_a_plain_formulation_runs(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("cuda", 0)
-    monkeypatch.setattr(launcher, "loaded", lambda kernel, device: 1)
-    assert why_plain(operator, device) is None
-    monkeypatch.setattr(launcher, "loaded", lambda kernel, device: KernelError("no room"))
-    assert why_plain(operator, device) == "no room"
-    monkeypatch.setenv("SEMASK_KERNELS", "off")
-    assert why_plain(operator, device) == "SEMASK_KERNELS=off"

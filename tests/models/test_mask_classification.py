@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask_cli.models.mask_classification import MaskClassification
+from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
+from tests.support.mask_figures import class_map
+from tests.support.toy_networks import tiny_mask_classifier
 
 
 @settings(max_examples=40)
@@ -38,3 +42,43 @@ def test_scores_follow_the_published_order(
     part = prediction.class_map(range(y0, y1), range(x0, x1))
     assert (part.heights, part.widths, part.origin) == ((height,), (width,), (y0, x0))
     torch.testing.assert_close(part.maps, scores[:, y0:y1, x0:x1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(scope="module", params=["swin-l-mf", "swin-l-m2f", "swin-l-m2f-fapn", "swin-l-m2f-msfapn"])
+def small(request: pytest.FixtureRequest) -> MaskClassifier:
+    return tiny_mask_classifier(request.param)
+
+
+@torch.inference_mode()
+def test_a_batch_is_its_images_one_by_one(small: MaskClassifier) -> None:
+    pixels = torch.randn(2, 3, 70, 101)
+    together = small.predict(pixels)
+    for image, prediction in zip(pixels, together, strict=True):
+        (alone,) = small.predict(image[None])
+        assert prediction.size == (70, 101)
+        torch.testing.assert_close(class_map(prediction), class_map(alone), atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_half_precision_by_autocast_stays_close(small: MaskClassifier) -> None:
+    pixels = torch.randn(1, 3, 64, 96)
+    expected = class_map(small.predict(pixels)[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        (prediction,) = small.predict(pixels)
+    half = class_map(prediction)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, expected)
+    assert np.corrcoef(half.flatten(), expected.flatten())[0, 1] > 0.99
+
+
+@torch.inference_mode()
+def test_padding_comes_after_normalising(small: MaskClassifier) -> None:
+    pixels = torch.randn(1, 3, 65, 33)
+    (prediction,) = small.predict(pixels)
+    assert isinstance(prediction, MaskClassification)
+    padded = torch.zeros(1, 3, 96, 64)
+    padded[:, :, :65, :33] = pixels
+    class_logits, mask_logits = small(padded)
+    assert prediction.padded_size == (96, 64)
+    torch.testing.assert_close(prediction.class_logits, class_logits[0])
+    torch.testing.assert_close(prediction.mask_logits, mask_logits[0])

@@ -1,100 +1,100 @@
-"""kernels/deform_columns.cu, run on the CPU, against the plain formulation in float64."""
+"""The reference formulation: figures from the published code, and torchvision's operator in float64."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+import torchvision
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from semask_cli.ops import cuda_sampling
-from semask_cli.ops.deform_conv2d import deform_conv2d
-from tests.support.kernel_inputs import ConvolutionInputs, convolution_inputs
+from semask_cli.ops import deform_conv2d
+from tests.support.figures import figure, figures
 
-pytestmark = pytest.mark.usefixtures("on_host")
-
-TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 1e-2}
-NAN, INF = float("nan"), float("inf")
+TOLERANCES = [(torch.float64, 1e-6), (torch.float32, 1e-5), (torch.bfloat16, 1e-2)]
 
 
-def assert_as_plain(inputs: ConvolutionInputs) -> None:
-    """The kernel gives what the plain formulation gives in float64, NaN for NaN."""
-    expected = deform_conv2d(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
-    result = cuda_sampling.cuda_deform_conv2d(*inputs)
-    assert result.dtype == inputs.x.dtype
-    assert result.stride() == expected.stride()
-    assert torch.equal(result.isnan(), expected.isnan())
-    error = (result.double() - expected).nan_to_num().abs().max()
-    assert error <= TOLERANCE[result.dtype] * expected.nan_to_num().abs().max()
+DCN = figures("ops/dcn__*.npz")
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_networks_channels(dtype: torch.dtype) -> None:
-    assert_as_plain(convolution_inputs(channels=256, groups=8, dtype=dtype))
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
+@pytest.mark.parametrize("path", DCN, ids=str)
+def test_deform_conv2d_agrees_with_the_published_code(path: str, dtype: torch.dtype, tolerance: float) -> None:
+    expected = figure(path)
+    meta, draw = expected.meta, np.random.RandomState(expected.meta["seed"])
+    batch, h, w, groups = (meta[k] for k in ("batch", "height", "width", "groups"))
+    cin, cout = meta["cin"], meta["cout"]
+
+    def normal(*shape: int) -> np.ndarray:
+        return draw.standard_normal(shape)
+
+    x = normal(batch, cin, h, w)
+    offset = meta["offset_scale"] * normal(batch, 18 * groups, h, w)
+    mask = (1 / (1 + np.exp(-normal(batch, 9 * groups, h, w)))).astype(np.float32).astype(np.float64)
+    weight, bias = normal(cout, cin, 3, 3) / np.sqrt(9 * cin), 0.1 * normal(cout)
+    x, offset, weight, bias = (v.astype(np.float32) for v in (x, offset, weight, bias))
+    offset_mask = torch.from_numpy(np.concatenate([offset, np.log(mask / (1 - mask))], axis=1))
+
+    locating = torch.float32 if dtype is torch.bfloat16 else dtype
+    convolved = deform_conv2d(
+        torch.from_numpy(x).to(dtype),
+        offset_mask.to(locating),
+        torch.from_numpy(weight).to(dtype),
+        torch.from_numpy(bias).to(dtype),
+        groups,
+    )
+    assert convolved.dtype == dtype
+    assert expected.relative_error("out64", convolved.double().numpy()) < tolerance
 
 
-def test_without_bias() -> None:
-    assert_as_plain(convolution_inputs()._replace(bias=None))
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_strips_that_begin_and_end_anywhere(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = convolution_inputs(batch=3)
-    monkeypatch.setattr(cuda_sampling, "COLUMN_BYTES", rows * 7 * 9 * 64 * 4)
-    assert_as_plain(inputs)
-
-
-def test_other_memory_layouts() -> None:
-    x, offset_mask, *rest = convolution_inputs()
-    assert_as_plain(ConvolutionInputs(x.contiguous(), offset_mask.contiguous(), *rest))
-    misaligned = torch.zeros(x.numel() + 1)[1:].view(2, 5, 7, 64).permute(0, 3, 1, 2).copy_(x)
-    every_other = torch.zeros(2, 54, 10, 14)[:, :, ::2, ::2].copy_(offset_mask)
-    assert_as_plain(ConvolutionInputs(misaligned, every_other, *rest))
-
-
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
-def test_any_size(height: int, width: int, seed: int) -> None:
-    assert_as_plain(convolution_inputs(height, width, batch=1, seed=seed))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_offsets_to_and_beyond_the_borders(dtype: torch.dtype) -> None:
-    inputs = convolution_inputs(dtype=dtype)
-    special = torch.tensor([0.0, 1.0, -1.0, 0.5, -0.25, 3.0, 7.0, -7.0, 1e-7, -1e-7, 6e4, -6e4, INF, -INF, NAN])
-    offsets = inputs.offset_mask[:, :36]
-    offsets[:] = special.repeat(-(-offsets.numel() // len(special)))[: offsets.numel()].view(offsets.shape)
-    assert_as_plain(inputs)
-
-
-def test_masks_of_any_size() -> None:
-    inputs = convolution_inputs()
-    inputs.offset_mask[:, 36:, 0] = 200.0
-    inputs.offset_mask[:, 36:, 1] = -200.0
-    inputs.offset_mask[0, 40, 2, 3] = NAN
-    inputs.offset_mask[0, 41, 4] = -INF
-    assert_as_plain(inputs)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"offset_mask": torch.zeros(2, 50, 5, 7)},
-            r"offset_mask has the shape .* expected \(2, 54, 5, 7\)",
-        ),
-        ({"weight": torch.zeros(11, 64, 5, 5)}, r"weight has the shape .* expected \(11, 64, 3, 3\)"),
-        ({"weight": torch.zeros(11, 64, 3, 3, device="meta")}, r"weight is on meta, the other tensors are on cpu"),
-        ({"offset_mask": torch.zeros(2, 81, 5, 7), "groups": 3}, r"64 channels do not divide into 3 groups"),
-    ],
+@settings(max_examples=40)
+@given(
+    batch=st.integers(1, 3),
+    groups=st.integers(1, 4),
+    channels=st.integers(1, 3),
+    out=st.integers(1, 5),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    biased=st.booleans(),
+    seed=st.integers(0, 99),
 )
-def test_tensors_that_do_not_fit(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        cuda_sampling.cuda_deform_conv2d(*convolution_inputs()._replace(**change))
+def test_deform_conv2d_is_torchvisions(
+    batch: int, groups: int, channels: int, out: int, height: int, width: int, biased: bool, seed: int
+) -> None:
+    g = torch.Generator().manual_seed(seed)
+    kwargs = {"generator": g, "dtype": torch.float64}
+    x = torch.randn(batch, groups * channels, height, width, **kwargs)
+    offset_mask = 3 * torch.randn(batch, 27 * groups, height, width, **kwargs)
+    weight = torch.randn(out, groups * channels, 3, 3, **kwargs)
+    bias = torch.randn(out, **kwargs) if biased else None
+    offset, mask = offset_mask.split([18 * groups, 9 * groups], dim=1)
+    expected = torchvision.ops.deform_conv2d(x, offset, weight, bias, padding=1, mask=mask.sigmoid())
+    torch.testing.assert_close(deform_conv2d(x, offset_mask, weight, bias, groups), expected)
 
 
-@pytest.mark.parametrize("shape", [{"channels": 24}, {"dtype": torch.float64}])
-def test_the_plain_formulation_runs_what_the_kernel_does_not_cover(shape: dict[str, object]) -> None:
-    inputs = convolution_inputs(**shape)
-    assert torch.equal(cuda_sampling.cuda_deform_conv2d(*inputs), deform_conv2d(*inputs))
+def test_more_pixels_than_are_sampled_at_a_time() -> None:
+    x, offset_mask, weight = torch.randn(2, 8, 40, 50), torch.randn(2, 54, 40, 50), torch.randn(4, 8, 3, 3)
+    expected = torchvision.ops.deform_conv2d(
+        x, offset_mask[:, :36], weight, padding=1, mask=offset_mask[:, 36:].sigmoid()
+    )
+    torch.testing.assert_close(deform_conv2d(x, offset_mask, weight, None, 2), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_a_point_nowhere_counts_zero(lost: float) -> None:
+    x, offset_mask, weight = torch.randn(1, 4, 5, 6), torch.randn(1, 54, 5, 6), torch.randn(3, 4, 3, 3)
+    far = offset_mask.clone()
+    far[:, 7, 2, 3] = 1000.0
+    offset_mask[:, 7, 2, 3] = lost
+    expected = deform_conv2d(x, far, weight, None, 2)
+    torch.testing.assert_close(deform_conv2d(x, offset_mask, weight, None, 2), expected)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_operator_is_well_formed(dtype: torch.dtype, biased: bool) -> None:
+    """Schema, fakes and tracing with static and dynamic shapes, by torch's own checks."""
+    x, offset_mask = torch.randn(2, 8, 5, 6, dtype=dtype), torch.randn(2, 54, 5, 6, dtype=dtype)
+    weight, bias = torch.randn(3, 8, 3, 3, dtype=dtype), torch.randn(3, dtype=dtype) if biased else None
+    torch.library.opcheck(torch.ops.semask.deform_conv2d, (x, offset_mask, weight, bias, 2))

@@ -10,10 +10,10 @@ from itertools import product
 
 import pytest
 
+from benchmarks.gpu.machine_code import ARCHITECTURES, MachineCode, constants, cuobjdump, dissect, kernels
 from semask_cli.io.resources import project_file
 from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.nvrtc import Kernel, machine_code, nvrtc_version
-from tests.support.machine_code import ARCHITECTURES, MachineCode, constants, cuobjdump, dissect, kernels
 
 RECORD = project_file("weights.toml").parent / "benchmarks" / "records" / "machine_code.csv"
 CASES = list(product(kernels(), ARCHITECTURES))
@@ -39,6 +39,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
         yield {case: pool.submit(compile_one, *case) for case in CASES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "architecture"),
     CASES,

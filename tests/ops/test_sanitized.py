@@ -31,6 +31,7 @@ def sanitized(folder: Path, runtimes: str, *options: str) -> subprocess.Complete
     return subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_no_kernel_leaves_its_tensors(host_kernels: HostKernels, runtimes: str) -> None:
     finished = sanitized(host_kernels.folder, runtimes)
     assert finished.stdout == "clean\n", finished.stderr

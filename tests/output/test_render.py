@@ -15,7 +15,7 @@ from PIL import Image
 
 from semask_cli.datasets import classes
 from semask_cli.output import render
-from semask_cli.output.class_shares import ClassShare, class_shares
+from semask_cli.output.class_shares import ClassShare
 
 ADE20K = classes("ade20k")
 
@@ -150,22 +150,3 @@ def test_legend_uses_several_columns_and_larger_type_on_larger_images() -> None:
 def test_legend_without_classes_is_the_image() -> None:
     image = np.random.RandomState(0).randint(0, 256, (9, 11, 3), np.uint8)
     np.testing.assert_array_equal(render.legend(image, []), image)
-
-
-# -- shares
-
-
-@given(labels=label_maps, seed=st.integers(0, 9), strip=st.sampled_from((1, 50, 2**22)))
-def test_shares_count_every_pixel(labels: np.ndarray, seed: int, strip: int) -> None:
-    confidence = np.random.RandomState(seed).rand(*labels.shape).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("semask_cli.output.class_shares._STRIP", strip)
-        shares = class_shares(labels, ADE20K.classes, ADE20K.palette, confidence=confidence)
-    assert sum(s.pixels for s in shares) == (labels < 150).sum()
-    assert [s.pixels for s in shares] == sorted((s.pixels for s in shares), reverse=True)
-    for s in shares:
-        here = labels == s.index
-        assert (s.name, s.colour) == (ADE20K.classes[s.index], tuple(ADE20K.palette[s.index]))
-        assert s.pixels == here.sum()
-        assert s.share == here.sum() / labels.size
-        assert s.mean_confidence == pytest.approx(confidence[here].mean(dtype=np.float64))

@@ -14,7 +14,6 @@ from PIL import Image
 
 from semask_cli.datasets import classes
 from semask_cli.errors import OutputError, UsageError
-from semask_cli.io.files import write_atomically
 from semask_cli.io.images import read_image
 from semask_cli.output.segmentation import KINDS, Kind, RunInfo, Segmentation, file_name
 
@@ -135,18 +134,6 @@ def test_too_long_for_jpeg(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-# -- writing
-
-
-def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"old")
-    with path.open("rb") as reader:
-        write_atomically(path, b"new")
-        assert reader.read() == b"old"
-    assert path.read_bytes() == b"new"
-
-
 def test_no_space_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     path = tmp_path / "a.png"
@@ -160,16 +147,3 @@ def test_no_space_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == ["a.png"]
     assert path.read_bytes() == b"old"
-
-
-def test_folder_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "a.png").mkdir()
-    with pytest.raises(OutputError, match=r"cannot write .*a\.png"):
-        segmentation().save(tmp_path / "a.png")
-    assert os.listdir(tmp_path) == ["a.png"]
-
-
-def test_file_where_a_folder_must_be(tmp_path: Path) -> None:
-    (tmp_path / "out").touch()
-    with pytest.raises(OutputError, match="cannot write"):
-        segmentation().save(tmp_path / "out" / "a.png")

@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from semask_cli.checkpoints.loading import assemble
+from semask_cli.checkpoints.matching import on_meta
+from semask_cli.models.network import Network
+from semask_cli.zoo import load_zoo
 from tests.support import filled
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -45,6 +49,11 @@ class Figure:
     def error(self, key: str, values: np.ndarray) -> float:
         """The greatest absolute difference."""
         return float(np.abs(self.sampled(key, values) - self[key]).max())
+
+    def relative_error(self, key: str, values: np.ndarray) -> float:
+        """The difference relative to the figure itself: |a - b| / |b|."""
+        ours, theirs = self.sampled(key, values).astype(np.float64), self[key].astype(np.float64)
+        return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
     def spread_error(self, key: str, values: np.ndarray) -> float:
         """The difference relative to how much the figure varies: |a - b| / |b - mean b|."""
@@ -80,6 +89,13 @@ def published_state(row: str) -> dict[str, torch.Tensor]:
     for *others, last in entry.get("shared", []):
         values.update(dict.fromkeys(others, values[last]))
     return values
+
+
+def published_network(row: str) -> Network:
+    """The row's network with these weights."""
+    network = on_meta(load_zoo().find(row))
+    assemble(network, published_state(row))
+    return network.requires_grad_(False)
 
 
 def write_checkpoint(row: str, path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 The tensors lie in the host's memory and say that they are on cuda:1; a launch runs the kernel's source on the CPU.
 
-    python launch_path.py SCENARIO FOLDER       prints what happened as JSON
+    python -m tests.support.launch_path SCENARIO FOLDER       prints what happened as JSON
 """
 
 from __future__ import annotations

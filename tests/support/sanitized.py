@@ -1,6 +1,6 @@
 """Runs in a process of its own, under AddressSanitizer: every kernel on inputs that reach over all borders.
 
-    LD_PRELOAD=libasan.so python sanitized.py FOLDER [planted]
+    LD_PRELOAD=libasan.so python -m tests.support.sanitized FOLDER [planted]
 
 With "planted" a level is said to begin two tokens later than it does, so that its last pixels lie behind the tensor.
 """

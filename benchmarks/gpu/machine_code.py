@@ -1,12 +1,13 @@
 """What NVRTC makes of the kernels, read without a GPU by the cuobjdump that Triton's wheel carries.
 
-As a program it writes the record: one line for each kernel, choice of its constants, and architecture.
+    python -m benchmarks.gpu.machine_code > benchmarks/records/machine_code.csv
 
-    python tests/kernels/machine_code.py > benchmarks/records/machine_code.csv
+One line for each kernel, choice of its constants, and architecture. The tests hold the same figures to limits.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import importlib.util
 import re
@@ -83,6 +84,7 @@ def dissect(kernel: Kernel, architecture: int, tool: Path) -> MachineCode:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     tool = cuobjdump()
     if tool is None:
         sys.exit("cuobjdump is missing: install triton")

@@ -1,4 +1,4 @@
-"""How the benchmarks are asked, and leave their figures behind."""
+"""What the scripts share: the option --record, and the CSV files that it leaves behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from semask_cli.ops.cpu import processor
 
 
 def record_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that knows --record."""
+    """A parser with the option --record."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, help="write a CSV here")
     return parser
@@ -27,9 +27,9 @@ def write_record(path: Path | None, rows: Sequence[dict[str, Any]]) -> None:
     """
     if path is None:
         return
-    known = versions()
+    libraries = versions()
     environment = {"date": datetime.now(UTC).date().isoformat(), "cpu": processor()}
-    environment |= {name: known[name] for name in ("semask", "python", "torch")}
+    environment |= {name: libraries[name] for name in ("semask", "python", "torch")}
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     others = [row for row in csv.DictReader(before) if row["cpu"] != environment["cpu"]]
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py without a GPU: it runs, its checks hold, and what it compares with computes the same."""
+"""benchmarks/gpu without a GPU: it runs, its checks hold, and what it compares with computes the same."""
 
 from __future__ import annotations
 

@@ -1,22 +1,29 @@
-"""The record of rivals.py as an image.
+"""docs/speed.svg from benchmarks/records/rivals.csv: seconds and memory beside what else a user could pick.
 
-python benchmarks/plot.py
+python -m benchmarks.cpu.plot
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib import pyplot as plt
-
-RECORD = Path(__file__).parent / "records" / "rivals.csv"
-IMAGE = Path(__file__).parents[1] / "docs" / "speed.svg"
+ROOT = Path(__file__).parents[2]
+RECORD = ROOT / "benchmarks" / "records" / "rivals.csv"
+IMAGE = ROOT / "docs" / "speed.svg"
 OURS, THEIRS = "#2a9d8f", "#b8bcc2"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    draw()
+
+
+def draw() -> None:
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
     mpl.rcParams.update({"font.size": 10, "svg.hashsalt": "semask", "svg.fonttype": "none"})
     with RECORD.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))[::-1]  # bars stand from the bottom up

@@ -1,0 +1,26 @@
+"""Settings of inference that cannot be meant are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from semask_cli.errors import UsageError
+from semask_cli.inference.config import InferenceConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mode": "tiles"}, "mode 'tiles' is neither whole nor slide"),
+        ({"stride": (65, 64)}, "or pixels are missed"),
+        ({"stride": (64, 65)}, "or pixels are missed"),
+        ({"stride": (0, 64)}, "must be between 1 and the crop"),
+        ({"scales": ()}, "scales must be positive"),
+        ({"scales": (1.0, 0.0)}, "scales must be positive"),
+    ],
+)
+def test_what_cannot_be_meant(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        InferenceConfig(**{"crop": (64, 64), "stride": (64, 64), **settings})

@@ -1,0 +1,55 @@
+"""Labels are the argmax of scores, one by one or in batches, in every mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semask_cli.inference.config import Mode
+from tests.support import filled
+from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
+
+SIDES = st.integers(1, 70)
+
+
+@settings(max_examples=40)
+@given(
+    family=st.sampled_from(sorted(SMALL_MODELS)),
+    height=SIDES,
+    width=SIDES,
+    mode=st.sampled_from(("whole", "slide")),
+    flip=st.booleans(),
+)
+def test_labels_are_the_argmax_of_scores(family: str, height: int, width: int, mode: Mode, flip: bool) -> None:
+    engine = toy_segmenter(SMALL_MODELS[family], mode=mode, crop=(32, 40), stride=(20, 30), flip=flip)
+    image = filled.image(height, width, height * 71 + width)
+    scores = engine.scores(image).numpy()
+    labels = engine.predict(image).labels
+    chosen = np.take_along_axis(scores, labels[None].astype(np.int64), 0)[0]
+    # In exact ties softmax may round two logits to one probability: the label is still a best one.
+    np.testing.assert_array_less(scores.max(0) - chosen, 1e-6)
+    kept = engine.predict(image, confidence=True)
+    assert kept.confidence is not None
+    np.testing.assert_allclose(kept.confidence, scores.max(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+def test_batches_never_change_labels(mode: Mode) -> None:
+    engine = toy_segmenter(SMALL_MODELS["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.0))
+    image = filled.image(57, 80, 5)
+    one_by_one = engine.predict(image).labels
+    engine._batch_size = 3
+    assert np.array_equal(engine.predict(image).labels, one_by_one)
+
+
+def test_a_constant_image_keeps_its_class_in_every_mode() -> None:
+    """Padding, flipping, windows and averaging leave an image of one colour alone."""
+    spec = SMALL_MODELS["fpn"]
+    image = np.full((40, 64, 3), (200, 30, 90), np.uint8)
+    expected = toy_segmenter(spec).predict(image).labels
+    assert len(np.unique(expected)) == 1
+    for mode in ("whole", "slide"):
+        engine = toy_segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.5))
+        assert np.array_equal(engine.predict(image).labels, expected)

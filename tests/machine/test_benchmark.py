@@ -1,0 +1,41 @@
+"""`semask bench`'s figures, on a tiny model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import semask_cli
+from semask_cli.machine import benchmark
+
+HEIGHT, WIDTH = 40, 60
+
+
+@pytest.fixture
+def segmenter(monkeypatch: pytest.MonkeyPatch) -> semask_cli.Segmenter:
+    monkeypatch.setattr(benchmark, "PEAK_SIZES", (64,))
+    return semask_cli.load("toy-street-fpn", device="cpu")
+
+
+def test_figures_that_follow_from_others(segmenter: semask_cli.Segmenter) -> None:
+    result = benchmark.run_benchmark(segmenter, height=HEIGHT, width=WIDTH, repeats=2)
+    assert (result.model, result.device, result.precision) == ("toy-street-fpn", "cpu", "fp32")
+    assert (result.height, result.width, result.repeats) == (HEIGHT, WIDTH, 2)
+    assert tuple(result.milliseconds) == benchmark.STAGES
+    assert all(milliseconds > 0 for milliseconds in result.milliseconds.values())
+    assert result.images_per_second == pytest.approx(1000 / sum(result.milliseconds.values()))
+    rate = 1000 * result.network_gflop / result.milliseconds["network"]
+    assert result.share_of_peak == pytest.approx(rate / result.peak_gflops)
+    assert result.peak_memory > 1 << 26
+
+
+def test_operations_grow_with_the_views(segmenter: semask_cli.Segmenter) -> None:
+    flipped = semask_cli.load("toy-street-fpn", device="cpu", flip=True)
+    once = benchmark.network_gflop(segmenter, HEIGHT, WIDTH)
+    assert once > 0.1
+    assert benchmark.network_gflop(flipped, HEIGHT, WIDTH) == 2 * once
+
+
+def test_peak_in_both_precisions(segmenter: semask_cli.Segmenter) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        assert benchmark.peak_gflops(torch.device("cpu"), dtype) > 0

@@ -1,0 +1,43 @@
+"""What is known of the CPU, from what Linux says about it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from semask_cli.ops import cpu
+
+
+@pytest.fixture
+def cpuinfo(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What /proc/cpuinfo says; nothing is remembered from before."""
+    said: dict[str, str] = {}
+    monkeypatch.setattr(cpu, "_cpuinfo", lambda: said)
+    return said
+
+
+def test_the_name_tells_the_widest_instructions(cpuinfo: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    cpuinfo["model name"] = "Xeon"
+    assert cpu.processor.__wrapped__() == "Xeon, AVX512"
+    cpuinfo["flags"] = "avx512f amx_bf16 amx_tile"
+    assert cpu.processor.__wrapped__() == "Xeon, AVX512 AMX"
+
+
+def test_a_machine_without_cpuinfo_has_a_name_too(cpuinfo: dict[str, str]) -> None:
+    name, _, instructions = cpu.processor.__wrapped__().rpartition(", ")
+    assert name
+    assert instructions == torch.backends.cpu.get_cpu_capability()
+
+
+@pytest.mark.parametrize(("vendor", "slow"), [("AuthenticAMD", True), ("GenuineIntel", False)])
+def test_small_products_are_slow_on_amd(cpuinfo: dict[str, str], vendor: str, slow: bool) -> None:
+    cpuinfo["vendor_id"] = vendor
+    assert cpu.small_products_are_slow.__wrapped__() is slow
+
+
+@pytest.mark.parametrize(("capability", "faster"), [("AVX512", True), ("AVX2", False)])
+def test_onednn_is_faster_with_avx512(capability: str, faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert cpu.onednn_is_faster.__wrapped__() is faster

@@ -1,0 +1,55 @@
+"""`semask_cli.load` and `build_model`: what the arguments become."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import semask_cli
+from semask_cli.errors import DeviceError, UnknownModelError
+from semask_cli.zoo import load_zoo
+
+MODEL = "toy-street-fpn"
+
+
+def test_defaults_are_the_rows() -> None:
+    segmenter, spec = semask_cli.load(MODEL, device="cpu"), load_zoo().find(MODEL)
+    config = segmenter.config
+    assert (config.mode, config.crop, config.stride) == ("whole", spec.crop, spec.stride)
+    assert (config.scales, config.flip) == (None, False)
+    assert (segmenter.device, segmenter.precision) == (torch.device("cpu"), "fp32")
+    assert segmenter.digest
+
+
+def test_a_crop_of_ones_own_overlaps_by_a_third() -> None:
+    config = semask_cli.load(MODEL, device="cpu", mode="slide", crop=(96, 120)).config
+    assert (config.crop, config.stride) == ((96, 120), (64, 80))
+    config = semask_cli.load(MODEL, device="cpu", mode="slide", crop=96, stride=50).config
+    assert (config.crop, config.stride) == ((96, 96), (50, 50))
+
+
+def test_scales() -> None:
+    published = semask_cli.load(MODEL, device="cpu", scales="published").config.scales
+    assert published == load_zoo().find(MODEL).ms_scales
+    assert semask_cli.load(MODEL, device="cpu", scales="native").config.scales == "native"
+    assert semask_cli.load(MODEL, device="cpu", scales=[1, 2]).config.scales == (1.0, 2.0)
+
+
+def test_random_weights_have_no_digest() -> None:
+    segmenter = semask_cli.load(MODEL, device="cpu", random_weights=True)
+    assert segmenter.digest == ""
+    assert not any(parameter.requires_grad for parameter in segmenter.network.parameters())
+
+
+def test_cuda_graphs_need_a_gpu() -> None:
+    with pytest.raises(DeviceError, match="CUDA graphs need a CUDA device"):
+        semask_cli.load(MODEL, device="cpu", cuda_graphs=True)
+
+
+def test_a_bare_network() -> None:
+    network = semask_cli.build_model(MODEL)
+    assert not network.training
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 3, 33, 50)).shape == (2, load_zoo().find(MODEL).num_classes, 9, 13)
+    with pytest.raises(UnknownModelError):
+        semask_cli.build_model("toy-street-fnp")
