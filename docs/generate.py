@@ -18,9 +18,8 @@ import typer
 
 import semask_cli
 from semask_cli import errors
-from semask_cli.__main__ import INTERRUPTED
 from semask_cli.cli import app
-from semask_cli.errors import SemaskError
+from semask_cli.errors import INTERRUPTED, SemaskError
 from semask_cli.zoo import ModelSpec, load_zoo
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,6 @@ import os
 import signal
 import sys
 
-INTERRUPTED = 130
-
 
 def main() -> None:
     """Run the command line and leave with its exit code; interrupted, with one line and code 130."""
@@ -23,7 +21,7 @@ def main() -> None:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one shall not be answered by a traceback
         print("interrupted", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)  # Python's own ending would wait for threads, and be interrupted there
+        os._exit(128 + signal.SIGINT)  # Python's own ending would wait for threads, and be interrupted there
     sys.exit(code)
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+INTERRUPTED = 130
+"""The exit code of a run that Ctrl-C has ended."""
+
 
 def printable(text: str, *, limit: int = 200) -> str:
     """Text of a file, or a file's name, as it may stand in a line on a terminal: short, without control characters.

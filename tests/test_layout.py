@@ -23,22 +23,17 @@ TESTED_ELSEWHERE = {
     "checkpoints/tensors.py": "checkpoints/test_reading.py",  # how every kind of file hands over its tensors
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",
-    "cli/classes.py": "datasets/test_classes.py",
+    "cli/classes.py": "datasets/test_class_set.py",
     "cli/compare.py": "evaluation/test_pages.py",
     "cli/dataset_options.py": "cli/test_eval.py",
     "cli/doctor.py": "machine/test_doctor.py",
     "cli/download.py": "checkpoints/test_download.py",
     "cli/eval_output.py": "cli/test_eval.py",
-    "cli/inputs.py": "cli/test_predict.py",
-    "cli/model_options.py": "cli/test_predict.py",
     "cli/reporting.py": "cli/test_predict.py",
     "datasets/labels.py": "datasets/test_folders.py",
-    "datasets/layouts.py": "datasets/test_folders.py",
     "evaluation/compare.py": "evaluation/test_pages.py",
-    "evaluation/processes.py": "evaluation/test_resume.py",  # torchrun starts them
     "evaluation/report.py": "evaluation/test_pages.py",
     "evaluation/results.py": "evaluation/test_runner.py",
-    "evaluation/selection.py": "cli/test_eval.py",
     "inference/versions.py": "machine/test_doctor.py",
     "io/regular.py": "io/test_images.py",  # pipes and devices in the place of files
     "models/deformable_encoder.py": "models/test_mask2former.py",  # figures exist of the whole network's stages

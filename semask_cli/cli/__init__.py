@@ -18,7 +18,6 @@ from typing import Annotated
 import typer
 
 from semask_cli import __version__
-from semask_cli.__main__ import INTERRUPTED
 from semask_cli.cli.bench import bench
 from semask_cli.cli.check import check
 from semask_cli.cli.classes import classes
@@ -30,7 +29,7 @@ from semask_cli.cli.eval import evaluate
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
 from semask_cli.cli.reporting import report
-from semask_cli.errors import DeviceError, OutputError, SemaskError
+from semask_cli.errors import INTERRUPTED, DeviceError, OutputError, SemaskError
 
 app = typer.Typer(
     name="semask",
