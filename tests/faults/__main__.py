@@ -10,7 +10,7 @@ import sys
 
 from tests.faults.harness import run
 
-COUNTS = {"images": 20_000, "checkpoints": 5_000}
+COUNTS = {"images": 20_000, "checkpoints": 5_000, "kills": 150, "system calls": 100}
 
 
 def main() -> None:

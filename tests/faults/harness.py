@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HANG = 60.0  # seconds without a word; the first case imports torch
+HANG = 300.0  # seconds without a word; the first case of some kinds takes a while
 
 
 @dataclass(slots=True)

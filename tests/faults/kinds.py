@@ -3,5 +3,11 @@
 from tests.faults.case import Case
 from tests.faults.checkpoints import checkpoint_case
 from tests.faults.images import image_case
+from tests.faults.runs import kill_case, system_case
 
-KINDS: dict[str, Case] = {"images": image_case, "checkpoints": checkpoint_case}
+KINDS: dict[str, Case] = {
+    "images": image_case,
+    "checkpoints": checkpoint_case,
+    "kills": kill_case,
+    "system calls": system_case,
+}

@@ -1,0 +1,119 @@
+"""Whole runs of the program, killed at a random moment or let down by the system, and then run again.
+
+After each: no half file under a final name, nothing left behind but what the next run removes, one of the documented
+exit codes, no traceback; and the run after it gives, byte for byte, what an undisturbed one gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+from semask_cli.io.resources import project_file
+from tests.faults.case import Fault
+from tests.support.host_kernels import compiler
+
+CODES = {0, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 20, 21, 30, 40, 130}
+IMAGES = 3
+_SCENES = project_file("demo")
+_COMMANDS = {
+    "predict": ("predict", "images", "-o", "out", "--save", "mask,overlay,json"),
+    "eval": ("eval", "--images", "images", "--labels", "labels", "--classes", "classes.txt",
+             "--journal", "out/journal", "--save-pred", "out/masks", "--report", "out/report"),
+}  # fmt: skip
+
+
+def kill_case(draw: random.Random, folder: Path) -> str:
+    command = draw.choice(tuple(_COMMANDS))
+    expected, seconds = undisturbed(command)
+    run = _start(command, folder)
+    time.sleep(draw.uniform(0.2, 1.1) * seconds)
+    done = run.poll() is not None
+    run.send_signal(draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+    _, said = run.communicate(timeout=60)
+    if "Traceback" in said:
+        raise Fault(f"killed {command}: {said[-300:]}")
+    _again(command, folder, expected)
+    return "was done" if done else "killed"
+
+
+def system_case(draw: random.Random, folder: Path) -> str:
+    """One call in the run's folder fails: the disk is full, breaks, or is not ours."""
+    command = draw.choice(tuple(_COMMANDS))
+    expected, _ = undisturbed(command)
+    call, error = draw.choice(("write", "open", "rename", "fsync", "mkdir")), draw.choice((28, 5, 13))
+    fails = f"{call} {draw.randrange(1, 9)} {error}"
+    run = _start(command, folder, LD_PRELOAD=shim(), FAULT=fails, FAULT_FOLDER=str(folder / "out"))
+    _, said = run.communicate(timeout=120)
+    if "Traceback" in said or run.returncode not in CODES:
+        raise Fault(f"{command} with {fails}: exit {run.returncode}: {said[-300:]}")
+    if run.returncode == 0 and command == "predict" and found(folder) != expected:
+        raise Fault(f"{command} with {fails}: exit 0, but its files are others")
+    if parts := list((folder / "out").rglob("*.part")):
+        raise Fault(f"{command} with {fails}: left {parts[0].name}")
+    _again(command, folder, expected)
+    return f"exit {run.returncode}"
+
+
+@cache
+def undisturbed(command: str) -> tuple[dict[str, str], float]:
+    """What the command writes when nothing happens, and how long it takes."""
+    folder = Path(os.environ["FAULTS_FOLDER"]) / f"undisturbed-{command}"
+    folder.mkdir()
+    began = time.monotonic()
+    run = _start(command, folder)
+    _, said = run.communicate()
+    if run.returncode:
+        raise Fault(f"undisturbed {command}: {said[-300:]}")
+    return found(folder), time.monotonic() - began
+
+
+def _start(command: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+    for name in ("images", "labels"):
+        (folder / name).mkdir(exist_ok=True)
+        for file in sorted((_SCENES / name).iterdir())[:IMAGES]:
+            shutil.copy(file, folder / name)
+    shutil.copy(_SCENES / "toy-street.txt", folder / "classes.txt")
+    line = [sys.executable, "-m", "semask_cli", *_COMMANDS[command], "-m", "toy-street-fpn", "--threads", "1"]
+    settings = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "SEMASK_CACHE": str(folder / "cache")}
+    return subprocess.Popen(
+        line, cwd=folder, env=settings | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _again(command: str, folder: Path, expected: dict[str, str]) -> None:
+    run = _start(command, folder)
+    _, said = run.communicate(timeout=120)
+    if run.returncode:
+        raise Fault(f"{command} again: exit {run.returncode}: {said[-300:]}")
+    if (files := found(folder)) != expected:
+        different = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
+        raise Fault(f"{command} again: {different[:3]} differ")
+
+
+def found(folder: Path) -> dict[str, str]:
+    """The digest of every file below out/, but of those that hold times, and of what a kill may leave behind."""
+    files = (path for path in sorted((folder / "out").rglob("*")) if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.suffix not in (".json", ".jsonl", ".html", ".part")
+    }
+
+
+@cache
+def shim() -> str:
+    """The library that lets system calls fail, compiled once."""
+    library = Path(os.environ["FAULTS_FOLDER"]) / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    command = [compiler() or "cc", "-x", "c", "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl"]
+    subprocess.run(command, check=True)
+    return str(library)
