@@ -17,7 +17,7 @@ from semask_cli.errors import UsageError
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
 
-_MODEL, _VIEWS, _MACHINE = "Model", "How images are looked at", "Machine"
+_MODEL, _VIEWS, _MACHINE = "Model", "Views", "Machine"
 
 
 @dataclass(frozen=True, kw_only=True)

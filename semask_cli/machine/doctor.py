@@ -72,7 +72,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything. Compiles the kernels for each CUDA device that has none in the cache yet."""
+    """Find all of it. Compiles the kernels for each CUDA device that has none in the cache yet."""
     devices = tuple(_devices())
     operators = tuple(_path(operator, device.name) for device in devices for operator in OPERATORS)
     return Diagnosis(

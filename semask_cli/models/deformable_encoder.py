@@ -65,7 +65,7 @@ class EncoderStack(nn.Module):
 
 
 class DeformableEncoder(nn.Module):
-    """Three feature maps -> the same maps, each having looked at all."""
+    """Three feature maps -> three of the same shapes, whose pixels have attended to all three."""
 
     def __init__(self, dim: int, *, heads: int, layers: int, feedforward: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Modulated deformable convolution, 3x3: every tap of every group looks where its own offset points.
+"""Modulated deformable convolution, 3x3: every tap of every group samples where its own offset points.
 
 Follows «Deformable ConvNets v2» (Zhu et al., arXiv 1811.11168), in the layout of torchvision.ops.deform_conv2d
 (published code BSD-3-Clause), with the sigmoid of the mask inside the operator.
@@ -13,7 +13,7 @@ from torch import Tensor
 from semask_cli.ops.bilinear_bags import bilinear_bags
 from semask_cli.ops.registry import define_operator
 
-PIXELS = 1024  # looked at together: their columns, 9 * C values each, stay in the cache
+PIXELS_PER_BATCH = 1024  # their columns, 9 * C values each, stay in the cache
 
 
 def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
@@ -57,8 +57,8 @@ def reference_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias
 
     out = table.new_empty(batch, height * width, weight.shape[0])
     for image, maps in enumerate(table):
-        for start in range(0, height * width, PIXELS):
-            part = slice(start, min(start + PIXELS, height * width))
+        for start in range(0, height * width, PIXELS_PER_BATCH):
+            part = slice(start, min(start + PIXELS_PER_BATCH, height * width))
             pixel = torch.arange(part.start, part.stop, device=x.device)[:, None]
             raw = offset_mask[image, part].to(dtype)
             dy, dx = raw[:, : 18 * groups].unflatten(1, (-1, 2)).unbind(-1)

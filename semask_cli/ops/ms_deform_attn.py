@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention: each query looks at a few points of every level, wherever its offsets point.
+"""Multi-scale deformable attention: each query samples a few points of every level, where its offsets point.
 
 Follows «Deformable DETR» (Zhu et al., arXiv 2010.04159; published code Apache-2.0), with the softmax and the arithmetic
 of the sampling locations inside the operator.

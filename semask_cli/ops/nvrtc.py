@@ -38,8 +38,8 @@ def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
     options = [f"--gpu-architecture={target}", "--std=c++17", *(f"-D{key}={value}" for key, value in kernel.constants)]
     source = (project_file(kernel.folder) / f"{kernel.name}.cu").read_text()
     headers = {file.name: file.read_text() for file in sorted(project_file("kernels").glob("*.cuh"))}
-    recipe = repr((nvrtc_version(), options, source, headers))
-    path = cache_folder() / "kernels" / f"{kernel.name}-{target}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.bin"
+    inputs = repr((nvrtc_version(), options, source, headers))
+    path = cache_folder() / "kernels" / f"{kernel.name}-{target}-{hashlib.sha256(inputs.encode()).hexdigest()[:32]}.bin"
     if code := _read(path):
         return code
     code = _compile(kernel.name, source, headers, options)
@@ -57,13 +57,14 @@ def architecture(capability: tuple[int, int]) -> str:
     Raises:
         KernelError: the device is older than anything that this NVRTC compiles for.
     """
-    known = call("nvrtcGetSupportedArchs")
-    wanted = 10 * capability[0] + capability[1]
-    if same_major := [arch for arch in known if arch // 10 == capability[0] and arch <= wanted]:
+    supported = call("nvrtcGetSupportedArchs")
+    major, minor = capability
+    device = 10 * major + minor
+    if same_major := [arch for arch in supported if arch // 10 == major and arch <= device]:
         return f"sm_{max(same_major)}"
-    if wanted > max(known):
-        return f"compute_{max(known)}"
-    raise KernelError(f"NVRTC {nvrtc_version()} does not compile for compute capability {wanted // 10}.{wanted % 10}")
+    if device > max(supported):
+        return f"compute_{max(supported)}"
+    raise KernelError(f"NVRTC {nvrtc_version()} does not compile for compute capability {major}.{minor}")
 
 
 def nvrtc_version() -> str:
