@@ -21,6 +21,7 @@ TESTED_ELSEWHERE = {
     "errors.py": "cli/test_models.py",  # the table of exit codes
     "checkpoints/drive.py": "checkpoints/test_download.py",  # only a whole download reaches Drive
     "checkpoints/tensors.py": "checkpoints/test_reading.py",  # how every kind of file hands over its tensors
+    "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",
     "cli/classes.py": "datasets/test_class_set.py",

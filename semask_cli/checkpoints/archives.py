@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from mmap import mmap
 from typing import Any, BinaryIO
 
-from semask_cli.checkpoints.pickles import StorageRecord, read_pickle
+from semask_cli.checkpoints.pickles import read_pickle
+from semask_cli.checkpoints.records import StorageRecord
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_DIRECTORY = 64 << 20  # bytes of a zip's central directory; a large model with its optimizer takes 300 kB

@@ -13,6 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
+from semask_cli.checkpoints.records import (
+    STORAGES,
+    ArrayRecord,
+    DtypeRecord,
+    Name,
+    OtherTensorRecord,
+    StorageRecord,
+    TensorRecord,
+)
+
 MAX_OPCODES = 2_000_000  # a large model with its optimizer has some 200,000
 MAX_KEY = 1000  # characters of a dictionary's key
 COPY_ALLOWANCE = 64 << 20  # bytes that may be copied beyond what the file itself holds
@@ -23,57 +33,6 @@ _NUMBERS = (bool, int, float)
 
 class UnsafePickleError(Exception):
     """The pickle asks for something that is not a tensor, an array or a plain value. `args[0]` is its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A global that the file names. Nothing was imported."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StorageRecord:
-    """Numbers that lie elsewhere in the file: `numel` of the type that `name` says ("torch.FloatStorage")."""
-
-    name: str
-    key: str
-    numel: int
-
-
-@dataclass(frozen=True, slots=True)
-class TensorRecord:
-    """A tensor over a storage, in elements. Nothing of it was checked."""
-
-    storage: StorageRecord
-    offset: Any
-    size: Any
-    stride: Any
-
-
-@dataclass(frozen=True, slots=True)
-class OtherTensorRecord:
-    """A tensor of a kind that weights never are: sparse, quantized, on the meta device."""
-
-    kind: str
-
-
-@dataclass(slots=True)
-class DtypeRecord:
-    """A NumPy dtype by its code, as in "f4", and its byte order, which comes later. Nothing was checked."""
-
-    code: Any
-    order: Any = "="
-
-
-@dataclass(slots=True)
-class ArrayRecord:
-    """A NumPy array, filled at most once: shape, dtype, whether in Fortran's order, and bytes. Nothing was checked."""
-
-    shape: Any = None
-    dtype: Any = None
-    fortran: Any = False
-    data: Any = None
 
 
 def read_pickle(file: BinaryIO, *, size: int, storages: dict[str, StorageRecord] | None = None) -> Any:
@@ -315,22 +274,6 @@ _CALLS: dict[str, Callable[..., Any]] = {
     **{f"{core}.numeric._frombuffer": _Interpreter.array_of_buffer for core in _NUMPY},
     **{f"{builtins}.set": _Interpreter.sequence for builtins in ("builtins", "__builtin__")},
 }
-
-STORAGES = {
-    "torch.FloatStorage": "float32",
-    "torch.HalfStorage": "float16",
-    "torch.BFloat16Storage": "bfloat16",
-    "torch.DoubleStorage": "float64",
-    "torch.LongStorage": "int64",
-    "torch.IntStorage": "int32",
-    "torch.ShortStorage": "int16",
-    "torch.CharStorage": "int8",
-    "torch.ByteStorage": "uint8",
-    "torch.BoolStorage": "bool",
-    "torch.ComplexFloatStorage": "complex64",
-    "torch.ComplexDoubleStorage": "complex128",
-}
-"""torch's dtype of each type of storage. A file may name no other."""
 
 _QUANTIZED = ("torch.QInt8Storage", "torch.QUInt8Storage", "torch.QInt32Storage")
 _DTYPES = tuple(f"torch.{name}" for name in {*STORAGES.values(), "float", "half", "double", "long", "int"})

@@ -20,13 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from semask_cli.checkpoints.archives import OtherArchiveError, Region, read_legacy, read_zip
-from semask_cli.checkpoints.pickles import (
-    ArrayRecord,
-    OtherTensorRecord,
-    TensorRecord,
-    UnsafePickleError,
-    read_pickle,
-)
+from semask_cli.checkpoints.pickles import UnsafePickleError, read_pickle
+from semask_cli.checkpoints.records import ArrayRecord, OtherTensorRecord, TensorRecord
 from semask_cli.checkpoints.tensors import ITEMSIZES, tensor_of_array, tensor_of_record
 from semask_cli.errors import (
     CheckpointError,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from semask_cli.checkpoints.archives import Region
-from semask_cli.checkpoints.pickles import STORAGES, ArrayRecord, DtypeRecord, TensorRecord
+from semask_cli.checkpoints.records import STORAGES, ArrayRecord, DtypeRecord, TensorRecord
 
 ITEMSIZES = {name: getattr(torch, dtype).itemsize for name, dtype in STORAGES.items()}
 
