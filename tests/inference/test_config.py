@@ -17,8 +17,8 @@ from semask_cli.inference.config import InferenceConfig
         ({"stride": (65, 64)}, "or pixels are missed"),
         ({"stride": (64, 65)}, "or pixels are missed"),
         ({"stride": (0, 64)}, "must be between 1 and the crop"),
-        ({"scales": ()}, "scales must be positive"),
-        ({"scales": (1.0, 0.0)}, "scales must be positive"),
+        ({"scales": ()}, "scales must be numbers above 0"),
+        ({"scales": (1.0, 0.0)}, "scales must be numbers above 0"),
     ],
 )
 def test_what_cannot_be_meant(settings: dict[str, Any], said: str) -> None:
