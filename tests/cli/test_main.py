@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semask_cli.cli import main
 from tests.support.command_line import Run
 
 MODEL = ("-m", "toy-street-fpn", "--threads", "1")
@@ -87,12 +88,18 @@ def test_a_result_that_cannot_be_written_is_a_row(semask: Run, tmp_path: Path) -
     ],
 )
 def test_options_out_of_range_are_refused_by_name(
-    semask: Run, tmp_path: Path, option: str, value: str, named: str
+    option: str,
+    value: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_image(tmp_path / "a.png")
-    finished = semask("predict", "a.png", "-m", "toy-street-fpn", option, value, check=2)
-    assert named in finished.stderr
-    assert "Traceback" not in finished.stderr
+    line = ("predict", str(tmp_path / "a.png"), "-o", str(tmp_path), "-m", "toy-street-fpn", option, value)
+    monkeypatch.setattr(sys, "argv", ["semask", *line])
+    assert main() == 2
+    assert named in capsys.readouterr().err
 
 
 def test_warnings_of_libraries_stay_off_the_terminal(semask: Run, tmp_path: Path) -> None:
@@ -113,7 +120,7 @@ def test_warnings_of_libraries_stay_off_the_terminal(semask: Run, tmp_path: Path
     assert "Warning" not in finished.stderr
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_ctrl_c_at_any_moment_is_one_line_and_130(seed: int, tmp_path: Path) -> None:
     save_image(tmp_path / "a.png")
     arguments = (("models",), ("predict", *["a.png"] * 20, *MODEL))[seed % 2]
