@@ -56,9 +56,9 @@ def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
         CheckpointError: it is not the row's file; nothing is cached.
         OutputError: the cache cannot be written.
     """
-    from semask_cli.checkpoints.conversion import convert
-
     with store.locked(store.full_name(spec)):
+        from semask_cli.checkpoints.conversion import convert
+
         return convert(source, spec, zoo)
 
 
@@ -70,10 +70,10 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
     Raises:
         OfflineError, DownloadError, CheckpointError, OutputError: as `download`.
     """
-    from semask_cli.checkpoints.conversion import verified
-
     target = folder / store.download_path(spec).name
     with store.locked(store.full_name(spec)):
+        from semask_cli.checkpoints.conversion import verified
+
         if os.path.lexists(target):
             verified(target, spec, zoo)
             return target
@@ -84,7 +84,11 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
 
 
 def _is_intact(spec: ModelSpec, path: Path) -> bool:
-    """Whether the converted file is the one that was made; the row must be locked."""
+    """Whether the converted file is the one that was made; the row must be locked.
+
+    Raises:
+        DamagedCheckpointError: it is not, and SEMASK_OFFLINE forbids fetching it again.
+    """
     sidecar, fingerprint = store.read_sidecar(spec), store.fingerprint(path)
     if sidecar and sidecar.verified == fingerprint:
         return True
@@ -92,6 +96,8 @@ def _is_intact(spec: ModelSpec, path: Path) -> bool:
     try:
         store.check_converted(spec, digest)
     except DamagedCheckpointError as error:
+        if offline():
+            raise
         print(f"{error.message}; it is fetched again", file=sys.stderr)
         return False
     store.record(store.sidecar_path(spec), digest=digest, fingerprint=fingerprint)
@@ -131,6 +137,8 @@ def _drive_id(spec: ModelSpec) -> str:
         OfflineError: SEMASK_OFFLINE is set.
     """
     file, name = store.published_file(spec), store.full_name(spec)
+    if file.path and file.path.is_file():
+        raise CheckpointError(f"the file of {name} is not fetched: it lies at {file.path}", "Copy it from there.")
     if file.path:
         raise CheckpointError(f"the file of {name} is missing: {file.path}", "It came with the zoo file that lists it.")
     if offline():

@@ -54,14 +54,9 @@ def _open_converted(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None) -> 
     """The row's converted file and the digest of the published one. A damaged file is fetched again."""
     try:
         return _verified(spec)
-    except (DamagedCheckpointError, NotACheckpointError) as error:
+    except (DamagedCheckpointError, NotACheckpointError):
         if offline():
-            name = store.full_name(spec)
-            raise DamagedCheckpointError(
-                error.message,
-                f"Delete it and go online: semask download {name}\n"
-                f"Or convert the published file again: semask download {name} --from FILE",
-            ) from error
+            raise
     download(spec, zoo, progress=progress)
     return _verified(spec)
 

@@ -1,8 +1,8 @@
 """What has arrived of a file, kept for the next run if the transfer breaks off.
 
 A private folder beside the file's final place, `.semask-XXXXXXXX.download`, holds NAME.part with what has arrived and
-NAME.json with what identifies the file on the server. Only a file with the same identity is continued: halves of two
-files would be joined otherwise.
+identity.json with what identifies the file on the server. Only a file with the same identity is continued: otherwise
+halves of two files would be joined.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.io.files import claim, new_private_folder, private_folders
 
 TRANSFER = ".download"  # ends the name of a folder that the next run continues with
+_NOTE = "identity.json"
 
 
 def transfer_folder(target: Path, drive_id: str) -> tuple[Path, int]:
@@ -25,8 +27,11 @@ def transfer_folder(target: Path, drive_id: str) -> tuple[Path, int]:
     """
     for folder in private_folders(target.parent, suffix=TRANSFER):
         if (lock := claim(folder)) is not None:
-            if Part(folder / target.name, drive_id=drive_id).identity():
+            identity = _identity(folder)
+            if identity and identity.drive_id == drive_id:
                 return folder, lock
+            if identity is None:  # killed before there was anything to continue
+                shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
     return new_private_folder(target.parent, suffix=TRANSFER)
 
@@ -53,19 +58,16 @@ class Part:
         self.target = target
         self.drive_id = drive_id
         self.path = target.with_name(f"{target.name}.part")
-        self._note = target.with_name(f"{target.name}.json")
+        self._note = target.with_name(_NOTE)
 
     @property
     def size(self) -> int:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def identity(self) -> Identity | None:
-        """Which file this is a part of, if that is known and it can be continued."""
-        try:
-            identity = Identity(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError):
-            return None
-        return identity if identity.drive_id == self.drive_id and identity.size and identity.validator else None
+        """Which file this is a part of; None if it cannot be continued."""
+        identity = _identity(self.target.parent)
+        return identity if identity and identity.drive_id == self.drive_id else None
 
     def is_complete(self) -> bool:
         """Whether nothing is missing but the final name."""
@@ -77,9 +79,20 @@ class Part:
         self._note.write_text(json.dumps(dataclasses.asdict(identity)), encoding="utf-8")
 
     def finish(self) -> None:
+        """Give the file, which is whole, its name."""
         self.path.replace(self.target)
         self._note.unlink()
 
     def remove(self) -> None:
+        """Forget what has arrived."""
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
+
+
+def _identity(folder: Path) -> Identity | None:
+    """Which file the part in `folder` belongs to; None if it cannot be continued."""
+    try:
+        identity = Identity(**json.loads((folder / _NOTE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return identity if identity.size and identity.validator else None

@@ -180,7 +180,12 @@ def check_converted(spec: ModelSpec, digest: str) -> None:
     """
     sidecar = read_sidecar(spec)
     if sidecar and sidecar.sha256 and digest != sidecar.sha256:
-        raise DamagedCheckpointError(f"{converted_path(spec)} is damaged: its SHA-256 is not the one it was made with")
+        name = full_name(spec)
+        raise DamagedCheckpointError(
+            f"{converted_path(spec)} is damaged: its SHA-256 is not the one it was made with",
+            f"Delete it and go online: semask download {name}\n"
+            f"Or convert the published file again: semask download {name} --from FILE",
+        )
 
 
 def record(path: Path, *, digest: str, fingerprint: str) -> None:

@@ -12,7 +12,6 @@ import re
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -97,11 +96,13 @@ class Answering(BaseHTTPRequestHandler):
         self.close_connection = False
 
     def do_GET(self) -> None:
-        if self.drive.hostile:
-            with suppress(OSError):  # the client is gone
-                self.drive.hostile(self)
+        self.close_connection = bool(self.drive.hostile)
+        try:
+            (self.drive.hostile or Answering._answer)(self)
+        except OSError:  # the client is gone
             self.close_connection = True
-            return
+
+    def _answer(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         file = self.drive.files.get(query["id"][0])
         if self.headers["Host"] != FILES_HOST:
