@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,7 +98,9 @@ def _confirmed(page: str) -> str:
     """Where the form of a page that asks to confirm leads."""
     lines = [line for line in page.splitlines() if any(marker in line for marker in _MARKERS)]
     try:
-        return get_url_from_gdrive_confirmation("\n".join(lines))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its parser's doubts whether a line is HTML
+            return get_url_from_gdrive_confirmation("\n".join(lines))
     except FileURLRetrievalError as error:
         raise NotHandedOutError from error
     except Exception as error:  # forms without fields, addresses that cannot be read

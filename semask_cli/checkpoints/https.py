@@ -104,13 +104,13 @@ class Answer:
     def _take(self, size: int, *, seconds: float) -> tuple[bytes, bool]:
         """At least `size` bytes of the body, or what there is until its end; whether this is the end."""
         deadline = time.monotonic() + seconds
-        pieces: list[bytes] = []
-        while sum(map(len, pieces)) < size:
+        content = bytearray()
+        while len(content) < size:
             piece = _next(self._items, deadline)
             if not isinstance(piece, bytes):
-                return b"".join(pieces), True
-            pieces.append(piece)
-        return b"".join(pieces), False
+                return bytes(content), True
+            content += piece
+        return bytes(content), False
 
 
 @contextmanager
@@ -164,8 +164,11 @@ def _put(items: Queue[object], item: object, ended: Event) -> None:
 
 
 def _next(items: Queue[object], deadline: float) -> object:
+    """What the thread puts next; what went wrong is raised."""
     try:
-        item = items.get(timeout=max(0.0, deadline - time.monotonic()))
+        if (seconds := deadline - time.monotonic()) <= 0:  # however much is in the queue
+            raise Empty
+        item = items.get(timeout=seconds)
     except Empty:
         raise BrokenOffError("the server sends too slowly") from None
     if isinstance(item, requests.exceptions.SSLError | requests.exceptions.ProxyError):

@@ -93,6 +93,6 @@ def _identity(folder: Path) -> Identity | None:
     """Which file the part in `folder` belongs to; None if it cannot be continued."""
     try:
         identity = Identity(**json.loads((folder / _NOTE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return identity if identity.size and identity.validator else None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return identity if identity.size and identity.validator else None

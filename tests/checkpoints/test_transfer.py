@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -16,10 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from semask_cli.checkpoints import drive as client
 from semask_cli.checkpoints import https, store, transfer
 from semask_cli.checkpoints.download import download
+from semask_cli.checkpoints.https import RefusedError
 from semask_cli.checkpoints.parts import TRANSFER
 from semask_cli.errors import DownloadError, OutputError
 from semask_cli.zoo import ModelSpec, Zoo
@@ -271,6 +277,13 @@ def trickle_in_chunks(to: Answering) -> None:
         time.sleep(0.1)
 
 
+def grains_of_a_page(to: Answering) -> None:
+    """As fast as can be, a byte in each chunk."""
+    to.head(200, {"Content-Type": "text/html", "Transfer-Encoding": "chunked"})
+    while True:
+        to.wfile.write(b"1\r\nx\r\n" * 1000)
+
+
 def trickle_page(to: Answering) -> None:
     to.head(200, {"Content-Type": "text/html"})
     for _ in range(100):
@@ -296,7 +309,7 @@ def without_length(to: Answering) -> None:
 
 
 FLOODS = [endless_page, bomb_page, bomb_file, bomb_in_redirect, confirm_again, redirect_again, trickle]
-FLOODS += [trickle_in_chunks, trickle_page, trickle_head, too_large, without_length]
+FLOODS += [grains_of_a_page, trickle_in_chunks, trickle_page, trickle_head, too_large, without_length]
 
 
 @pytest.mark.parametrize("answer", FLOODS)
@@ -372,6 +385,23 @@ def test_defect_20_a_disk_that_fills_meanwhile(
     assert drive.transfers[-1] == f"bytes={len(kept)}-"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_defect_20_a_small_disk_does_not_stay_full(drive: Drive, spec: ModelSpec, zoo: Zoo, cache_folder: Path) -> None:
+    cache_folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", cache_folder], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        drive.hostile = without_length
+        with pytest.raises(OutputError, match="no room") as caught:
+            download(spec, zoo)
+        assert caught.value.exit_code == 4
+        assert shutil.disk_usage(cache_folder).used < 100_000
+        drive.hostile = None
+        download(spec, zoo)
+    finally:
+        subprocess.run(["umount", cache_folder], check=True)
+
+
 # -- nonsense
 
 
@@ -418,6 +448,43 @@ def test_defect_32_whatever_drive_answers_is_a_download_error(
     assert "--from FILE" in caught.value.suggestion
     assert len(caught.value.message) < 400
     assert nothing_kept(cache_folder)
+
+
+FRAGMENTS = [
+    *(
+        '<form id="download-form"',
+        ' action="',
+        "https://drive.google.com/x",
+        "https://[::",
+        '">',
+        "</form>",
+        "\n",
+        "&amp;",
+    ),
+    *('<input type="hidden" name="', '" value="', '<input type="hidden">', 'href="/uc?export=download', '"', "\\u003d"),
+    *('"downloadUrl":"', '<p class="uc-error-subcaption">', "</p>", "<", ">", "\x00", "]]>", "<!--", "<![CDATA[", "&#"),
+]
+
+
+@pytest.mark.filterwarnings("error")
+@given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=5)).map("".join))
+def test_defect_32_any_page_leads_somewhere_or_is_refused(page: str) -> None:
+    with contextlib.suppress(client.NotHandedOutError, RefusedError):
+        assert isinstance(client._confirmed(page), str)
+
+
+@given(st.sampled_from(["", "/", "//", "https:", "https://", "HTTPS://drive.google.com", "http://"]), st.text())
+def test_defect_14_any_redirect_stays_with_drive_or_is_refused(start: str, rest: str) -> None:
+    try:
+        address = client._redirected("https://drive.google.com/uc", start + rest)
+    except (client.NotHandedOutError, RefusedError):
+        return
+    if https._HOSTS.fullmatch(https.host_of(address)):
+        parsed = urllib3.util.parse_url(address)  # as the connection reads it
+        assert parsed.scheme == "https"
+        assert parsed.host == https.host_of(address)
+        assert parsed.auth is None
+        assert parsed.port in (None, 443)
 
 
 # -- others at work
