@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ _PIXEL_DECODERS: Mapping[Decoder, tuple[PixelDecoder, ...]] = {
     "maskformer": ("fpn",),
     "mask2former": ("msdeform", "fapn", "msfapn"),
 }
+
+# Names of rows and labels of files name files in the cache.
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
+_DRIVE_ID = re.compile(r"[A-Za-z0-9_-]*")
+_SHA256 = re.compile(r"([0-9A-Fa-f]{64})?")
+_NAME_WORDS = "up to 80 letters, digits and ._- that do not begin with a dot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,16 +193,23 @@ def _read(path: Path) -> Zoo:
     published = project_file("weights.toml")
     folder = Path(__file__).parent if path == published else path.parent
     # A user's rows may stand on the published backbones, and be of the published families.
-    backbones, families = (_toml(published)[key] | document.get(key, {}) for key in ("backbones", "families"))
+    backbones, families = (_toml(published)[key] | _table(document, key, path) for key in ("backbones", "families"))
     shared = {key: document.get(key, "unknown") for key in ("licence", "source")}
     models = {}
-    for name, table in document.get("models", {}).items():
+    for name, table in _table(document, "models", path).items():
         try:
             models[name] = _model(name, {**shared, **table}, backbones, families, folder=folder)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-            raise ZooError(f"row {name} of {path}: {reason}", "weights.toml explains every key.") from error
-    return Zoo(models, document.get("defaults", {}))
+            raise ZooError(f"row {name!r} of {path}: {reason}", "weights.toml explains every key.") from error
+    return Zoo(models, _table(document, "defaults", path))
+
+
+def _table(document: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
+    table = document.get(key, {})
+    if not isinstance(table, dict):
+        raise ZooError(f"{key} {table!r} of {path} is not a table", "weights.toml explains every key.")
+    return table
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -203,13 +217,14 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ZooError(f"cannot read the zoo file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ZooError(f"the zoo file {path} is not valid TOML: {error}") from error
 
 
 def _model(
     name: str, row: dict[str, Any], backbones: dict[str, Any], families: dict[str, Any], *, folder: Path
 ) -> ModelSpec:
+    _check_form("name", name, _NAME, _NAME_WORDS)
     _check_choice("family", row["family"], families)
     table = {**families[row["family"]], **row}
     _check_choice("backbone", table["backbone"], backbones)
@@ -237,7 +252,16 @@ def _check_choice(key: str, value: object, choices: Iterable[str]) -> None:
         raise ValueError(f"{key} {value!r} is none of {', '.join(choices)}")
 
 
+def _check_form(key: str, value: object, form: re.Pattern[str], words: str) -> None:
+    """Raises ValueError, which names the value and the form that it must have."""
+    if not (isinstance(value, str) and form.fullmatch(value)):
+        raise ValueError(f"{key} {value!r} is not {words}")
+
+
 def _checkpoint(entry: dict[str, Any], folder: Path) -> CheckpointSpec:
+    _check_form("label", entry["label"], _NAME, _NAME_WORDS)
+    _check_form("drive_id", entry.get("drive_id", ""), _DRIVE_ID, "made of letters, digits and _-")
+    _check_form("sha256", entry.get("sha256", ""), _SHA256, "64 hexadecimal digits, or empty")
     path = folder / entry["path"] if "path" in entry else None
     return CheckpointSpec(**{**entry, "path": path})
 

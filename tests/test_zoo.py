@@ -156,3 +156,46 @@ def test_a_broken_zoo_file_is_refused_with_its_reason(tmp_path: Path, text: str,
 def test_a_missing_zoo_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=r"none\.toml"):
         load_zoo(tmp_path / "none.toml")
+
+
+CHECKPOINT = '[[models.mine.checkpoints]]\nlabel = "{label}"\ndrive_id = "{drive_id}"\nsha256 = "{sha256}"'
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/abs/evil", "..", ".hidden", "a/b", "a\\\\b", "", "a b", "a@b", "n" * 81]
+)
+def test_defect_12_the_name_of_a_row_cannot_leave_the_cache(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN_ROW.format(backbone="mini", extra="").replace("[models.mine]", f'[models."{name}"]'))
+    with pytest.raises(ZooError) as caught:
+        load_zoo(file)
+    assert repr(name.replace("\\\\", "\\")) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("label", "../../evil"),
+        ("label", "/abs"),
+        ("label", ""),
+        ("drive_id", "x/../y"),
+        ("drive_id", "x&confirm=t"),
+        ("sha256", "abc"),
+        ("sha256", "g" * 64),
+    ],
+)
+def test_defect_12_what_names_a_file_has_its_form(key: str, value: str, tmp_path: Path) -> None:
+    fields = {"label": "a", "drive_id": "", "sha256": "", key: value}
+    file = tmp_path / "own.toml"
+    file.write_text(OWN_ROW.format(backbone="mini", extra=CHECKPOINT.format(**fields)))
+    with pytest.raises(ZooError) as caught:
+        load_zoo(file)
+    assert f"{key} {value!r}" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["models = 3", "backbones = 3", "families = 3", "defaults = 3", "x = " + "[" * 50_000])
+def test_defect_30_a_zoo_file_of_another_form(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(ZooError, match=r"own\.toml"):
+        load_zoo(file)

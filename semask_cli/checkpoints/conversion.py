@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -9,9 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semask_cli import __version__
-from semask_cli.checkpoints import matching, store
+from semask_cli.checkpoints import leftovers, matching, store
 from semask_cli.checkpoints.reading import Checkpoint, read
 from semask_cli.errors import OutputError
+from semask_cli.io.cache import WAY_OUT
+from semask_cli.io.files import whole_file
 from semask_cli.zoo import ModelSpec, Zoo
 
 
@@ -38,7 +43,7 @@ def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, store
 
 
 def convert(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
-    """Publish the weights of `source` in the cache as the row's file, and return where.
+    """Publish the weights of `source` in the cache as the row's file, and return where. The row must be `store.locked`.
 
     Raises:
         OutputError: the cache cannot be written; nothing is left behind.
@@ -46,14 +51,27 @@ def convert(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
     """
     checkpoint, sidecar = verified(source, spec, zoo)
     target = store.converted_path(spec)
-    with store.whole_file(target) as temporary:
+    leftovers.remove(holding=store.lock_path(store.full_name(spec)))
+    with whole_file(target, way_out=WAY_OUT) as unfinished:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
         try:
-            save_file(_weights(checkpoint.tensors), temporary, metadata={"format": "pt"})
+            save_file(_weights(checkpoint.tensors), unfinished, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OutputError(f"cannot write {target}: {error}", "Free some space and try again.") from error
+        unfinished.chmod(mode)  # safetensors writes for the owner alone; a cache may be shared
+        digest = _synced(unfinished)
     # In this order: a kill between the two leaves an incomplete pair, or the sidecar of an earlier, equal file.
-    store.write_sidecar(spec, sidecar)
+    made = dataclasses.replace(sidecar, sha256=digest, verified=store.fingerprint(target))
+    store.write_sidecar(spec, made)
     return target
+
+
+def _synced(path: Path) -> str:
+    """The SHA-256 of a file that is on the disk itself from now on."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

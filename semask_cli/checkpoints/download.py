@@ -5,21 +5,28 @@ Conversion imports torch and the networks, which takes seconds: it is imported o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
-from semask_cli.checkpoints import store
-from semask_cli.errors import CheckpointError, DownloadError, OfflineError
-from semask_cli.io.cache import offline
+from semask_cli.checkpoints import leftovers, store
+from semask_cli.checkpoints.parts import Part, transfer_folder
+from semask_cli.errors import CheckpointError, DamagedCheckpointError, DownloadError, OfflineError, OutputError
+from semask_cli.io import files
+from semask_cli.io.cache import WAY_OUT, offline
 from semask_cli.zoo import ModelSpec, Zoo
 
 Progress = Callable[[int, int | None], None]
 
+_BYTES_PER_PARAMETER = 16  # float32, and as much again for each of the three that an optimizer may keep
+_ROOM = 2**30  # bytes of anything else in a published file
+
 
 def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
-    """The row's file in the cache, fetched and converted unless it is there.
+    """The row's file in the cache, fetched and converted unless it is there undamaged.
 
     `progress` hears (bytes so far, bytes in all or None). What a killed download received is kept and continued.
 
@@ -29,20 +36,17 @@ def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> 
         CheckpointError: it is not the expected file; nothing is kept.
         OutputError: the cache cannot be written.
     """
-    with _lock(spec):
-        if there := store.on_disk(spec):
-            return there
-        source = store.download_path(spec)
-        _fetch(spec, source, progress=progress)
+    path = store.on_disk(spec)
+    if path and path != store.converted_path(spec):
+        return path
+    with store.locked(store.full_name(spec)):
+        if (path := store.on_disk(spec)) and _is_intact(spec, path):
+            return path
+        leftovers.remove(holding=store.lock_path(store.full_name(spec)))  # the file may need the room
         from semask_cli.checkpoints.conversion import convert
 
-        try:
-            converted = convert(source, spec, zoo)
-        except CheckpointError:
-            source.unlink()
-            raise
-        source.unlink()
-        return converted
+        with _fetched(spec, store.download_path(spec), progress=progress) as source:
+            return convert(source, spec, zoo)
 
 
 def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
@@ -52,65 +56,126 @@ def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
         CheckpointError: it is not the row's file; nothing is cached.
         OutputError: the cache cannot be written.
     """
-    from semask_cli.checkpoints.conversion import convert
+    with store.locked(store.full_name(spec)):
+        from semask_cli.checkpoints.conversion import convert
 
-    with _lock(spec):
         return convert(source, spec, zoo)
 
 
 def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progress | None = None) -> Path:
     """Fetch the published file itself, verified and not converted, into `folder`, past the cache.
 
+    A file that is there already is verified, and never replaced.
+
     Raises:
         OfflineError, DownloadError, CheckpointError, OutputError: as `download`.
     """
     target = folder / store.download_path(spec).name
-    with _lock(spec):
-        fresh = not target.exists()
-        if fresh:
-            _fetch(spec, target, progress=progress)
+    with store.locked(store.full_name(spec)):
         from semask_cli.checkpoints.conversion import verified
 
-        try:
+        if os.path.lexists(target):
             verified(target, spec, zoo)
-        except CheckpointError:
-            if fresh:
-                target.unlink()
-            raise
+            return target
+        with _fetched(spec, target, progress=progress) as source, files.writing(target):
+            verified(source, spec, zoo)
+            source.replace(target)
     return target
 
 
-def _lock(spec: ModelSpec) -> FileLock:
-    path = store.download_path(spec).with_suffix(".lock")
-    with store.writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path)
+def _is_intact(spec: ModelSpec, path: Path) -> bool:
+    """Whether the converted file is the one that was made; the row must be locked.
+
+    Raises:
+        DamagedCheckpointError: it is not, and SEMASK_OFFLINE forbids fetching it again.
+    """
+    sidecar, fingerprint = store.read_sidecar(spec), store.fingerprint(path)
+    if sidecar and sidecar.verified == fingerprint:
+        return True
+    digest = store.sha256(path)
+    try:
+        store.check_converted(spec, digest)
+    except DamagedCheckpointError as error:
+        if offline():
+            raise
+        print(f"{error.message}; it is fetched again", file=sys.stderr)
+        return False
+    store.record(store.sidecar_path(spec), digest=digest, fingerprint=fingerprint)
+    return True
 
 
-def _fetch(spec: ModelSpec, target: Path, *, progress: Progress | None) -> None:
-    """Fetch the published file of a row to `target`, which appears only with the size that the server announced."""
+@contextmanager
+def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Iterator[Path]:
+    """The published file that is to be `target`, in a private folder beside it that the block may use up.
+
+    If the transfer breaks off, the folder stays, and the next call continues with what is in it.
+    """
+    drive_id = _drive_id(spec)
+    with files.writing(target, way_out=WAY_OUT):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder, lock = transfer_folder(target, drive_id)
+    source = folder / target.name
+    keep = False
+    try:
+        try:
+            _fetch(spec, drive_id, source, progress=progress)
+        except (DownloadError, OutputError, KeyboardInterrupt):
+            keep = Part(source, drive_id=drive_id).identity() is not None
+            raise
+        yield source
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _drive_id(spec: ModelSpec) -> str:
+    """Where the file is fetched.
+
+    Raises:
+        CheckpointError: it is not on Google Drive.
+        OfflineError: SEMASK_OFFLINE is set.
+    """
     file, name = store.published_file(spec), store.full_name(spec)
+    if file.path and file.path.is_file():
+        raise CheckpointError(f"the file of {name} is not fetched: it lies at {file.path}", "Copy it from there.")
     if file.path:
         raise CheckpointError(f"the file of {name} is missing: {file.path}", "It came with the zoo file that lists it.")
-    by_hand = f"Or open {file.page} in a browser, save the file, then: semask download {name} --from FILE"
     if offline():
         raise OfflineError(
             f"the checkpoint of {name} is not on this machine, and SEMASK_OFFLINE is set",
-            f"Go online and run: semask download {name}\n{by_hand}\nOr give a file that you have: --checkpoint FILE",
+            f"Go online and run: semask download {name}\n{_by_hand(spec)}\n"
+            "Or give a file that you have: --checkpoint FILE",
         )
-    with store.writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        from semask_cli.checkpoints import drive  # who has the file does not wait for gdown
+    return file.drive_id
 
-        try:
-            drive.fetch(file.drive_id, target, progress=progress)
-        except drive.NotHandedOutError as error:
-            raise DownloadError(
-                f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
-                f"Try again tomorrow.\n{by_hand}",
-            ) from error
-        except drive.BrokenOffError as error:
-            raise DownloadError(
-                f"the download of {name} broke off: {error}",
-                f"What has arrived is kept: the same command continues it.\n{by_hand}",
-            ) from error
+
+def _by_hand(spec: ModelSpec) -> str:
+    page, name = store.published_file(spec).page, store.full_name(spec)
+    return f"Or open {page} in a browser, save the file, then: semask download {name} --from FILE"
+
+
+def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress | None) -> None:
+    """Fetch the file to `source`, or what is missing of it; all that can go wrong becomes an error with a way out."""
+    from semask_cli.checkpoints import drive  # who has the file does not wait for requests and gdown
+
+    name = store.full_name(spec)
+    largest = int(spec.params_m * 1e6) * _BYTES_PER_PARAMETER + _ROOM if spec.params_m else drive.LARGEST
+    try:
+        with files.writing(source, way_out=WAY_OUT):
+            drive.fetch(drive_id, source, largest=largest, progress=progress)
+    except drive.NotHandedOutError as error:
+        raise DownloadError(
+            f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
+            f"Try again tomorrow.\n{_by_hand(spec)}",
+        ) from error
+    except drive.BrokenOffError as error:
+        raise DownloadError(
+            f"the download of {name} broke off: {error}",
+            f"What has arrived is kept: the same command continues it.\n{_by_hand(spec)}",
+        ) from error
+    except drive.RefusedError as error:
+        raise DownloadError(
+            f"the download of {name} was given up, because the server sent {error}",
+            f"Try again later.\n{_by_hand(spec)}",
+        ) from error

@@ -1,84 +1,107 @@
-"""Files from Google Drive, by gdown."""
+"""Files from Google Drive: from a file's id, past the redirects and the page that asks to confirm, to the file."""
 
 from __future__ import annotations
 
-import glob
+import random
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
-import gdown
 import requests
+from gdown.download import get_url_from_gdrive_confirmation
+from gdown.exceptions import FileURLRetrievalError
+
+from semask_cli.checkpoints import https, transfer
+from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError
+from semask_cli.checkpoints.parts import Part
 
 if TYPE_CHECKING:
     from semask_cli.checkpoints.download import Progress
 
-_TIMEOUT = 60  # seconds without a byte
-_RETRIES = 5  # of a transfer that breaks off; each goes on where the last one stopped
+__all__ = ["BrokenOffError", "NotHandedOutError", "RefusedError", "fetch"]
+
+LARGEST = 8 * 2**30  # bytes of a file of which nothing is known
+_RETRIES = 5  # after a lost connection; each goes on where the last one stopped
+_STEPS = 8  # redirects and pages on the way to a file
+_SIGN_IN = "accounts.google.com"
+# gdown parses a page line by line. No line without one of these leads anywhere, and a page may have a million of them.
+_MARKERS = ("download-form", "export=download", "downloadUrl", "uc-error-subcaption")
 
 
 class NotHandedOutError(Exception):
     """Drive refuses the file: its quota is used up, or it is not public."""
 
 
-class BrokenOffError(Exception):
-    """The transfer ended early; what has arrived is kept. The text says why, in a few words."""
+def fetch(drive_id: str, target: Path, *, largest: int = LARGEST, progress: Progress | None = None) -> None:
+    """Fetch a file of at most `largest` bytes to `target`, which appears only with the size that the server announced.
 
-
-def fetch(drive_id: str, target: Path, *, progress: Progress | None = None) -> None:
-    """Fetch a file to `target`, which appears only with the size that the server announced.
-
-    `progress` hears (bytes so far, bytes in all or None). What an earlier fetch left is continued.
+    `progress` hears (bytes so far, bytes in all or None). What an earlier fetch of the same file left beside `target`
+    is continued; the folder should be private (see `parts`).
 
     Raises:
-        NotHandedOutError, BrokenOffError: Drive did not give the file, or not all of it.
+        NotHandedOutError: Drive does not give the file.
+        BrokenOffError: it did not give all of it, or too slowly; what has arrived is kept.
+        RefusedError: what it gives is not such a file; nothing is kept.
+        OutputError: the disk has no room for it.
     """
+    part = Part(target, drive_id=drive_id)
+    if part.is_complete():
+        part.finish()
+        return
+    with https.session() as session:
+        for attempt in range(_RETRIES + 1):
+            try:
+                with _file(session, drive_id) as answer:
+                    transfer.receive(session, answer, part, largest=largest, progress=progress)
+                return
+            except ConnectionLostError:
+                if attempt == _RETRIES:
+                    raise
+                time.sleep(random.uniform(0, 2**attempt))
+
+
+@contextmanager
+def _file(session: requests.Session, drive_id: str) -> Iterator[Answer]:
+    """The answer that holds the file itself."""
+    url = f"https://drive.google.com/uc?id={drive_id}"
+    for _ in range(_STEPS):
+        with https.get(session, url) as answer:
+            if "Location" in answer.headers and 300 <= answer.status < 400:
+                url = _redirected(url, answer.headers["Location"])
+            elif answer.status >= 500:
+                raise ConnectionLostError(f"the server answered {answer.status}")
+            elif answer.status >= 400:
+                raise NotHandedOutError
+            elif "Content-Disposition" in answer.headers:
+                yield answer
+                return
+            else:
+                url = _confirmed(answer.page())
+    raise RefusedError(f"{_STEPS} redirects and pages, and no file")
+
+
+def _redirected(url: str, location: str) -> str:
     try:
-        _transfer(drive_id, target, progress)
-    except gdown.FileURLRetrievalError as error:
+        address = urljoin(url, location)
+    except ValueError:
+        raise RefusedError("a redirect to an address that cannot be read") from None
+    if https.host_of(address) == _SIGN_IN:
+        raise NotHandedOutError
+    return address
+
+
+def _confirmed(page: str) -> str:
+    """Where the form of a page that asks to confirm leads."""
+    lines = [line for line in page.splitlines() if any(marker in line for marker in _MARKERS)]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its parser's doubts whether a line is HTML
+            return get_url_from_gdrive_confirmation("\n".join(lines))
+    except FileURLRetrievalError as error:
         raise NotHandedOutError from error
-    except (gdown.DownloadError, requests.RequestException) as error:
-        raise BrokenOffError(_reason(error)) from error
-
-
-def _transfer(drive_id: str, target: Path, progress: Progress | None) -> None:
-    """gdown's download, continued where an earlier one stopped, or begun anew where the server will not continue it."""
-    part = _partial(target)
-    size = part.stat().st_size if part else 0
-    try:
-        _gdown(drive_id, target, progress)
-    except gdown.DownloadError as error:
-        # gdown would keep a partial file for ever if the server has another file by now, or if a kill fell between its
-        # last byte and its new name. Both show as a refusal that no failed connection caused, with no byte received.
-        refused = error.__cause__ is None and not isinstance(error, gdown.FileURLRetrievalError)
-        if not (part and refused and part.stat().st_size == size):
-            raise
-        part.unlink()
-        _gdown(drive_id, target, progress)
-
-
-def _gdown(drive_id: str, target: Path, progress: Progress | None) -> None:
-    gdown.download(
-        id=drive_id,
-        output=str(target),
-        quiet=True,
-        use_cookies=False,  # gdown keeps them outside our cache
-        resume=True,
-        progress=progress,
-        timeout=_TIMEOUT,
-        retries=_RETRIES,
-    )
-
-
-def _partial(target: Path) -> Path | None:
-    """What an earlier download of `target` left: gdown adds eight random characters and .part to the name."""
-    return next(target.parent.glob(f"{glob.escape(target.name)}????????.part"), None)
-
-
-def _reason(error: Exception) -> str:
-    """An error in a few words; those of requests repeat addresses and name Python objects."""
-    cause = error.__cause__ or error
-    if isinstance(cause, requests.HTTPError) and cause.response is not None:
-        return f"the server answered {cause.response.status_code}"
-    if isinstance(cause, requests.RequestException):
-        return f"the connection failed ({type(cause).__name__})"
-    return str(cause).partition("\n")[0]
+    except Exception as error:  # forms without fields, addresses that cannot be read
+        raise RefusedError("a page that cannot be read") from error

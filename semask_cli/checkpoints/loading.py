@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +12,9 @@ from torch import Tensor
 
 from semask_cli.checkpoints import matching, store
 from semask_cli.checkpoints.download import Progress, download
-from semask_cli.checkpoints.reading import read
+from semask_cli.checkpoints.reading import Checkpoint, read
+from semask_cli.errors import DamagedCheckpointError, NotACheckpointError, OutputError
+from semask_cli.io.cache import offline
 from semask_cli.models.attention import relative_position_index
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, Zoo
@@ -34,16 +38,42 @@ def load_network(
         DownloadError: it is not on disk and cannot be fetched.
     """
     path = checkpoint or store.on_disk(spec) or download(spec, zoo, progress=progress)
-    converted = checkpoint is None and path == store.converted_path(spec)
-    sidecar = store.read_sidecar(spec) if converted else None
-    # A converted file was verified when it was made; of any other the bytes that are hashed are those that are read.
-    opened = read(path) if sidecar else read(path, verify=lambda digest: None)
-    adapted, network = matching.network_for(opened.tensors, spec, zoo, path=path)
-    if not sidecar:
+    if checkpoint is None and path == store.converted_path(spec):
+        opened, digest = _open_converted(spec, zoo, progress=progress)
+        adapted, network = matching.network_for(opened.tensors, spec, zoo, path=path)
+    else:
+        opened = read(path, verify=lambda digest: None)
+        digest = opened.sha256
+        adapted, network = matching.network_for(opened.tensors, spec, zoo, path=path)
         matching.check_numbers(opened.tensors, path=path)
     assemble(network, opened.tensors)
-    digest = sidecar.source_sha256 if sidecar else opened.sha256
     return network.to(device).eval().requires_grad_(False), adapted, digest
+
+
+def _open_converted(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None) -> tuple[Checkpoint, str]:
+    """The row's converted file and the digest of the published one. A damaged file is fetched again."""
+    try:
+        return _verified(spec)
+    except (DamagedCheckpointError, NotACheckpointError):
+        if offline():
+            raise
+    download(spec, zoo, progress=progress)
+    return _verified(spec)
+
+
+def _verified(spec: ModelSpec) -> tuple[Checkpoint, str]:
+    """The row's converted file, hashed if it has changed, or the machine was started, since that was done last."""
+    path, sidecar = store.converted_path(spec), store.read_sidecar(spec)
+    if sidecar is None:
+        raise DamagedCheckpointError(f"{path} has no sidecar that says what it is")
+    fingerprint = store.fingerprint(path)
+    if sidecar.verified == fingerprint:
+        return read(path), sidecar.source_sha256
+    checkpoint = read(path, verify=partial(store.check_converted, spec))
+    # Where the cache cannot be written, the file is hashed every time.
+    with suppress(OutputError), store.locked(store.full_name(spec), wait=False):
+        store.record(store.sidecar_path(spec), digest=checkpoint.sha256, fingerprint=fingerprint)
+    return checkpoint, sidecar.source_sha256
 
 
 def assemble(network: Network, tensors: dict[str, Tensor]) -> None:

@@ -5,7 +5,8 @@
     $SEMASK_CACHE/downloads/                           files on their way, and the locks
 
 A checkpoint is there when both of its files are. The sidecar alone still holds the digest of the published file: a
-later download must have the same one (trust on first use).
+later download must have the same one (trust on first use). It also holds the digest of the converted file, which is
+verified when the file is used for the first time after a start of the machine, and whenever it has changed since.
 """
 
 from __future__ import annotations
@@ -14,16 +15,24 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from semask_cli.errors import CheckpointError, DigestError, OutputError
-from semask_cli.io.cache import cache_folder
+from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestError, OutputError
+from semask_cli.io.cache import WAY_OUT, cache_folder
+from semask_cli.io.files import whole_file, writing
 from semask_cli.zoo import CheckpointSpec, ModelSpec
 
-SIDECAR_SCHEMA = 1
+SIDECAR_SCHEMA = 2
+
+State = Literal["intact", "recorded", "damaged", "unreadable"]
+"""Of a converted file: "recorded" had no digest before, and has one now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,8 @@ class Sidecar:
 
     `source` is the name of the published file and `source_sha256` its digest, `classes` the class names that it holds
     (None if none), `semantic_classes` the width of its semantic attention, `semask` the version that converted it.
+    `sha256` is the digest of the converted file (empty if a version that recorded none converted it), `verified` its
+    `fingerprint` when it last had that digest.
     """
 
     schema_version: int = SIDECAR_SCHEMA
@@ -42,6 +53,8 @@ class Sidecar:
     classes: tuple[str, ...] | None
     semantic_classes: int
     semask: str
+    sha256: str = ""
+    verified: str = ""
 
 
 def published_file(spec: ModelSpec) -> CheckpointSpec:
@@ -76,13 +89,19 @@ def download_path(spec: ModelSpec) -> Path:
 
 
 def read_sidecar(spec: ModelSpec) -> Sidecar | None:
-    """What is known of the row's file, None while it was never here or by another version's schema."""
+    """What is known of the row's file, None while it was never here or by a later version's schema."""
+    return parse_sidecar(sidecar_path(spec))
+
+
+def parse_sidecar(path: Path) -> Sidecar | None:
+    """The sidecar at `path`; None if there is none, or none that this version can read."""
     try:
-        fields = json.loads(sidecar_path(spec).read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8"))
         sidecar = Sidecar(**fields)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return sidecar if sidecar.schema_version == SIDECAR_SCHEMA else None
+    texts = (sidecar.source_sha256, sidecar.sha256, sidecar.verified)
+    return sidecar if sidecar.schema_version in (1, SIDECAR_SCHEMA) and all(isinstance(t, str) for t in texts) else None
 
 
 def on_disk(spec: ModelSpec) -> Path | None:
@@ -130,39 +149,77 @@ def check_digest(spec: ModelSpec, digest: str, path: Path) -> None:
         )
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the operating system has against writing `path` into an OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}", "Free some space, or let SEMASK_CACHE name another folder."
-        ) from error
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place, synced to disk, once the block has ended without error.
-
-    Whatever happens, and at whatever moment, `path` is the old file, the new one or none, never a part.
+def fingerprint(path: Path) -> str:
+    """What changes when the file does, or the machine was started again: no content is read.
 
     Raises:
-        OutputError: a full disk, a folder without permission.
+        CheckpointError: there is no such file.
     """
-    temporary = path.with_name(f"{path.name}.tmp")  # always the same: what a kill left behind is overwritten
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    numbers = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return " ".join((_boot(), *map(str, numbers)))
+
+
+@cache
+def _boot() -> str:
+    """Which start of the machine this is; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def check_converted(spec: ModelSpec, digest: str) -> None:
+    """Compare the digest of the row's converted file with the recorded one, if there is one.
+
+    Raises:
+        DamagedCheckpointError: it is another.
+    """
+    sidecar = read_sidecar(spec)
+    if sidecar and sidecar.sha256 and digest != sidecar.sha256:
+        name = full_name(spec)
+        raise DamagedCheckpointError(
+            f"{converted_path(spec)} is damaged: its SHA-256 is not the one it was made with",
+            f"Delete it and go online: semask download {name}\n"
+            f"Or convert the published file again: semask download {name} --from FILE",
+        )
+
+
+def record(path: Path, *, digest: str, fingerprint: str) -> None:
+    """Note in the sidecar at `path` what a look at the converted file showed; the row must be `locked`.
+
+    With another digest than the recorded one the file is looked at again when it is needed.
+
+    Raises:
+        OutputError: the sidecar cannot be written.
+    """
+    if sidecar := parse_sidecar(path):
+        expected = sidecar.sha256 or digest  # of schema 1 there is none: the file is trusted from here on
+        verified = fingerprint if digest == expected else ""
+        _write(
+            path,
+            dataclasses.replace(sidecar, schema_version=SIDECAR_SCHEMA, sha256=expected, verified=verified),
+        )
+
+
+def verify_all() -> dict[Path, State]:
+    """Read every converted file in the cache, and note in its sidecar whether it has its digest."""
+    states: dict[Path, State] = {}
+    for path in sorted((cache_folder() / "checkpoints").glob("*.safetensors")):
+        if (sidecar := parse_sidecar(path.with_suffix(".json"))) is None:
+            continue  # half of a pair, which is never used
         try:
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            yield temporary
-            temporary.chmod(mode)  # safetensors writes for the owner alone; a cache may be shared
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            before, digest = fingerprint(path), sha256(path)
+        except CheckpointError:
+            states[path] = "unreadable"
+            continue
+        states[path] = "recorded" if not sidecar.sha256 else "intact" if digest == sidecar.sha256 else "damaged"
+        with suppress(OutputError), locked(path.stem, wait=False):
+            record(path.with_suffix(".json"), digest=digest, fingerprint=before)
+    return states
 
 
 def write_sidecar(spec: ModelSpec, sidecar: Sidecar) -> None:
@@ -171,5 +228,43 @@ def write_sidecar(spec: ModelSpec, sidecar: Sidecar) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with whole_file(sidecar_path(spec)) as temporary:
-        temporary.write_text(json.dumps(dataclasses.asdict(sidecar), indent=2) + "\n", encoding="utf-8")
+    _write(sidecar_path(spec), sidecar)
+
+
+def _write(path: Path, sidecar: Sidecar) -> None:
+    with whole_file(path, way_out=WAY_OUT) as unfinished:
+        unfinished.write_text(json.dumps(dataclasses.asdict(sidecar), indent=2) + "\n", encoding="utf-8")
+
+
+def lock_path(name: str) -> Path:
+    """The file whose lock a process holds while it fetches or converts the file called NAME@LABEL."""
+    return cache_folder() / "downloads" / f"{name}.lock"
+
+
+@contextmanager
+def locked(name: str, *, wait: bool = True) -> Iterator[None]:
+    """One process at a time fetches or converts the file called NAME@LABEL. A wait for another is told on stderr.
+
+    Raises:
+        OutputError: the cache cannot be written; or another process has the lock, and `wait` is false.
+    """
+    from filelock import FileLock, Timeout
+
+    path = lock_path(name)
+    with writing(path, way_out=WAY_OUT):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            if not wait:
+                raise OutputError(f"another process works on {name}") from error
+            since = time.strftime("%H:%M", time.localtime(path.stat().st_mtime))
+            print(f"waiting for another process, which has been fetching {name} since {since}", file=sys.stderr)
+            lock.acquire()
+        with suppress(OSError):
+            os.utime(path)  # since when it is held
+    try:
+        yield
+    finally:
+        lock.release()

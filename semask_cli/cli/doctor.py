@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semask_cli.errors import DamagedCheckpointError, UsageError
+
 if TYPE_CHECKING:
     from semask_cli.machine.doctor import CacheFolder, Diagnosis
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def doctor(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every checkpoint in the cache and say which are damaged.")
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove what killed runs and broken downloads left in the cache.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
     """Show versions, devices, which operators run as kernels and why others do not, and what the cache holds."""
+    if verify and clean:
+        raise UsageError("--verify and --clean are two runs")
+    if verify:
+        return _verify(as_json=as_json)
+    if clean:
+        return _clean(as_json=as_json)
     from semask_cli.machine.doctor import diagnose
 
     diagnosis = diagnose()
@@ -21,6 +37,38 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         print(json.dumps({"schema_version": 1, **dataclasses.asdict(diagnosis)}, indent=2))
     else:
         _print_table(diagnosis)
+    return None
+
+
+def _verify(*, as_json: bool) -> None:
+    from semask_cli.checkpoints.store import verify_all
+
+    states = verify_all()
+    if as_json:
+        files = [{"path": str(path), "state": state} for path, state in states.items()]
+        print(json.dumps({"schema_version": 1, "files": files}, indent=2))
+    else:
+        for path, state in states.items():
+            print(f"{state:10}  {path}")
+    if damaged := [path for path, state in states.items() if state in ("damaged", "unreadable")]:
+        raise DamagedCheckpointError(
+            f"{len(damaged)} of {len(states)} files in the cache are damaged",
+            "Fetch them again: " + "; ".join(f"semask download {path.stem}" for path in damaged),
+        )
+
+
+def _clean(*, as_json: bool) -> None:
+    from semask_cli.checkpoints.leftovers import remove
+
+    removed = remove(transfers=True)
+    freed = sum(leftover.bytes for leftover in removed)
+    if as_json:
+        files = [dataclasses.asdict(leftover) for leftover in removed]
+        print(json.dumps({"schema_version": 1, "removed": files, "freed_bytes": freed}, indent=2))
+        return
+    for leftover in removed:
+        print(f"{_size(leftover.bytes)}  {leftover.path}")
+    print(f"{len(removed)} removed, {_size(freed)} freed")
 
 
 def _print_table(found: Diagnosis) -> None:

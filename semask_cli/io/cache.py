@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+WAY_OUT = "Free some space, or let SEMASK_CACHE name another folder."
+
 
 def cache_folder() -> Path:
     """$SEMASK_CACHE, else the cache folder of the platform."""

@@ -1,12 +1,51 @@
-"""Writing results: a file is there whole, or not at all."""
+"""Writing files: each is there whole, or not at all, and what a killed process left is found and removed.
+
+What is not whole yet lies in a private folder beside its final place, `.semask-XXXXXXXX.part`: no other user may enter
+it, nobody can guess its name, and it is locked while its process lives. A folder that can be locked is abandoned.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from semask_cli.errors import OutputError
+
+PART = ".part"
+_PREFIX = ".semask-"
+
+
+@contextmanager
+def writing(path: Path, *, way_out: str = "Choose another place to write to.") -> Iterator[None]:
+    """Turns what the operating system has against writing `path` into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", way_out) from error
+
+
+@contextmanager
+def whole_file(path: Path, *, way_out: str = "Choose another place to write to.") -> Iterator[Path]:
+    """A path to write to, whose file takes the place of `path` once the block has ended without error.
+
+    Whatever happens, and at whatever moment, `path` is the old file, the new one or none, never a part. Its folders are
+    made; a link of that name is replaced, not followed.
+
+    Raises:
+        OutputError: no permission, no space, a folder of that name. Nothing of the attempt is left.
+    """
+    with writing(path, way_out=way_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with private_folder(path.parent) as folder:
+            unfinished = folder / path.name
+            yield unfinished
+            unfinished.replace(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -15,15 +54,75 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OutputError: no permission, no space, a folder of that name. Nothing of the attempt is left.
     """
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
+    _remove_abandoned_once(path.parent)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+@contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent` for this process alone; it goes with all that it holds when the block ends."""
+    folder, lock = new_private_folder(parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(content)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "Choose another place to write to."
-        ) from error
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def new_private_folder(parent: Path, *, suffix: str = PART) -> tuple[Path, int]:
+    """Make a folder that only its owner can enter, and lock it: its path, and a descriptor that holds the lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=suffix, dir=parent))
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            with suppress(OSError):  # a file system without locks: nobody else can lock the folder either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(folder, lock):
+                return folder, lock
+            os.close(lock)
+        # Another process locked it first, took it for abandoned and removed it.
+
+
+def private_folders(parent: Path, *, suffix: str = PART) -> list[Path]:
+    """The private folders in `parent`, in use or not; none if `parent` cannot be read."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        return sorted(
+            Path(entry.path)
+            for entry in entries
+            if entry.name.startswith(_PREFIX) and entry.name.endswith(suffix) and entry.is_dir(follow_symlinks=False)
+        )
+    return []
+
+
+def claim(folder: Path) -> int | None:
+    """Lock a private folder that its process has abandoned: a descriptor that holds the lock.
+
+    None if the folder is in use, another user's, or gone.
+    """
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_uid == os.geteuid() and _is_at(folder, lock):
+            return lock
+    os.close(lock)
+    return None
+
+
+@cache
+def _remove_abandoned_once(parent: Path) -> None:
+    """Remove what killed processes left in a folder of results; once, since it may hold very many files."""
+    for folder in private_folders(parent):
+        if (lock := claim(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(folder), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.drive_server import Drive
 from tests.support.published import mmseg_file, weights, write_zoo
 
 
@@ -34,3 +36,14 @@ def spec(zoo: Zoo) -> ModelSpec:
 def file(spec: ModelSpec, tmp_path: Path) -> Path:
     """The published file of `spec`, 4 MB of optimizer inside."""
     return mmseg_file(tmp_path / "published.pth", weights(spec), ballast=1_000_000)
+
+
+@pytest.fixture
+def drive(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drive]:
+    """Drive, with the file of `small` on it."""
+    with Drive(tmp_path) as drive:
+        for variable, value in drive.environment.items():
+            monkeypatch.setenv(variable, value)
+        monkeypatch.delenv("SEMASK_OFFLINE")
+        drive.files["small-drive-id"] = file.read_bytes()
+        yield drive

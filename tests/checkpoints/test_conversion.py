@@ -42,7 +42,7 @@ def test_the_weights_alone_are_kept_with_a_sidecar(file: Path, spec: ModelSpec, 
     assert all(torch.equal(kept[name], tensor) for name, tensor in published.items())
     assert target.stat().st_size < 1_000_000 < file.stat().st_size
     assert json.loads(target.with_suffix(".json").read_text()) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "row": "small",
         "label": "first",
         "source": "published.pth",
@@ -50,6 +50,8 @@ def test_the_weights_alone_are_kept_with_a_sidecar(file: Path, spec: ModelSpec, 
         "classes": ["wall", "building"],
         "semantic_classes": 5,
         "semask": "0.1.0",
+        "sha256": store.sha256(target),
+        "verified": store.fingerprint(target),
     }
     assert files_in(cache_folder) == ["small@first.json", "small@first.safetensors"]
 

@@ -1,0 +1,98 @@
+"""What has arrived of a file, kept for the next run if the transfer breaks off.
+
+A private folder beside the file's final place, `.semask-XXXXXXXX.download`, holds NAME.part with what has arrived and
+identity.json with what identifies the file on the server. Only a file with the same identity is continued: otherwise
+halves of two files would be joined.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from semask_cli.io.files import claim, new_private_folder, private_folders
+
+TRANSFER = ".download"  # ends the name of a folder that the next run continues with
+_NOTE = "identity.json"
+
+
+def transfer_folder(target: Path, drive_id: str) -> tuple[Path, int]:
+    """A folder for the transfer of a file to `target`: the one that a killed process left, else a new one.
+
+    Returns its path, and a descriptor that holds its lock.
+    """
+    for folder in private_folders(target.parent, suffix=TRANSFER):
+        if (lock := claim(folder)) is not None:
+            identity = _identity(folder)
+            if identity and identity.drive_id == drive_id:
+                return folder, lock
+            if identity is None:  # killed before there was anything to continue
+                shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+    return new_private_folder(target.parent, suffix=TRANSFER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What tells a file on the server from another: `size` in bytes (None if not announced), and its validators."""
+
+    drive_id: str
+    size: int | None
+    etag: str
+    last_modified: str
+
+    @property
+    def validator(self) -> str:
+        """What If-Range may name; empty if the server sends nothing that identifies the file."""
+        return self.last_modified if not self.etag or self.etag.startswith("W/") else self.etag
+
+
+class Part:
+    """What has arrived of a file that will be at `target`."""
+
+    def __init__(self, target: Path, *, drive_id: str) -> None:
+        self.target = target
+        self.drive_id = drive_id
+        self.path = target.with_name(f"{target.name}.part")
+        self._note = target.with_name(_NOTE)
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def identity(self) -> Identity | None:
+        """Which file this is a part of; None if it cannot be continued."""
+        identity = _identity(self.target.parent)
+        return identity if identity and identity.drive_id == self.drive_id else None
+
+    def is_complete(self) -> bool:
+        """Whether nothing is missing but the final name."""
+        return (identity := self.identity()) is not None and self.size == identity.size
+
+    def begin(self, identity: Identity) -> None:
+        """Forget what has arrived; what comes now is of the file `identity`."""
+        self.remove()
+        self._note.write_text(json.dumps(dataclasses.asdict(identity)), encoding="utf-8")
+
+    def finish(self) -> None:
+        """Give the file, which is whole, its name."""
+        self.path.replace(self.target)
+        self._note.unlink()
+
+    def remove(self) -> None:
+        """Forget what has arrived."""
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+
+def _identity(folder: Path) -> Identity | None:
+    """Which file the part in `folder` belongs to; None if it cannot be continued."""
+    try:
+        identity = Identity(**json.loads((folder / _NOTE).read_text(encoding="utf-8")))
+        return identity if identity.size and identity.validator else None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None

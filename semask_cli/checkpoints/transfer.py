@@ -1,0 +1,114 @@
+"""From a server's answer to a file on disk, continued where an earlier transfer of the same file stopped."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import requests
+
+from semask_cli.checkpoints import https
+from semask_cli.checkpoints.https import Answer, ConnectionLostError, RefusedError
+from semask_cli.checkpoints.parts import Identity, Part
+from semask_cli.errors import OutputError
+from semask_cli.io.cache import WAY_OUT
+
+if TYPE_CHECKING:
+    from semask_cli.checkpoints.download import Progress
+
+_ROOM_INTERVAL = 2**20  # bytes between looks at the free space
+_RESERVE = 64 * 2**20  # bytes of a disk that stay free; less on a small one
+
+
+def receive(session: requests.Session, answer: Answer, part: Part, *, largest: int, progress: Progress | None) -> None:
+    """Write the file that `answer` holds to the part's target, or only what the part lacks of it.
+
+    Raises:
+        BrokenOffError, RefusedError, OutputError: as `drive.fetch`.
+    """
+    identity = identity_of(answer.headers, drive_id=part.drive_id)
+    _check_size(identity.size or 0, largest)
+    if part.identity() == identity and 0 < part.size < (identity.size or 0):
+        asked = {"Range": f"bytes={part.size}-", "If-Range": identity.validator}
+        with https.get(session, answer.url, headers=asked) as rest:
+            if _continues(rest, identity, offset=part.size):
+                return _write(rest, part, identity, largest=largest, progress=progress)
+    part.begin(identity)
+    return _write(answer, part, identity, largest=largest, progress=progress)
+
+
+def identity_of(headers: Mapping[str, str], *, drive_id: str) -> Identity:
+    """What an answer's headers say about the file."""
+    return Identity(
+        drive_id=drive_id,
+        size=_number(headers.get("Content-Length", "")),
+        etag=_text(headers.get("ETag", "")),
+        last_modified=_text(headers.get("Last-Modified", "")),
+    )
+
+
+def _continues(rest: Answer, identity: Identity, *, offset: int) -> bool:
+    """Whether an answer is the rest of the file from `offset` on."""
+    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", rest.headers.get("Content-Range", ""))
+    if rest.status != 206 or match is None or identity.size is None:
+        return False
+    same = identity_of(rest.headers, drive_id=identity.drive_id)
+    return (
+        tuple(map(int, match.groups())) == (offset, identity.size - 1, identity.size)
+        and same.size in (None, identity.size - offset)
+        and (same.etag, same.last_modified) == (identity.etag, identity.last_modified)
+    )
+
+
+def _write(answer: Answer, part: Part, identity: Identity, *, largest: int, progress: Progress | None) -> None:
+    received = checked = part.size
+    _check_room(part, (identity.size or 0) - received)
+    try:
+        with part.path.open("ab") as file:
+            for block in answer.blocks():
+                received += len(block)
+                _check_size(received, largest)
+                if received - checked >= _ROOM_INTERVAL:
+                    _check_room(part, 0)
+                    checked = received
+                file.write(block)
+                file.flush()  # a kill loses no more than a block
+                if progress:
+                    progress(received, identity.size)
+    except RefusedError:
+        part.remove()
+        raise
+    except BaseException:
+        if part.identity() is None:  # nothing could continue it, and it takes room
+            part.remove()
+        raise
+    if identity.size not in (None, received):
+        raise ConnectionLostError(f"it ended after {received} of {identity.size} bytes")
+    part.finish()
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise RefusedError(f"a file of more than {largest / 1e9:.1f} GB")
+
+
+def _check_room(part: Part, missing: int) -> None:
+    usage = shutil.disk_usage(part.path.parent)
+    if missing > usage.free - min(_RESERVE, usage.total // 20):
+        raise OutputError(
+            f"no room for {part.target.name} on the disk of {part.path.parent.parent}: "
+            + (f"{missing / 1e6:.0f} MB are missing, " if missing else "")
+            + f"{usage.free / 1e6:.0f} MB are free",
+            WAY_OUT,
+        )
+
+
+def _text(text: str) -> str:
+    """A validator that can be sent back; empty for what is none."""
+    return text if re.fullmatch(r"[!-~][ -~]{0,200}", text) else ""
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
