@@ -22,17 +22,17 @@ def record(number):
 
 
 def test_records_come_back_as_they_were(tmp_path):
-    journal = Journal(tmp_path, SETTINGS)
+    journal = Journal(tmp_path, SETTINGS, classes=3)
     for number in range(5):
         journal.append(record(number))
-    assert Journal(tmp_path, SETTINGS).records() == [record(number) for number in range(5)]
+    assert Journal(tmp_path, SETTINGS, classes=3).read().records == tuple(record(number) for number in range(5))
     assert record(4).counts(3).sum() == 4 + 2**40 + 4
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("journal")
-    journal = Journal(folder, SETTINGS)
+    journal = Journal(folder, SETTINGS, classes=3)
     for number in range(3):
         journal.append(record(number))
     return (folder / "rank-0.jsonl").read_bytes()
@@ -45,33 +45,33 @@ def test_wherever_a_kill_cuts_the_file_the_whole_records_remain_and_writing_goes
     (folder / "rank-0.jsonl").write_bytes(written[:cut])
     whole = max(0, written[:cut].count(b"\n") - 1)
     # A line that lacks only its end is whole.
-    assert len(Journal(folder, SETTINGS).records()) == whole
-    journal = Journal(folder, SETTINGS)
+    assert len(Journal(folder, SETTINGS, classes=3).read().records) == whole
+    journal = Journal(folder, SETTINGS, classes=3)
     journal.append(record(9))
-    assert journal.records() == [*map(record, range(whole)), record(9)]
+    assert journal.read().records == (*map(record, range(whole)), record(9))
 
 
 def test_every_process_reads_what_all_have_written(tmp_path):
-    first, second = Journal(tmp_path, SETTINGS, rank=0), Journal(tmp_path, SETTINGS, rank=1)
+    first, second = Journal(tmp_path, SETTINGS, classes=3, rank=0), Journal(tmp_path, SETTINGS, classes=3, rank=1)
     second.append(record(1))
     first.append(record(0))
-    assert {record.id for record in first.records()} == {"city/0", "city/1"}
-    assert {record.id for record in Journal(tmp_path, SETTINGS).records()} == {"city/0", "city/1"}
+    assert {record.id for record in first.read().records} == {"city/0", "city/1"}
+    assert {record.id for record in Journal(tmp_path, SETTINGS, classes=3).read().records} == {"city/0", "city/1"}
 
 
 def test_a_journal_of_other_settings_is_refused_and_left_alone(tmp_path):
-    Journal(tmp_path, SETTINGS).append(record(0))
+    Journal(tmp_path, SETTINGS, classes=3).append(record(0))
     before = (tmp_path / "rank-0.jsonl").read_bytes()
     with pytest.raises(UsageError, match="flip was False, is True") as refused:
-        Journal(tmp_path, {**SETTINGS, "flip": True})
+        Journal(tmp_path, {**SETTINGS, "flip": True}, classes=3)
     assert "--fresh" in refused.value.suggestion
     assert (tmp_path / "rank-0.jsonl").read_bytes() == before
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "rank-0.jsonl").write_text('{"some": "json"}\n')
-    with pytest.raises(UsageError, match="belongs to another evaluation"):
-        Journal(tmp_path, SETTINGS)
+    with pytest.raises(UsageError, match="does not say which evaluation it belongs to"):
+        Journal(tmp_path, SETTINGS, classes=3)
 
 
 def test_settings_have_one_digest_each():
@@ -80,7 +80,7 @@ def test_settings_have_one_digest_each():
 
 
 def test_forgetting_a_journal_takes_nothing_else_from_its_folder(tmp_path):
-    Journal(tmp_path, SETTINGS).append(record(0))
+    Journal(tmp_path, SETTINGS, classes=3).append(record(0))
     (tmp_path / "thesis.txt").write_text("mine")
     forget(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
