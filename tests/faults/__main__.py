@@ -10,7 +10,7 @@ import sys
 
 from tests.faults.harness import run
 
-COUNTS = {"images": 20_000, "checkpoints": 5_000}
+COUNTS = {"images": 20_000, "checkpoints": 5_000, "datasets": 5_000, "journals": 1_500}
 
 
 def main() -> None:

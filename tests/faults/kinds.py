@@ -2,6 +2,13 @@
 
 from tests.faults.case import Case
 from tests.faults.checkpoints import checkpoint_case
+from tests.faults.datasets import dataset_case
 from tests.faults.images import image_case
+from tests.faults.journals import journal_case
 
-KINDS: dict[str, Case] = {"images": image_case, "checkpoints": checkpoint_case}
+KINDS: dict[str, Case] = {
+    "images": image_case,
+    "checkpoints": checkpoint_case,
+    "datasets": dataset_case,
+    "journals": journal_case,
+}
