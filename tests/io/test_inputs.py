@@ -75,10 +75,12 @@ def test_a_link_to_nothing_is_an_input_that_cannot_be_read(album: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 300, "y/" * 2500 + "z.jpg", "x" * 300 + "*.jpg"])
 def test_names_too_long_for_the_system_are_refused_in_words(name: str) -> None:
-    with pytest.raises(ImageError, match=r"File name too long|no image matches"):
+    def read_all() -> None:
         for entry in find_inputs([name]):
-            assert entry.path is not None
-            read_image(entry.path)
+            read_image(entry.path or "")
+
+    with pytest.raises(ImageError, match=r"File name too long|no image matches"):
+        read_all()
 
 
 @pytest.mark.parametrize("pattern", ["{}", "{}/*/*.jpg", "{}/**/*.jpg"])
@@ -92,6 +94,6 @@ def test_what_cannot_be_read_is_not_left_out(pattern: str) -> None:
         assert sorted(stems(entries)) == ["closed", "open/1"]
         with pytest.raises(ImageError, match="Permission denied"):
             read_image(folder / "closed")
+        [entry] = find_inputs([f"{folder}/closed/2.jpg"])
         with pytest.raises(ImageError, match="Permission denied"):
-            [entry] = find_inputs([f"{folder}/closed/2.jpg"])
             read_image(entry.path or "")
