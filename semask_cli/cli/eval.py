@@ -99,8 +99,7 @@ def evaluate(
             source, classes_of = pred, options.dataset
         else:
             spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
-            files = filter(None, (options.checkpoint, options.zoo))
-            source = ModelSource(spec, replace(options, device=world.device(options.device)).load, files=files)
+            source = ModelSource(spec, replace(options, device=world.device(options.device)).load)
             classes_of = options.dataset or spec.dataset
         evaluation = run_evaluation(
             replace(dataset_options, dataset=None if dataset_options.class_file else classes_of).find(),

@@ -214,21 +214,6 @@ def test_a_journal_of_another_evaluation_is_refused_until_begun_again(semask, pl
     semask(*command, tmp_path / "others", "--fresh")
 
 
-def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(semask, planted, tmp_path):
-    root, masks = planted(*CITYSCAPES)
-    command = ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json", "--journal", tmp_path / "journal")
-    whole = semask(*command).stdout
-    file = tmp_path / "journal/rank-0.jsonl"
-    lines = file.read_bytes().splitlines(keepends=True)
-    lines[2] = b"null\n"
-    lines[4] = lines[4].replace(b'"cells":[[', b'"cells":[[1')
-    file.write_bytes(b"".join(lines))
-    again = semask(*command)
-    assert again.stdout == whole
-    assert "damaged lines in the journal: 2. Their images are evaluated again" in again.stderr
-    assert "4 of 6 images are in the journal already" in again.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
