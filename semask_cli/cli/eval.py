@@ -99,7 +99,8 @@ def evaluate(
             source, classes_of = pred, options.dataset
         else:
             spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
-            source = ModelSource(spec, replace(options, device=world.device(options.device)).load)
+            load = replace(options, device=world.device(options.device)).load
+            source = ModelSource(spec, load, files=filter(None, (options.checkpoint, options.zoo)))
             classes_of = options.dataset or spec.dataset
         evaluation = run_evaluation(
             replace(dataset_options, dataset=None if dataset_options.class_file else classes_of).find(),

@@ -66,6 +66,11 @@ class EvaluationProgress:
         self._begun, self._remaining_then = time.monotonic(), remaining
         self._line_at = self._begun + _LINE_EVERY
 
+    def damaged(self, lines: int) -> None:
+        """Say that a part of the journal cannot be trusted."""
+        if self._plan.world.rank == 0:
+            print(f"damaged lines in the journal: {lines}. Their images are evaluated again", file=sys.stderr)
+
     def counted(self, record: Record, remaining: int) -> None:
         """Show one more image."""
         from semask_cli.evaluation.metrics import metrics

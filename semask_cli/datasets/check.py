@@ -9,21 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from semask_cli.datasets.class_set import INVALID
 from semask_cli.datasets.folders import Dataset, as_dataset
-from semask_cli.datasets.labels import ColourMaskError, mask_size, read_values
+from semask_cli.datasets.labels import ColourMaskError, LabelValueError, mask_size, read_instance_ids, read_values
 from semask_cli.datasets.samples import Sample
 from semask_cli.datasets.spec import CLASS_INDICES, IGNORE
 from semask_cli.errors import DatasetError, ImageError
-from semask_cli.io.images import read_image
+from semask_cli.io.images import open_image, read_image
 
 DEFECTS = {
     "missing-label": "Images without a label file. Complete the download, or go on without them: --allow-missing N.",
@@ -190,16 +191,21 @@ def refuse_defects(dataset: Dataset, *, label_limit: int, allow_missing: int) ->
 def _inspect(sample: Sample, dataset: Dataset, *, values: bool, decode: bool) -> _Inspection:
     assert sample.label is not None
     try:
-        size, label_size = _displayed_size(sample.image, decode=decode), mask_size(sample.label)
-        if size != label_size:
-            words = [f"{width} x {height}" for height, width in (size, label_size)]
-            defect = ("size", f"{sample.id}: image {words[0]}, label {words[1]}")
-            return _Inspection(sample=sample, defects=(defect,))
+        size = _displayed_size(sample.image, decode=decode)
+        for name, file in (("label", sample.label), ("instance ids", sample.instances)):
+            if file and (file_size := mask_size(file)) != size:
+                words = [f"{width} x {height}" for height, width in (size, file_size)]
+                defect = ("size", f"{sample.id}: image {words[0]}, {name} {words[1]}")
+                return _Inspection(sample=sample, defects=(defect,))
         if not values:
             return _Inspection(sample=sample, defects=())
+        if sample.instances:
+            read_instance_ids(sample.instances, dataset.classes.instance_encoding, size)
         return _inspect_values(sample, dataset, read_values(sample.label))
-    except ColourMaskError:
-        return _Inspection(sample=sample, defects=(("colour-mask", str(sample.label)),))
+    except ColourMaskError as error:
+        return _Inspection(sample=sample, defects=(("colour-mask", str(error.path)),))
+    except LabelValueError as error:
+        return _Inspection(sample=sample, defects=(("range", error.message),))
     except (DatasetError, ImageError) as error:
         return _Inspection(sample=sample, defects=(("unreadable", error.message),))
 
@@ -276,10 +282,10 @@ def _displayed_size(path: Path, *, decode: bool) -> tuple[int, int]:
     if decode:
         height, width, _ = read_image(path).shape
         return height, width
-    try:
-        with Image.open(path) as file:
-            # Pillow decodes a whole PNG in search of EXIF unless its header has announced some.
-            orientation = file.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in file.info else 1
-            return (file.width, file.height) if orientation >= 5 else (file.height, file.width)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot read {path}: {error}") from error
+    with open_image(path) as image:
+        orientation = 1
+        # Pillow decodes a whole PNG in search of EXIF unless its header has announced some.
+        if "exif" in image.info:
+            with suppress(Exception):  # a damaged EXIF block is ignored, as `read_image` ignores it
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return (image.width, image.height) if orientation in (5, 6, 7, 8) else (image.height, image.width)

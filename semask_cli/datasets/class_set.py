@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.datasets.spec import CLASS_INDICES, IGNORE, DatasetSpec, EncodingSpec, dataset_spec
-from semask_cli.errors import DatasetError, UsageError
+from semask_cli.errors import DatasetError, UsageError, printable
+from semask_cli.io.regular import open_regular
 
 INVALID = -1
 """In the table of an encoding: a value that no file of this encoding holds."""
@@ -34,7 +35,7 @@ class ClassSet:
     """The classes of a dataset: K `classes`, their `palette` (K, 3) uint8 RGB, and the encodings of its label files.
 
     Palettes repeat colours (two classes of ADE20K share one), so a colour does not name a class. `spec` has the other
-    facts about a published dataset; None for classes of the user's own.
+    facts about a published dataset; None for classes of the user's own, which stand in `file`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ClassSet:
     palette: NDArray[np.uint8]
     encodings: Mapping[str, LabelEncoding]
     spec: DatasetSpec | None = None
+    file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -50,6 +52,13 @@ class ClassSet:
     def hex_colours(self) -> tuple[str, ...]:
         """The colour of each class as "#rrggbb"."""
         return tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in self.palette.tolist())
+
+    @property
+    def instance_encoding(self) -> LabelEncoding:
+        """The encoding of the labels in instance ids, which datasets with instances have."""
+        assert self.spec is not None
+        assert self.spec.instances is not None  # or there would be no instance file
+        return self.encodings[self.spec.instances.encoding]
 
     def encoding(self, name: str) -> LabelEncoding:
         """The encoding called `name`.
@@ -82,9 +91,12 @@ def read_classes(path: Path) -> ClassSet:
         DatasetError: the file cannot be read, names more than 255 classes or none, or holds a line of another form.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the classes in {path}: {error}") from error
+        with open_regular(path) as file:
+            lines = [line.strip() for line in file.read().decode("utf-8").splitlines()]
+    except OSError as error:
+        raise DatasetError(f"cannot read the classes in {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"cannot read the classes in {path}: it is not UTF-8 text") from error
     rows = [_name_and_colour(path, line) for line in lines if line and not line.startswith("#")]
     if not 1 <= len(rows) <= IGNORE:
         raise DatasetError(f"{path} names {len(rows)} classes", f"One class a line, 1 to {IGNORE} of them.")
@@ -93,15 +105,17 @@ def read_classes(path: Path) -> ClassSet:
     encodings = {CLASS_INDICES: EncodingSpec(values=tuple(range(len(rows))))}
     if len(rows) < IGNORE:
         encodings["reduce-zero"] = EncodingSpec(values=tuple(range(1, len(rows) + 1)), ignored=(0,))
-    return _class_set(path.stem, named, encodings)
+    return _class_set(path.stem, named, encodings, file=path)
 
 
 def _name_and_colour(path: Path, line: str) -> tuple[str, Colour | None]:
     name, *colour = (part.strip() for part in line.split(","))
     if not colour:
         return name, None
-    if len(colour) != 3 or not all(part.isdecimal() and int(part) < 256 for part in colour):
-        raise DatasetError(f"{path}: cannot read the line {line!r}", "Write: name, or name,red,green,blue (0 to 255).")
+    if len(colour) != 3 or not all(part.isdecimal() and len(part) <= 3 and int(part) < 256 for part in colour):
+        raise DatasetError(
+            f"{path}: cannot read the line {printable(line)!r}", "Write: name, or name,red,green,blue (0 to 255)."
+        )
     red, green, blue = map(int, colour)
     return name, (red, green, blue)
 
@@ -112,6 +126,7 @@ def _class_set(
     encodings: Mapping[str, EncodingSpec],
     *,
     spec: DatasetSpec | None = None,
+    file: Path | None = None,
 ) -> ClassSet:
     palette = np.array([colour for _, colour in classes], np.uint8)
     palette.setflags(write=False)
@@ -121,6 +136,7 @@ def _class_set(
         palette=palette,
         encodings=MappingProxyType({key: LabelEncoding(name=key, table=_table(e)) for key, e in encodings.items()}),
         spec=spec,
+        file=file,
     )
 
 

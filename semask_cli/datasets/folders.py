@@ -19,7 +19,8 @@ ROOT_VARIABLES = ("SEMASK_DATA", "DETECTRON2_DATASETS")
 class Dataset:
     """One split of a dataset on disk: its samples, sorted by id, and the label files without an image (`orphans`).
 
-    `split` is empty for folders of the user's own. `encoding` is that of the label files.
+    `split` is empty for folders of the user's own. `encoding` is that of the label files. `listed` is the file that
+    lists the split's images, in layouts that have one.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Dataset:
     encoding: LabelEncoding
     samples: tuple[Sample, ...]
     orphans: tuple[Path, ...] = ()
+    listed: Path | None = None
 
     @property
     def unlabelled(self) -> tuple[Sample, ...]:
@@ -82,6 +84,7 @@ def find_dataset(
         encoding=class_set.encoding(encoding or layout.encoding),
         samples=tuple(samples),
         orphans=tuple(orphans),
+        listed=folder / layout.path(layout.listed, split) if layout.listed else None,
     )
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semask_cli.datasets.class_set import INVALID, LabelEncoding
-from semask_cli.errors import DatasetError
+from semask_cli.datasets.mat_files import read_mat
+from semask_cli.errors import DatasetError, ImageError
+from semask_cli.io.images import decoded, open_image
 
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
 
@@ -24,6 +26,7 @@ class ColourMaskError(DatasetError):
             f"{path} is a colour image ({mode}), not a mask of class indices",
             "Palettes repeat colours, so colours cannot be read back. Write one channel: grey or palette PNG.",
         )
+        self.path = path
 
 
 class LabelValueError(DatasetError):
@@ -57,47 +60,60 @@ def read_labels(path: Path, encoding: LabelEncoding) -> NDArray[np.uint8]:
 def read_values(path: Path) -> NDArray[np.integer]:
     """The pixel values (H, W) of a grey or palette PNG (8 or 16 bit), or of the array `S` of a .mat file.
 
+    A PNG's checksums are compared: a bit that flipped on a disk would be another class.
+
     Raises:
         ColourMaskError: the image has several channels.
         DatasetError: the file is missing, damaged or of another kind.
     """
     if path.suffix == ".mat":
-        return _mat_values(path)
-    with _opened(path) as file:
-        values = np.array(file)
+        return read_mat(path)
+    with _opened(path, verify=True) as image:
+        values = np.array(decoded(image, str(path)))
     return values.astype(np.uint8) if values.dtype == np.bool_ else values
+
+
+def read_instance_ids(path: Path, encoding: LabelEncoding, shape: tuple[int, int]) -> NDArray[np.integer]:
+    """The instance ids (H, W): label x 1000 + the number of the object, or less than 1000 where there is no object.
+
+    Args:
+        path: a grey PNG of 16 bits.
+        encoding: that of the labels in the ids.
+        shape: (height, width) of the label file beside it.
+
+    Raises:
+        LabelValueError: an id whose label the encoding does not have.
+        DatasetError: the file has another size; else as `read_values`.
+    """
+    ids = read_values(path)
+    if ids.shape != shape:
+        sizes = [f"{width} x {height}" for height, width in (ids.shape, shape)]
+        raise DatasetError(f"{path} is {sizes[0]}, its label {sizes[1]}", "Copy both again from the download.")
+    objects = np.unique(ids[ids >= 1000])
+    labels = objects // 1000
+    invalid = (labels > 255) | (encoding.table[np.minimum(labels, 255)] == INVALID)
+    if invalid.any():
+        raise LabelValueError(path, encoding, tuple(objects[invalid].tolist()))
+    return ids
 
 
 def mask_size(path: Path) -> tuple[int, int]:
     """(height, width) of a label file, from its header where it has one. Raises as `read_values`."""
     if path.suffix == ".mat":
-        height, width = _mat_values(path).shape
+        height, width = read_mat(path).shape
         return height, width
-    with _opened(path) as file:
-        return file.height, file.width
+    with _opened(path) as image:
+        return image.height, image.width
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as file:
-            if file.mode not in _ONE_CHANNEL:
-                raise ColourMaskError(path, file.mode)
-            yield file
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"cannot read {path}: {error}", "Copy it again from the download.") from error
-
-
-def _mat_values(path: Path) -> NDArray[np.integer]:
-    from scipy.io import loadmat  # type: ignore[import-untyped]
-
-    try:
-        values = loadmat(path, variable_names=["S"])["S"]
-    except NotImplementedError as error:
+        with open_image(path, verify=verify) as image:
+            if image.mode not in _ONE_CHANNEL:
+                raise ColourMaskError(path, image.mode)
+            yield image
+    except ImageError as error:
         raise DatasetError(
-            f"{path} is a label file of COCO-Stuff 10k version 1.0",
-            "The published models are evaluated on version 1.1: download its annotations.",
+            f"cannot read the label file: {error.message}", "Copy it again from the download."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"cannot read {path}: {error}", "Copy it again from the download.") from error
-    return np.asarray(values)

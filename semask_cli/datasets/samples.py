@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.datasets.spec import Layout
+from semask_cli.errors import DatasetError
+from semask_cli.io.folders import search
+from semask_cli.io.regular import open_regular
+
+_READABLE = "Give yourself permission to read all of the dataset, or correct the path."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +33,11 @@ class Sample:
 
 
 def find_samples(root: Path, layout: Layout, split: str) -> tuple[list[Sample], list[Path]]:
-    """Samples of `split` below `root`, and labels without an image; none where the folders are not this layout."""
+    """Samples of `split` below `root`, and labels without an image; none where the folders are not this layout.
+
+    Raises:
+        DatasetError: a folder, or the list of the split's images, cannot be read.
+    """
     images = files_below(root / layout.path(layout.images, split), layout.image_suffix)
     label_folder = root / layout.path(layout.labels, split)
     labels = files_below(label_folder, layout.label_suffix)
@@ -43,10 +52,27 @@ def find_samples(root: Path, layout: Layout, split: str) -> tuple[list[Sample], 
 
 
 def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """The files below `folder` that end in `suffix`, by their relative path without it, sorted."""
-    files = (file for file in folder.rglob(f"*{suffix}") if file.is_file() and file.name[0] != ".")
+    """The files below `folder` that end in `suffix`, by their relative path without it, sorted.
+
+    Raises:
+        DatasetError: a folder cannot be read: what lies there would be left out in silence.
+    """
+    found = search(folder)
+    if found.unreadable:
+        path, reason = next(iter(found.unreadable.items()))
+        others = f" (and {len(found.unreadable) - 1} more folders)" if len(found.unreadable) > 1 else ""
+        raise DatasetError(f"cannot read the folder {path}: {reason}{others}", _READABLE)
+    files = (file for file in found.files if file.name.endswith(suffix) and file.name[0] != ".")
     return dict(sorted((file.relative_to(folder).as_posix().removesuffix(suffix), file) for file in files))
 
 
 def _listed_ids(file: Path) -> frozenset[str]:
-    return frozenset(file.read_text(encoding="utf-8").split()) if file.exists() else frozenset()
+    try:
+        with open_regular(file) as stream:
+            return frozenset(stream.read().decode("utf-8").split())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except OSError as error:
+        raise DatasetError(f"cannot read the list {file}: {error.strerror}", _READABLE) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"the list {file} is not UTF-8 text", "Copy it again from the download.") from error

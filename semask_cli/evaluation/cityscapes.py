@@ -37,9 +37,7 @@ def instances(ids: NDArray[np.integer], predicted: NDArray[np.uint8], classes: C
 
     An id is label id x 1000 + number; smaller values are regions without instances, and groups of objects.
     """
-    assert classes.spec is not None
-    assert classes.spec.instances is not None  # or there would be no instance file
-    table = classes.encodings[classes.spec.instances.encoding].table
+    table = classes.instance_encoding.table
     labels_of_category = _labels_of_category(classes)
     is_object = ids >= 1000
     object_ids, inverse = np.unique(ids[is_object], return_inverse=True)

@@ -6,16 +6,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.pages import render_page
+from semask_cli.evaluation.pages import encoded, render_page
+from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.report import flat
-from semask_cli.evaluation.results import Evaluation, read_evaluation
+from semask_cli.evaluation.results import Evaluation
 from semask_cli.io.files import write_atomically
+from semask_cli.io.overwriting import refuse_replacing
 
 _IMAGES = 30
 
@@ -41,7 +43,7 @@ class Comparison:
     """Runs by name, their mIoU in the first run's `definition`, and how they differ.
 
     `classes` are in the dataset's order, `images` (those that all runs have) by spread, largest first. `settings` are
-    those that differ. `cautions` say in words why figures may not be comparable.
+    those that differ. `cautions` say in words why figures may not be comparable. `files` are those that were read.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Comparison:
     images: tuple[Row, ...]
     settings: tuple[tuple[str, tuple[str, ...]], ...]
     cautions: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
     @property
     def differences(self) -> tuple[float | None, ...]:
@@ -95,7 +98,12 @@ def compare(paths: Sequence[str | os.PathLike[str]]) -> Comparison:
     Raises:
         UsageError: fewer than two, a file that is no evaluation, or runs of different datasets, splits or classes.
     """
-    return _comparison(_read_runs([Path(path) for path in paths]))
+    runs = [Path(path) for path in paths]
+    return replace(_comparison(_read_runs(runs)), files=tuple(map(_file, runs)))
+
+
+def _file(path: Path) -> Path:
+    return path / "evaluation.json" if os.path.isdir(path) else path
 
 
 def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
@@ -103,7 +111,7 @@ def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
         raise UsageError(
             "name two evaluations or more", "They are what semask eval --json printed, or --report folders."
         )
-    runs = {path: read_evaluation(path / "evaluation.json" if path.is_dir() else path) for path in paths}
+    runs = {path: read_evaluation(_file(path)) for path in paths}
     titles = Counter(run.title for run in runs.values())
     return {run.title if titles[run.title] == 1 else f"{run.title} ({path})": run for path, run in runs.items()}
 
@@ -136,12 +144,13 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
     """Write comparison.html and comparison.json to `folder`; the page's path.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or would replace one of those compared.
     """
     document = json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n"
-    write_atomically(folder / "comparison.json", document.encode())
-    page = folder / "comparison.html"
-    write_atomically(page, comparison_page(comparison).encode())
+    figures, page = folder / "comparison.json", folder / "comparison.html"
+    refuse_replacing((figures, page), comparison.files)
+    write_atomically(figures, encoded(document))
+    write_atomically(page, encoded(comparison_page(comparison)))
     return page
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semask_cli.datasets import Sample
 from semask_cli.datasets.check import refuse_defects
 from semask_cli.datasets.folders import Dataset, as_dataset
 from semask_cli.datasets.spec import CLASS_INDICES, Definition
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.evaluation.journal import forget, settings_digest
+from semask_cli.evaluation.journal import forget, journal_file, journal_files, settings_digest
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import Evaluation
-from semask_cli.evaluation.runner import Plan, Progress, evaluation_settings, run
+from semask_cli.evaluation.runner import Plan, Progress, evaluation_settings, mask_path, run
 from semask_cli.evaluation.selection import select
 from semask_cli.evaluation.sources import ModelSource, Source, as_source
-from semask_cli.evaluation.submission import submission_encoding, write_submission
+from semask_cli.evaluation.submission import submission_encoding, submission_names, write_submission
 from semask_cli.evaluation.world import World
 from semask_cli.io.cache import cache_folder
+from semask_cli.io.overwriting import refuse_replacing
 
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
@@ -79,7 +82,7 @@ def evaluate(
         UsageError: arguments that do not go together, or a journal that was begun with other settings.
         DatasetError: images or labels that are missing, damaged, or hold values that are no class.
         ImageError: an image that cannot be read.
-        OutputError: a file that cannot be written.
+        OutputError: a file that cannot be written, or that would replace one that is read.
     """
     if definition and definition not in DEFINITIONS:
         raise UsageError(f"no definition of mIoU is called {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
@@ -109,8 +112,18 @@ def evaluate(
     mask_dir = Path(save_pred) if save_pred else None
     if submission and isinstance(predictions, ModelSource):
         mask_dir = mask_dir or journal / "masks"
-    if fresh and world.rank == 0:
-        forget(journal)
+    if world.rank == 0:
+        outputs = _output_files(
+            selection.samples,
+            world,
+            journal=journal,
+            mask_dir=mask_dir,
+            submission=Path(submission) if submission else None,
+            report=Path(report) if report else None,
+        )
+        refuse_replacing(outputs, _input_files(dataset, predictions))
+        if fresh:
+            forget(journal)
     world.barrier()  # no process reads a journal that is about to be forgotten
     plan = Plan(
         dataset=dataset,
@@ -129,6 +142,35 @@ def evaluate(
 
         write_report(Path(report), evaluation, dataset, predictions)
     return evaluation
+
+
+def _output_files(
+    samples: Sequence[Sample],
+    world: World,
+    *,
+    journal: Path,
+    mask_dir: Path | None,
+    submission: Path | None,
+    report: Path | None,
+) -> Iterator[Path]:
+    """Every file that the evaluation will write or remove."""
+    yield from {*journal_files(journal), *(journal_file(journal, rank) for rank in range(world.size))}
+    if mask_dir:
+        yield from (mask_path(mask_dir, sample) for sample in samples)
+    if submission:
+        submission_names(samples)  # refuses names that the file cannot hold
+        yield submission
+    if report:
+        from semask_cli.evaluation.report import REPORT_FILES  # imports jinja2
+
+        yield from (report / name for name in REPORT_FILES)
+
+
+def _input_files(dataset: Dataset, source: Source) -> Iterator[Path]:
+    """Every file that the evaluation reads, or would with another selection."""
+    for sample in dataset.samples:
+        yield from filter(None, (sample.image, sample.label, sample.instances))
+    yield from (*dataset.orphans, *source.files, *filter(None, (dataset.classes.file, dataset.listed)))
 
 
 def _default_journal(dataset: Dataset, source: Source) -> Path:

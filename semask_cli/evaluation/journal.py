@@ -1,9 +1,9 @@
 """The journal of an evaluation: what each image counted, kept so that a killed run loses one image at most.
 
 A folder with one file for each process, append-only JSON lines: first a header with the settings of the run, then a
-record for each image, on disk (fsync) before the next begins. A line torn by a kill is not valid JSON and is passed
-over. Figures are computed from the set of records alone, so it does not matter in which run, by which process or in
-which order they were made.
+record for each image, on disk (fsync) before the next begins. Each line carries a checksum (CRC-32 of its other
+fields), and one that differs from it is not counted. Figures are computed from the set of records alone, so it does not
+matter in which run, by which process or in which order they were made.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.metrics import Counts
+from semask_cli.io.regular import open_regular
 
-_FORMAT = "semask journal 1"
-_FILES = "rank-*.jsonl"
+_FORMAT = "semask journal 2"
+_ANOTHER = "Name another one with --journal, or begin it again with --fresh."
+_MAX_PIXELS = 2**53  # in an entry of a record: what int64 sums of a million images hold
 
 Settings = Mapping[str, Any]
 """Whatever changes an image's counts: model, weights, views, label encoding, versions. JSON values only."""
@@ -68,35 +70,55 @@ def nonzero_counts(counts: Counts) -> tuple[tuple[int, int, int], ...]:
     return tuple(zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalContents:
+    """The `records` of a journal, in no order that matters; several for an image whose files have changed.
+
+    `damaged` counts the lines that were written whole and are no longer what was written.
+    """
+
+    records: tuple[Record, ...]
+    damaged: int
+
+
 class Journal:
     """The journal in `folder`; a process appends to the file of its own `rank` and reads those of all.
 
+    `classes` is the number of classes that records count.
+
     Raises:
-        UsageError: the journal was begun with other settings; the message names them.
-        OutputError: the folder cannot be written.
+        UsageError: the journal was begun with other settings; the message names them. Or it has no header that tells.
+        OutputError: the folder cannot be read or written.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, rank: int = 0) -> None:
-        self.folder, self._settings = folder, json.loads(json.dumps(settings))
-        self.records()  # refuses a journal of other settings before anything is written
+    def __init__(self, folder: Path, settings: Settings, *, classes: int, rank: int = 0) -> None:
+        self.folder, self._settings, self._classes = folder, json.loads(json.dumps(settings)), classes
+        self.read()  # refuses a journal of other settings before anything is written
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / f"rank-{rank}.jsonl").open("ab+")
+            self._file = journal_file(folder, rank).open("ab+")
             self._cut_torn_line()
             if self._file.tell() == 0:
                 self._write({"format": _FORMAT, "settings": self._settings})
         except OSError as error:
-            raise OutputError(f"cannot write the journal {folder}: {error.strerror}") from error
+            raise OutputError(f"cannot write the journal {folder}: {error.strerror}", _ANOTHER) from error
 
-    def records(self) -> list[Record]:
-        """Every record in the folder, in no order that matters; several for an image whose files have changed."""
+    def read(self) -> JournalContents:
+        """All that is in the folder.
+
+        Raises:
+            UsageError, OutputError: as the class says.
+        """
         records: list[Record] = []
-        for file in sorted(self.folder.glob(_FILES)):
+        damaged = 0
+        for file in journal_files(self.folder):
             lines = _whole_lines(file)
             if lines:
-                self._refuse_other_settings(file, lines[0])
-            records += map(_record, lines[1:])
-        return records
+                self._refuse_other_settings(file, lines.pop(0))
+            read = [_record(line, self._classes) for line in lines]
+            records += filter(None, read)
+            damaged += read.count(None)
+        return JournalContents(records=tuple(records), damaged=damaged)
 
     def append(self, record: Record) -> None:
         """Write one record and see it onto the disk.
@@ -117,10 +139,11 @@ class Journal:
         try:
             self._write(line)
         except OSError as error:
-            raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}") from error
+            raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}", _ANOTHER) from error
 
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    def _write(self, fields: Mapping[str, Any]) -> None:
+        line = json.dumps({**fields, "crc": _checksum(fields)}, separators=(",", ":"))
+        self._file.write(line.encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -129,21 +152,49 @@ class Journal:
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
         self._file.seek(0, os.SEEK_END)
 
-    def _refuse_other_settings(self, file: Path, header: Mapping[str, Any]) -> None:
-        earlier = header.get("settings", {}) if header.get("format") == _FORMAT else {}
+    def _refuse_other_settings(self, file: Path, line: bytes) -> None:
+        header = _fields(line) or {}
+        if header.get("format") != _FORMAT:
+            raise UsageError(
+                f"the journal {file} does not say which evaluation it belongs to: its first line is damaged, "
+                "or was written by another version of semask",
+                _ANOTHER,
+            )
+        earlier = header["settings"]
         changed = [key for key in {**earlier, **self._settings} if earlier.get(key) != self._settings.get(key)]
         if changed:
             was = "; ".join(f"{key} was {earlier.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
-            raise UsageError(
-                f"the journal {file} belongs to another evaluation: {was}",
-                "Name another one with --journal, or begin it again with --fresh.",
-            )
+            raise UsageError(f"the journal {file} belongs to another evaluation: {was}", _ANOTHER)
+
+
+def journal_file(folder: Path, rank: int) -> Path:
+    """The file of a process."""
+    return folder / f"rank-{rank}.jsonl"
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """The files of the journal in `folder`; none where there is no folder.
+
+    Raises:
+        OutputError: the folder cannot be read.
+    """
+    try:
+        return sorted(folder.glob("rank-*.jsonl"))
+    except OSError as error:
+        raise OutputError(f"cannot read the journal {folder}: {error.strerror}", _ANOTHER) from error
 
 
 def forget(folder: Path) -> None:
-    """Remove the journal in `folder`, and nothing else there."""
-    for file in folder.glob(_FILES):
-        file.unlink()
+    """Remove the journal in `folder`, and nothing else there.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    for file in journal_files(folder):
+        try:
+            file.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot remove the journal {file}: {error.strerror}", _ANOTHER) from error
 
 
 def labels_digest(labels: NDArray[np.uint8]) -> str:
@@ -156,23 +207,62 @@ def settings_digest(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _whole_lines(file: Path) -> list[dict[str, Any]]:
-    """The lines of a journal without the torn ones."""
-    lines = []
-    for line in file.read_bytes().split(b"\n"):
-        with suppress(ValueError):  # also UnicodeDecodeError
-            lines.append(json.loads(line))
-    return lines
+def _whole_lines(file: Path) -> list[bytes]:
+    """The lines of a journal, without the last one if a kill has torn it."""
+    try:
+        with open_regular(file) as stream:
+            return stream.read().split(b"\n")[:-1]
+    except OSError as error:
+        raise OutputError(f"cannot read the journal {file}: {error.strerror}", _ANOTHER) from error
 
 
-def _record(line: Mapping[str, Any]) -> Record:
-    return Record(
-        id=line["id"],
-        files=line["files"],
-        predicted=line["predicted"],
-        nonzero_counts=tuple((row, column, pixels) for row, column, pixels in line["cells"]),
-        instances=tuple(
-            Instance(label=label, pixels=pixels, right=right, right_category=right_category)
-            for label, pixels, right, right_category in line["instances"]
-        ),
-    )
+def _checksum(fields: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _fields(line: bytes) -> dict[str, Any] | None:
+    """What was written as this line; None if it is no longer that."""
+    try:
+        fields = json.loads(line)
+        return fields if fields.pop("crc") == _checksum(fields) else None
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):  # damage may leave any JSON, or none
+        return None
+
+
+def _record(line: bytes, classes: int) -> Record | None:
+    """The record in a line; None if it is damaged, or counts what cannot be."""
+    fields = _fields(line) or {}
+    try:
+        record = Record(
+            id=_text(fields["id"]),
+            files=_text(fields["files"]),
+            predicted=_text(fields["predicted"]),
+            nonzero_counts=tuple(
+                (_number(row, classes), _number(column, classes + 1), _number(pixels, _MAX_PIXELS))
+                for row, column, pixels in fields["cells"]
+            ),
+            instances=tuple(
+                Instance(
+                    label=_number(label, classes),
+                    pixels=_number(pixels, _MAX_PIXELS),
+                    right=_number(right, pixels + 1),
+                    right_category=_number(right_category, pixels + 1),
+                )
+                for label, pixels, right, right_category in fields["instances"]
+            ),
+        )
+        return record if all(instance.pixels for instance in record.instances) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: Any, limit: int) -> int:
+    if type(value) is not int or not 0 <= value < limit:
+        raise ValueError(f"{value!r} is not one of 0 to {limit - 1}")
+    return value

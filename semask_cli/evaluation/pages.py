@@ -22,6 +22,11 @@ def render_page(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
+def encoded(text: str) -> bytes:
+    """UTF-8. Bytes of a file's name that are no UTF-8 become \\udc.., which JSON reads back as the same name."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def thumbnail(pixels: RGB, *, width: int) -> str:
     """An image, no wider than `width`, as the address of a JPEG for an <img>."""
     height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))

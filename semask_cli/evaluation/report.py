@@ -13,12 +13,15 @@ import numpy as np
 
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.pages import exact, render_page, thumbnail
+from semask_cli.evaluation.pages import encoded, exact, render_page, thumbnail
 from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.sources import Source
 from semask_cli.io.files import write_atomically
 from semask_cli.io.images import read_image
 from semask_cli.output.render import RGB, Labels, overlay
+
+REPORT_FILES = ("report.html", "evaluation.json", "classes.csv")
+"""The names of the files of a report."""
 
 _SHOWN = 5  # of the worst, and of the best images
 _WIDTH = 800  # of an image in the page, at most, in pixels
@@ -50,11 +53,11 @@ def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source:
     Raises:
         OutputError: a file cannot be written.
     """
+    page, figures, table = (folder / name for name in REPORT_FILES)
     document = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1) + "\n"
-    write_atomically(folder / "evaluation.json", document.encode())
-    write_atomically(folder / "classes.csv", evaluation.to_csv().encode())
-    page = folder / "report.html"
-    write_atomically(page, report_page(evaluation, dataset, source).encode())
+    write_atomically(figures, encoded(document))
+    write_atomically(table, encoded(evaluation.to_csv()))
+    write_atomically(page, encoded(report_page(evaluation, dataset, source)))
     return page
 
 

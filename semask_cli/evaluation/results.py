@@ -13,19 +13,18 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from semask_cli.datasets import ClassSet
-from semask_cli.errors import UsageError
 from semask_cli.evaluation.cityscapes import cityscapes_scores
 from semask_cli.evaluation.journal import Record, Settings
 from semask_cli.evaluation.metrics import DEFINITIONS, Counts, label_pixels, metrics, predicted_pixels
 
 SCHEMA_VERSION = 1
-_JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}  # where the document has other names
+JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}
+"""The keys of the document that have other names than the fields."""
 
 _CONFUSIONS = 50
 _NO_CLASS = "no class"
@@ -109,8 +108,8 @@ class Evaluation:
         return None if self.miou is None or self.published is None else self.miou - self.published
 
     def to_json(self) -> dict[str, Any]:
-        """The document for json.dumps; `read_evaluation` reads it back."""
-        fields = {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
+        """The document for json.dumps; `evaluation.reading` reads it back."""
+        fields = {JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
         return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **fields}
 
     def to_csv(self) -> str:
@@ -118,7 +117,9 @@ class Evaluation:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow([field.name for field in dataclasses.fields(ClassResult)])
-        writer.writerows(dataclasses.astuple(row) for row in self.classes)
+        writer.writerows(
+            dataclasses.astuple(dataclasses.replace(row, name=_no_formula(row.name))) for row in self.classes
+        )
         return buffer.getvalue()
 
 
@@ -166,34 +167,6 @@ def summarise(
     )
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in a file that `semask eval --json` wrote.
-
-    Raises:
-        UsageError: it is no such file, or one of another version.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document.pop("schema_version") != SCHEMA_VERSION or document.pop("kind") != "evaluation":
-            raise ValueError("another kind or version")
-        for field, key in _JSON_KEYS.items():
-            document[field] = document.pop(key)
-        parts = {
-            "classes": tuple(ClassResult(**row) for row in document["classes"]),
-            "confusions": tuple(Confusion(**row) for row in document["confusions"]),
-            "image_results": tuple(ImageResult(**row) for row in document["image_results"]),
-            "left_out": tuple(document["left_out"]),
-            "cityscapes": CityscapesResult(**document["cityscapes"]) if document["cityscapes"] else None,
-        }
-        return Evaluation(**{**document, **parts})
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{path} is not the JSON of an evaluation", "Write one: semask eval … --json > FILE"
-        ) from error
-
-
 def _class_results(total: Counts, class_set: ClassSet, definition: str) -> tuple[ClassResult, ...]:
     figures = metrics(total, definition)
     labelled, predicted = label_pixels(total), predicted_pixels(total)
@@ -234,6 +207,11 @@ def _confusions(total: Counts, class_set: ClassSet) -> tuple[Confusion, ...]:
         Confusion(label=names[row], predicted=names[column], pixels=int(-n), share=float(100 * -n / labelled[row]))
         for n, row, column in largest
     )
+
+
+def _no_formula(text: str) -> str:
+    """Text that a spreadsheet would take for a formula, marked as text."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _mean(values: Any) -> float | None:

@@ -13,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.datasets import Dataset, Sample, read_labels, read_values
-from semask_cli.errors import DatasetError
+from semask_cli.datasets.labels import read_instance_ids
+from semask_cli.errors import DatasetError, OutputError
 from semask_cli.evaluation.cityscapes import instances
-from semask_cli.evaluation.journal import Journal, Record, Settings, labels_digest, nonzero_counts
+from semask_cli.evaluation.journal import Instance, Journal, Record, Settings, labels_digest, nonzero_counts
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.results import Evaluation, summarise
 from semask_cli.evaluation.selection import Selection, is_published_split
 from semask_cli.evaluation.sources import Source
 from semask_cli.evaluation.world import World
 from semask_cli.io.files import write_atomically
+from semask_cli.io.regular import open_regular
 from semask_cli.output.render import encode_mask
 
 
@@ -50,6 +52,9 @@ class Progress(Protocol):
     def resumed(self, records: Sequence[Record], remaining: int) -> None:
         """These records were in the journal."""
 
+    def damaged(self, lines: int) -> None:
+        """So many lines of the journal are damaged; their images are evaluated again."""
+
     def counted(self, record: Record, remaining: int) -> None:
         """This process has added a record."""
 
@@ -59,13 +64,14 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
 
     Raises:
         DatasetError: a label or mask that cannot be read, holds values that are no class, or has the wrong size.
+        ImageError: an image that cannot be read.
         UsageError: the journal was begun with other settings.
         OutputError: the journal or a mask cannot be written.
     """
     if progress:
         progress.started(plan)
     settings = evaluation_settings(plan.dataset, source)
-    journal = Journal(plan.journal, settings, rank=plan.world.rank)
+    journal = Journal(plan.journal, settings, classes=len(plan.dataset.classes), rank=plan.world.rank)
     records = _collect(plan, source, journal, progress)
     whole = is_published_split(plan.dataset) and not plan.selection.partial
     return summarise(
@@ -97,18 +103,22 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
     """The records of the samples, sorted by id: those in the journal whose files are unchanged, and new ones."""
     dataset, samples, mask_dir, world = plan.dataset, plan.selection.samples, plan.mask_dir, plan.world
     by_id = {sample.id: sample for sample in samples}
-    current, stale = _sort_out(journal.records(), samples, source)
+    contents = journal.read()
+    current, stale = _sort_out(contents.records, samples, source)
     done = {key: record for key, record in current.items() if not mask_dir or _is_saved(mask_dir, by_id[key], record)}
     pending = [sample for sample in samples if sample.id not in done]
     assigned = pending[world.rank :: world.size]
+    if progress and contents.damaged:
+        progress.damaged(contents.damaged)
     if progress:
         progress.resumed(tuple(done.values()), len(assigned))
     world.barrier()  # all processes have read the journal, so all divide the same pending samples
 
     def count(sample: Sample, predicted: NDArray[np.uint8]) -> Record:
-        if mask_dir:
-            _save_mask(_mask_path(mask_dir, sample), predicted, dataset)
+        # All that is read is read before anything is written.
         record = _record(dataset, sample, predicted, files=_files_digest(sample, source))
+        if mask_dir:
+            _save_mask(mask_path(mask_dir, sample), predicted, dataset)
         journal.append(record)
         return record
 
@@ -127,7 +137,12 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
         if counting:
             settle(counting, 0)
     world.barrier()  # all records are on disk
-    records = {record.id: record for record in journal.records() if (record.id, record.files) not in stale}
+    records = {record.id: record for record in journal.read().records if (record.id, record.files) not in stale}
+    if lost := by_id.keys() - records.keys():
+        raise OutputError(
+            f"the journal {plan.journal} lacks {len(lost)} images that were evaluated, such as {min(lost)}",
+            "Something else has changed it, or the files behind it. Start the same command again.",
+        )
     return [records[key] for key in sorted(by_id)]
 
 
@@ -146,7 +161,13 @@ def _files_digest(sample: Sample, source: Source) -> str:
     """SHA-256 over the files that a record depends on."""
     digest = hashlib.sha256()
     for path in filter(None, (sample.label, sample.instances, source.file_of(sample))):
-        digest.update(path.read_bytes())
+        try:
+            with open_regular(path) as file:
+                digest.update(file.read())
+        except OSError as error:
+            raise DatasetError(
+                f"cannot read {path}: {error.strerror}", "`semask check` looks at every file."
+            ) from error
     return digest.hexdigest()
 
 
@@ -166,11 +187,20 @@ def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, f
         files=files,
         predicted=digest,
         nonzero_counts=nonzero_counts(confusion(labels, predicted, len(dataset.classes))),
-        instances=instances(read_values(sample.instances), predicted, dataset.classes) if sample.instances else (),
+        instances=_instances(dataset, sample, predicted),
     )
 
 
-def _mask_path(folder: Path, sample: Sample) -> Path:
+def _instances(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8]) -> tuple[Instance, ...]:
+    if sample.instances is None:
+        return ()
+    height, width = predicted.shape
+    ids = read_instance_ids(sample.instances, dataset.classes.instance_encoding, (height, width))
+    return instances(ids, predicted, dataset.classes)
+
+
+def mask_path(folder: Path, sample: Sample) -> Path:
+    """Where the predicted mask of a sample is saved."""
     return folder / f"{sample.id}.png"
 
 
@@ -182,6 +212,6 @@ def _save_mask(path: Path, predicted: NDArray[np.uint8], dataset: Dataset) -> No
 def _is_saved(folder: Path, sample: Sample, record: Record) -> bool:
     """Whether the mask in `folder` is the one that was counted: a mask of another run may lie there."""
     try:
-        return labels_digest(read_values(_mask_path(folder, sample)).astype(np.uint8)) == record.predicted
+        return labels_digest(read_values(mask_path(folder, sample)).astype(np.uint8)) == record.predicted
     except DatasetError:
         return False

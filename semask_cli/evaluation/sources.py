@@ -30,7 +30,7 @@ class Source(Protocol):
 
     `settings` is all that they depend on besides the files. `definition` is the one of mIoU that suits them,
     `published` the figure published for exactly these settings on the evaluated split, in percent. `missing` are
-    images that it has no prediction for.
+    images that it has no prediction for. `files` are all files that it reads besides the images.
     """
 
     @property
@@ -48,6 +48,9 @@ class Source(Protocol):
     @property
     def missing(self) -> Sequence[Sample]: ...
 
+    @property
+    def files(self) -> Sequence[Path]: ...
+
     def file_of(self, sample: Sample) -> Path:
         """The file that the prediction is made from."""
         ...
@@ -60,13 +63,16 @@ class Source(Protocol):
 class ModelSource:
     """The predictions of a model, which `load` gives: it is called when the first one is asked for.
 
-    An image that cannot be read raises its ImageError.
+    `files` are those that it is loaded from, besides the one that `spec` names. An image that cannot be read raises its
+    ImageError.
     """
 
     missing = ()
 
-    def __init__(self, spec: ModelSpec, load: Callable[[], Segmenter]) -> None:
+    def __init__(self, spec: ModelSpec, load: Callable[[], Segmenter], *, files: Iterable[Path] = ()) -> None:
         self.spec, self._load = spec, load
+        named = spec.checkpoint.path if spec.checkpoint else None
+        self.files = (*files, named) if named else tuple(files)
         self.title = spec.name
 
     @cached_property
@@ -132,6 +138,7 @@ class MaskFolder:
     ) -> None:
         self._folder, self._encoding, self.definition = folder, encoding, definition
         self._files = _find_masks(folder, samples)
+        self.files = tuple(self._files.values())
         self.title = folder.resolve().name
         self.missing = tuple(sample for sample in samples if sample.id not in self._files)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from semask_cli.datasets import IGNORE, Dataset, LabelEncoding, Sample
 from semask_cli.datasets.spec import dataset_names, dataset_spec
-from semask_cli.errors import OutputError, UsageError
+from semask_cli.errors import DatasetError, OutputError, UsageError
 from semask_cli.evaluation.journal import labels_digest
 from semask_cli.io.files import write_atomically
 
@@ -30,18 +30,18 @@ def write_submission(
 
     Raises:
         UsageError: the dataset has no server.
+        DatasetError: as `submission_names`.
         OutputError: the file cannot be written, or does not hold what was written.
     """
     encoding = submission_encoding(dataset)
-    values, digests = _values(encoding), {}
+    values, digests, names = _values(encoding), {}, submission_names(samples)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-        for sample, predicted in zip(samples, labels, strict=True):
-            name = f"{sample.image.stem}.png"
+        for name, predicted in zip(names, labels, strict=True):
             archive.writestr(zipfile.ZipInfo(name), _png(values[predicted]))  # a fixed date: equal masks, equal files
             digests[name] = labels_digest(predicted)
     write_atomically(path, buffer.getvalue())
-    if len(digests) != len(samples) or _read_back(path, encoding) != digests:
+    if _read_back(path, encoding) != digests:
         raise OutputError(f"{path} does not hold what was written", "Write it again, to another place.")
 
 
@@ -55,6 +55,24 @@ def submission_encoding(dataset: Dataset) -> LabelEncoding:
         with_server = [name for name in dataset_names() if dataset_spec(name).server_encoding]
         raise UsageError(f"{dataset.name} has no server to submit to", f"Those that have: {', '.join(with_server)}.")
     return dataset.classes.encodings[dataset.spec.server_encoding]
+
+
+def submission_names(samples: Sequence[Sample]) -> list[str]:
+    """The name of each sample's mask in the file: that of its image.
+
+    Raises:
+        DatasetError: two images have one name, or a name is not UTF-8.
+    """
+    names: dict[str, Sample] = {}
+    for sample in samples:
+        name = f"{sample.image.stem}.png"
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DatasetError(f"the name of {sample.image} is not UTF-8", "Rename the image.") from error
+        if (other := names.setdefault(name, sample)) is not sample:
+            raise DatasetError(f"{other.image} and {sample.image} would be one mask of a submission", "Rename one.")
+    return list(names)
 
 
 def _values(encoding: LabelEncoding) -> NDArray[np.uint8]:

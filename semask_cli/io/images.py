@@ -79,21 +79,31 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
     if isinstance(source, np.ndarray):
         return _checked(source)
     if isinstance(source, Image.Image):
-        return _rgb(_loaded(source, "the image").copy(), "the image")  # made upright in place: not the caller's
+        return _rgb(decoded(source, "the image").copy(), "the image")  # made upright in place: not the caller's
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "the image", max_pixels)
     if not isinstance(source, str | os.PathLike):
         return _decode(_seekable(source), str(getattr(source, "name", "the image")), max_pixels)
-    name = printable(str(source), limit=1000)
-    try:
-        with open_regular(source) as file:
-            return _decode(file, name, max_pixels)
-    except FileNotFoundError as error:
-        raise ImageError(f"there is no file {name}") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{name} is a folder, not an image") from error
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot open {name}: {getattr(error, 'strerror', None) or error}") from error
+    with open_image(source, max_pixels=max_pixels) as image:
+        name = _shown(source)
+        return _rgb(decoded(image, name), name)
+
+
+@contextmanager
+def open_image(
+    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, verify: bool = False
+) -> Iterator[Image.Image]:
+    """An image file whose header alone has been read, for those who need its size or its stored values.
+
+    `verify` compares a PNG's checksums first: Pillow decodes damaged pixels as long as they unpack.
+
+    Raises:
+        ImageError: as `read_image`, or a checksum differs.
+    """
+    with _open_file(path) as file:
+        if verify:
+            _compare_checksums(file, _shown(path), max_pixels)
+        yield _header(file, _shown(path), max_pixels)
 
 
 def is_image_path(path: Path) -> bool:
@@ -121,7 +131,37 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
     return io.BytesIO(content)
 
 
+def _shown(path: str | os.PathLike[str]) -> str:
+    """A path as messages name it: one that is too long for the system shall not hide the reason."""
+    return printable(str(path), limit=1000)
+
+
+def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    name = _shown(path)
+    try:
+        return open_regular(path)
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {name}") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{name} is a folder, not an image") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot open {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _compare_checksums(file: BinaryIO, name: str, max_pixels: int) -> None:
+    image = _header(file, name, max_pixels)
+    try:
+        image.verify()
+    except Exception as error:
+        raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
+    file.seek(0)
+
+
 def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
+    return _rgb(decoded(_header(stream, name, max_pixels), name), name)
+
+
+def _header(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     try:
         with _no_pixel_limit():
             image = Image.open(stream, formats=FORMATS)
@@ -135,10 +175,15 @@ def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint
             f"{name} has {width} x {height} pixels, more than {max_pixels} in all",
             f"If you trust it and have the memory: --max-pixels {width * height}",
         )
-    return _rgb(_loaded(image, name), name)
+    return image
 
 
-def _loaded(image: Image.Image, name: str) -> Image.Image:
+def decoded(image: Image.Image, name: str) -> Image.Image:
+    """The image with its pixels in memory; `name` is what messages call it.
+
+    Raises:
+        ImageError: it is truncated or damaged, or does not fit in memory.
+    """
     if image.format == "TIFF":
         _silence_libtiff()
     try:

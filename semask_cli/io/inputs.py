@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.errors import ImageError
+from semask_cli.io.folders import search
 from semask_cli.io.images import is_image_path
 
 STDIN = "-"
@@ -15,7 +17,10 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An image to read, or stdin (None). `stem` is the path of its results below the output folder, without suffix."""
+    """An image to read, or stdin (None). `stem` is the path of its results below the output folder, without suffix.
+
+    A folder that cannot be searched is an input too: reading it as an image fails, and says so.
+    """
 
     path: Path | None
     stem: Path
@@ -30,6 +35,7 @@ def find_inputs(names: Iterable[str]) -> list[Input]:
     """Files, folders (searched with all sub-folders), glob patterns and "-" for stdin, in the order given.
 
     A folder's images keep their sub-folders. A name that exists is that file, brackets or not; else it is a pattern.
+    Linked folders are searched too, each once.
 
     Raises:
         ImageError: nothing is there, or a folder holds no image.
@@ -39,9 +45,9 @@ def find_inputs(names: Iterable[str]) -> list[Input]:
         path = Path(name)
         if name == STDIN:
             inputs.append(Input(None, Path("stdin")))
-        elif path.is_dir():
+        elif os.path.isdir(name):
             inputs += _below(path)
-        elif path.exists() or not glob.has_magic(name):
+        elif os.path.lexists(name) or not glob.has_magic(name):
             inputs.append(Input(path, Path(path.stem)))
         else:
             inputs += _matching(name)
@@ -49,19 +55,49 @@ def find_inputs(names: Iterable[str]) -> list[Input]:
 
 
 def _below(folder: Path) -> list[Input]:
-    images = sorted(path for path in folder.rglob("*") if is_image_path(path) and path.is_file())
+    found = search(folder)
+    images = [*filter(is_image_path, found.files), *found.unreadable]
     if not images:
         raise ImageError(f"there is no image in {folder}", "Files are known by endings such as .jpg and .png.")
-    return [Input(path, path.relative_to(folder).with_suffix("")) for path in images]
+    return [_input(path, folder) for path in sorted(images)]
 
 
 def _matching(pattern: str) -> list[Input]:
     """Matches keep the sub-folders below the part of the pattern that is no pattern."""
-    fixed = Path(*_fixed_parts(Path(pattern).parts))
-    paths = sorted(path for path in map(Path, glob.glob(pattern, recursive=True)) if is_image_path(path))
+    parts = Path(pattern).parts
+    fixed = _fixed_parts(parts)
+    matches = [path for path in map(Path, glob.glob(pattern, recursive=True)) if is_image_path(path)]
+    paths = sorted(_once(matches) if "**" in parts else matches)
+    for end in range(len(fixed), len(parts)):
+        paths += _unreadable(glob.glob(str(Path(*parts[:end])), recursive=True))
     if not paths:
         raise ImageError(f"no image matches {pattern}")
-    return [Input(path, path.relative_to(fixed).with_suffix("")) for path in paths]
+    return [_input(path, Path(*fixed)) for path in paths]
+
+
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """The paths, without those that lead to a file a second time, by a longer way over a linked folder."""
+    by_place: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+        by_place.setdefault(os.path.join(os.path.realpath(path.parent), path.name), path)
+    return list(by_place.values())
+
+
+def _unreadable(names: Iterable[str]) -> list[Path]:
+    """The folders among `names` in which a pattern finds nothing because they cannot be read."""
+    return [Path(name) for name in names if os.path.isdir(name) and not _is_readable(name)]
+
+
+def _is_readable(folder: str) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _input(path: Path, folder: Path) -> Input:
+    return Input(path, path.relative_to(folder).with_suffix("") if path != folder else Path(path.name or "folder"))
 
 
 def _fixed_parts(parts: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,14 +18,14 @@ def output_paths(inputs: Iterable[Input], folder: Path, kinds: Iterable[Kind]) -
         OutputError: two images would write one file, or a result would replace an image that is read.
     """
     inputs, kinds = list(inputs), list(kinds)
-    images = {entry.path.resolve() for entry in inputs if entry.path}
+    images = {os.path.realpath(entry.path) for entry in inputs if entry.path}
     owner: dict[Path, Input] = {}
     paths: dict[Input, dict[Kind, Path]] = {}
     for entry in inputs:
         stem = folder / entry.stem
         paths[entry] = {kind: stem.with_name(file_name(stem.name, kind)) for kind in kinds}
         for path in paths[entry].values():
-            if path.resolve() in images:
+            if os.path.realpath(path) in images:
                 raise OutputError(f"{path} would replace an image that is read", "Name another folder with -o.")
             if (other := owner.setdefault(path, entry)) is not entry:
                 raise OutputError(

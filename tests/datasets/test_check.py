@@ -1,5 +1,7 @@
 """Every defect that `check` names, planted and found; and a sound folder in which nothing is found."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -165,3 +167,40 @@ def test_a_label_limit_reads_few_labels_and_all_headers(tmp_path):
     assert check(dataset, label_limit=2).inspected == 2
     dataset.samples[4].label.write_bytes(b"not a PNG")
     assert kinds(dataset, label_limit=2).keys() == {"unreadable"}
+
+
+def instance_file(dataset):
+    return next(sample.instances for sample in dataset.samples if sample.instances)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:60]), "unreadable"),
+        (lambda file: miniature.save(file, np.zeros((5, 5), np.int32)), "size"),
+        (lambda file: miniature.save(file, np.zeros((48, 64, 3), np.uint8)), "colour-mask"),
+        (lambda file: miniature.save(file, np.full((48, 64), 60_001, np.int32)), "range"),
+        (lambda file: Image.fromarray(np.full((48, 64), 2**30, np.int32)).save(file, "TIFF"), "range"),
+    ],
+)
+def test_instance_ids_are_looked_at_as_an_evaluation_does(tmp_path, spoil, kind):
+    dataset, _ = folder(tmp_path / "root", "cityscapes", "labelIds", count=1)
+    spoil(instance_file(dataset))
+    assert kinds(dataset).keys() == {kind}
+    with pytest.raises(DatasetError):
+        refuse_defects(dataset, label_limit=1, allow_missing=0)
+
+
+def test_an_image_that_is_a_pipe_or_a_link_to_nothing_is_unreadable(tmp_path):
+    dataset, _ = folder(tmp_path, count=2)
+    first, second = (sample.image for sample in dataset.samples)
+    first.unlink()
+    os.mkfifo(first)
+    second.unlink()
+    second.symlink_to("nowhere.jpg")
+    dataset = find_dataset("ade20k", root=tmp_path)
+    assert len(dataset.samples) == 2
+    for options in ({}, {"label_limit": 1}):
+        found = kinds(dataset, **options)["unreadable"]
+        assert found.count == 2
+        assert "pipe" in found.examples[0]

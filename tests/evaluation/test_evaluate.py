@@ -8,7 +8,7 @@ import pytest
 import semask_cli
 from semask_cli.datasets import find_dataset
 from semask_cli.errors import DatasetError, OutputError, UsageError
-from semask_cli.evaluation.results import read_evaluation
+from semask_cli.evaluation.reading import read_evaluation
 from tests.support import miniature
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
     with pytest.raises(UsageError, match="toy-street-fpn knows 19 classes, coco-stuff10k has 171"):
         semask_cli.evaluate("coco-stuff10k", semask_cli.load("toy-street-fpn", device="cpu"), root=root)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write the journal"):
+    with pytest.raises(OutputError, match="file is a file, where a folder is needed"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, journal=tmp_path / "file")
     label = find_dataset("coco-stuff10k", root=root).samples[0].label
     miniature.save(label, np.full((3, 3), 1, np.uint8))

@@ -35,6 +35,19 @@ def test_five_kills_at_random_moments_change_nothing(semask, command, tmp_path):
     assert json.loads(whole)["pictures"] == SAMPLES
 
 
+def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(semask, command, tmp_path):
+    whole = semask(*command).stdout
+    file = tmp_path / "journal/rank-0.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[2] = b"null\n"
+    lines[4] = lines[4].replace(b'"cells":[[', b'"cells":[[1')
+    file.write_bytes(b"".join(lines))
+    again = semask(*command)
+    assert again.stdout == whole
+    assert "damaged lines in the journal: 2. Their images are evaluated again" in again.stderr
+    assert f"{SAMPLES - 2} of {SAMPLES} images are in the journal already" in again.stderr
+
+
 @pytest.mark.slow
 def test_processes_share_the_images_and_give_the_same_figures(semask, command, tmp_path):
     alone = semask(*command).stdout

@@ -8,8 +8,8 @@ import pytest
 from semask_cli.cli.eval_output import print_evaluation
 from semask_cli.datasets import find_dataset
 from semask_cli.errors import DatasetError
+from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.report import report_page
-from semask_cli.evaluation.results import read_evaluation
 from semask_cli.evaluation.runner import Plan, run
 from semask_cli.evaluation.selection import select
 from tests.support import miniature

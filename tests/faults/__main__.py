@@ -10,7 +10,14 @@ import sys
 
 from tests.faults.harness import run
 
-COUNTS = {"images": 20_000, "checkpoints": 5_000, "kills": 150, "system calls": 100}
+COUNTS = {
+    "images": 20_000,
+    "checkpoints": 5_000,
+    "datasets": 5_000,
+    "journals": 1_500,
+    "kills": 150,
+    "system calls": 100,
+}
 
 
 def main() -> None:

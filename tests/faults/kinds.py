@@ -2,7 +2,9 @@
 
 from tests.faults.case import Case
 from tests.faults.checkpoints import checkpoint_case
+from tests.faults.datasets import dataset_case
 from tests.faults.images import image_case
+from tests.faults.journals import journal_case
 from tests.faults.runs import kill_case, system_case
 
 KINDS: dict[str, Case] = {
@@ -10,4 +12,6 @@ KINDS: dict[str, Case] = {
     "checkpoints": checkpoint_case,
     "kills": kill_case,
     "system calls": system_case,
+    "datasets": dataset_case,
+    "journals": journal_case,
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from semask_cli.errors import ImageError
+from semask_cli.io.images import read_image
 from semask_cli.io.inputs import Input, find_inputs
+from tests.support.permissions import folder_of_a_user
 
 
 @pytest.fixture
@@ -47,3 +49,51 @@ def test_where_no_image_is_the_name_is_said(album: Path, name: str, said: str) -
     with pytest.raises(ImageError, match=said) as refused:
         find_inputs([f"{album}/{name}"])
     assert name in refused.value.message
+
+
+def test_linked_folders_are_searched_once_each_also_by_pattern(album: Path) -> None:
+    (album / "x/back").symlink_to(album)
+    (album.parent / "far").mkdir()
+    (album.parent / "far/away.png").touch()
+    (album / "link").symlink_to(album.parent / "far")
+    found = ["[a]", "link/away", "top", "x/one", "x/y/two"]
+    assert stems(find_inputs([str(album)])) == found
+    assert stems(find_inputs([f"{album}/**/*.[pJj]*"])) == found
+
+
+def test_a_link_to_nothing_is_an_input_that_cannot_be_read(album: Path) -> None:
+    (album / "gone.jpg").symlink_to("nowhere.jpg")
+    (album / "loop.jpg").symlink_to("loop.jpg")
+    for name in (str(album), f"{album}/*.jpg"):
+        assert {"gone", "loop"} <= set(stems(find_inputs([name])))
+    assert stems(find_inputs([f"{album}/loop.jpg"])) == ["loop"]
+    with pytest.raises(ImageError, match="there is no file"):
+        read_image(album / "gone.jpg")
+    with pytest.raises(ImageError, match="symbolic links"):
+        read_image(album / "loop.jpg")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "y/" * 2500 + "z.jpg", "x" * 300 + "*.jpg"])
+def test_names_too_long_for_the_system_are_refused_in_words(name: str) -> None:
+    def read_all() -> None:
+        for entry in find_inputs([name]):
+            read_image(entry.path or "")
+
+    with pytest.raises(ImageError, match=r"File name too long|no image matches"):
+        read_all()
+
+
+@pytest.mark.parametrize("pattern", ["{}", "{}/*/*.jpg", "{}/**/*.jpg"])
+def test_what_cannot_be_read_is_not_left_out(pattern: str) -> None:
+    with folder_of_a_user() as folder:
+        for name in ("open/1.jpg", "closed/2.jpg"):
+            (folder / name).parent.mkdir()
+            (folder / name).touch()
+        (folder / "closed").chmod(0)
+        entries = find_inputs([pattern.format(folder)])
+        assert sorted(stems(entries)) == ["closed", "open/1"]
+        with pytest.raises(ImageError, match="Permission denied"):
+            read_image(folder / "closed")
+        [entry] = find_inputs([f"{folder}/closed/2.jpg"])
+        with pytest.raises(ImageError, match="Permission denied"):
+            read_image(entry.path or "")

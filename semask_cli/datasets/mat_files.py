@@ -1,0 +1,90 @@
+"""Label files of MATLAB 5, in which COCO-Stuff 10k comes: the array `S`, read without trusting the file.
+
+SciPy reads the arrays. It does not compare the checksums of compressed ones, unpacks whatever length a file claims, and
+raises almost anything on a damaged file, so files are unpacked and looked at here first.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.errors import DatasetError
+from semask_cli.io.images import MAX_PIXELS
+from semask_cli.io.regular import open_regular
+
+_VARIABLE = "S"
+_MAX_BYTES = MAX_PIXELS  # of a file, packed or not: a byte for each pixel of the largest label
+_HEADER = 128  # bytes of text, version and byte order
+_VERSION_5, _VERSION_7_3 = 0x0100, 0x0200
+_COMPRESSED = 15  # the type of an element that holds another one, deflated
+_NUMBERS = frozenset(("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double"))
+_AGAIN = "Copy it again from the download."
+
+
+def read_mat(path: Path) -> NDArray[np.integer]:
+    """The array `S` (H, W) of whole numbers in a .mat file.
+
+    Raises:
+        DatasetError: the file is missing, damaged, of another kind or version, or its `S` is something else.
+    """
+    from scipy.io import loadmat, whosmat  # type: ignore[import-untyped]
+
+    try:
+        with open_regular(path) as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"it has more than {_MAX_BYTES} bytes")
+        plain = _inflated(path, content)
+        kinds = {name: (shape, kind) for name, shape, kind in whosmat(io.BytesIO(plain))}
+        shape, kind = kinds[_VARIABLE]
+        if len(shape) != 2 or not 0 < shape[0] * shape[1] <= MAX_PIXELS or kind not in _NUMBERS:
+            raise ValueError(f"{_VARIABLE} is a {kind} array of {' x '.join(map(str, shape))}")
+        values = loadmat(io.BytesIO(plain), variable_names=[_VARIABLE])[_VARIABLE]
+        if values.shape != tuple(shape) or values.dtype.kind not in "iu":
+            raise ValueError(f"{_VARIABLE} holds {values.dtype} {values.shape}, where labels are whole numbers (H, W)")
+        return np.asarray(values)
+    except DatasetError:
+        raise
+    except KeyError as error:
+        raise DatasetError(f"cannot read {path}: there is no array {_VARIABLE}", _AGAIN) from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}", _AGAIN) from error
+    except Exception as error:  # on a damaged file SciPy raises almost anything
+        raise DatasetError(f"cannot read {path}: {error}", _AGAIN) from error
+
+
+def _inflated(path: Path, content: bytes) -> bytes:
+    """The same file with its compressed elements unpacked, each with the right checksum."""
+    order = {b"IM": "<", b"MI": ">"}.get(content[_HEADER - 2 : _HEADER])
+    if order is None:
+        raise ValueError("it is no file of MATLAB 5")
+    (version,) = struct.unpack_from(f"{order}H", content, _HEADER - 4)
+    if version == _VERSION_7_3:
+        raise DatasetError(
+            f"{path} is a label file of COCO-Stuff 10k version 1.0",
+            "The published models are evaluated on version 1.1: download its annotations.",
+        )
+    if version != _VERSION_5:
+        raise ValueError(f"its version is {version:#06x}, not {_VERSION_5:#06x}")
+    view = memoryview(content)
+    parts, at, room = [view[:_HEADER]], _HEADER, _MAX_BYTES
+    while at < len(view):
+        kind, length = struct.unpack_from(f"{order}II", view, at)
+        element = view[at : at + 8 + length]
+        if len(element) != 8 + length:
+            raise ValueError("it is truncated")
+        if kind == _COMPRESSED:
+            inflater = zlib.decompressobj()
+            element = memoryview(inflater.decompress(element[8:], room))
+            if not inflater.eof:
+                raise ValueError("a compressed part is truncated, or unpacks to more than a label")
+        room = max(1, room - len(element))
+        parts.append(element)
+        at += 8 + length
+    return b"".join(parts)

@@ -1,0 +1,91 @@
+"""Reading evaluations back: a file may be damaged, or written by anybody, and what it says goes into pages."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.metrics import DEFINITIONS
+from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
+from semask_cli.io.regular import open_regular
+
+_COLOUR = re.compile("#[0-9a-f]{6}")
+_MOST_PERCENT = 100.001  # rounding may go past 100
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in a file that `semask eval --json` wrote.
+
+    Raises:
+        UsageError: it is no such file, one of another version, or damaged.
+    """
+    try:
+        with open_regular(path) as file:
+            return _evaluation(json.loads(file.read().decode("utf-8"), parse_constant=_refuse_constant))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is not the JSON of an evaluation", "Write one: semask eval … --json > FILE"
+        ) from error
+
+
+def _evaluation(document: dict[str, Any]) -> Evaluation:
+    if document.pop("schema_version") != SCHEMA_VERSION or document.pop("kind") != "evaluation":
+        raise ValueError("another kind or version")
+    for field, key in JSON_KEYS.items():
+        document[field] = document.pop(key)
+    evaluation = _parsed(document, Evaluation)
+    if evaluation.definition not in DEFINITIONS or evaluation.miou_by_definition.keys() != DEFINITIONS.keys():
+        raise ValueError("another set of definitions")
+    for result in evaluation.classes:
+        if not _COLOUR.fullmatch(result.colour):
+            raise ValueError(f"{result.colour!r} is no colour")
+    for value in evaluation.settings.values():
+        _check_setting(value)
+    return evaluation
+
+
+def _parsed(value: Any, kind: Any) -> Any:
+    """A JSON value as `kind`, the type of a field of Evaluation.
+
+    Raises:
+        ValueError: it is of another type, a negative number, or a float (these are percentages) beyond 100.
+    """
+    if kind is Any:
+        return value
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        types_of = get_type_hints(kind)
+        if value.keys() != {field.name for field in fields(kind)}:
+            raise ValueError(f"other keys than those of {kind.__name__}")
+        return kind(**{key: _parsed(item, types_of[key]) for key, item in value.items()})
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _parsed(value, arguments[0])
+    if origin is tuple and isinstance(value, list):
+        return tuple(_parsed(item, arguments[0]) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {key: _parsed(item, arguments[1]) for key, item in value.items()}
+    if kind is float and type(value) in (int, float) and 0 <= value <= _MOST_PERCENT:
+        return float(value)
+    if (kind is int and type(value) is int and value >= 0) or (kind is str and type(value) is str):
+        return value
+    raise ValueError(f"{value!r} is no {kind}")
+
+
+def _check_setting(value: Any) -> None:
+    """A scalar, or a list or table of scalars."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, Mapping | list):
+            raise ValueError("a setting within a setting")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

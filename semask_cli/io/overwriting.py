@@ -1,0 +1,55 @@
+"""Results never replace what is read: outputs are compared with inputs before any work is done."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from semask_cli.errors import OutputError
+
+_ELSEWHERE = "Name another place for the results."
+
+
+def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Compare the files themselves, so that links and other spellings of a path do not hide one.
+
+    Raises:
+        OutputError: an output is one of the inputs, is a folder, or lies below what is no folder or is closed.
+    """
+    read: dict[tuple[int, int], Path] = {}
+    for path in inputs:
+        with suppress(OSError):  # reading it will say why
+            read[_identity(os.stat(path))] = path
+    for path in outputs:
+        try:
+            status = _status(path)
+            if status and (source := read.get(_identity(status))):
+                raise OutputError(f"writing {path} would replace {source}, which is read", _ELSEWHERE)
+            if status and stat.S_ISDIR(status.st_mode):
+                raise OutputError(f"cannot write {path}: it is a folder", _ELSEWHERE)
+            _refuse_file_as_folder(path.parent)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}", _ELSEWHERE) from error
+
+
+def _refuse_file_as_folder(folder: Path) -> None:
+    for ancestor in (folder, *folder.parents):
+        if status := _status(ancestor):
+            if not stat.S_ISDIR(status.st_mode):
+                raise OutputError(f"{ancestor} is a file, where a folder is needed to write to", _ELSEWHERE)
+            return
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What is at `path`; None where there is nothing yet."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
