@@ -7,7 +7,8 @@ segmentation.save("photo.png")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from semask_cli.version import __version__ as __version__
+
 __all__ = [
     "CheckReport",
     "Comparison",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from semask_cli.checkpoints.download import Progress
 from semask_cli.checkpoints.loading import load_network
+from semask_cli.checkpoints.store import Progress
 from semask_cli.errors import DeviceError
 from semask_cli.inference.config import InferenceConfig, Mode
 from semask_cli.inference.device import Precision, cast_matmul_weights_, choose_device, choose_precision

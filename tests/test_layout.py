@@ -12,7 +12,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
-    *("errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
+    *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
     *("output", "inference", "evaluation", "api", "machine", "cli"),
 )
 """The rooms and the loose modules of the package, from the lowest to the highest."""
@@ -21,6 +21,9 @@ TESTED_ELSEWHERE = {
     "errors.py": "cli/test_models.py",  # the table of exit codes
     "checkpoints/drive.py": "checkpoints/test_download.py",  # only a whole download reaches Drive
     "checkpoints/tensors.py": "checkpoints/test_reading.py",  # how every kind of file hands over its tensors
+    "checkpoints/https.py": "checkpoints/test_transfer.py",  # what a hostile server does to it
+    "checkpoints/leftovers.py": "checkpoints/test_store.py",
+    "checkpoints/parts.py": "checkpoints/test_transfer.py",
     "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",
@@ -31,15 +34,17 @@ TESTED_ELSEWHERE = {
     "cli/download.py": "checkpoints/test_download.py",
     "cli/eval_output.py": "cli/test_eval.py",
     "cli/reporting.py": "cli/test_predict.py",
-    "datasets/labels.py": "datasets/test_folders.py",
+    "datasets/mat_files.py": "datasets/test_labels.py",
     "evaluation/compare.py": "evaluation/test_pages.py",
     "evaluation/report.py": "evaluation/test_pages.py",
     "evaluation/results.py": "evaluation/test_runner.py",
     "inference/versions.py": "machine/test_doctor.py",
+    "io/overwriting.py": "evaluation/test_overwriting.py",
     "io/regular.py": "io/test_images.py",  # pipes and devices in the place of files
     "models/deformable_encoder.py": "models/test_mask2former.py",  # figures exist of the whole network's stages
     "models/network.py": "models/test_fpn.py",  # an interface
     "models/transformer.py": "models/test_mask2former.py",
+    "version.py": "test_packaging.py",
     "ops/bindings.py": "ops/test_nvrtc.py",  # calls NVRTC through both kinds of bindings
     "ops/ctypes_bindings.py": "ops/test_nvrtc.py",
     "ops/registry.py": "ops/test_resize.py",  # torch checks what it registers
@@ -86,10 +91,7 @@ def room(module: Path) -> str:
 
 
 def imports(module: Path) -> Iterator[Path]:
-    """The modules of the package that `module` imports, at its head or within a function.
-
-    The package itself offers its version to all; its other names are those of `api`.
-    """
+    """The modules of the package that `module` imports, at its head or within a function."""
     for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -99,7 +101,7 @@ def imports(module: Path) -> Iterator[Path]:
         else:
             continue
         for name in names:
-            if name.startswith("semask_cli.") and name != "semask_cli.__version__":
+            if name.startswith("semask_cli."):
                 yield from resolved(name.split(".")[1:])
 
 

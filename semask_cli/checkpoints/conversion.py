@@ -11,12 +11,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from semask_cli import __version__
 from semask_cli.checkpoints import leftovers, matching, store
 from semask_cli.checkpoints.reading import Checkpoint, read
 from semask_cli.errors import OutputError
 from semask_cli.io.cache import WAY_OUT
 from semask_cli.io.files import whole_file
+from semask_cli.version import __version__
 from semask_cli.zoo import ModelSpec, Zoo
 
 

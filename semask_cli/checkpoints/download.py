@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from semask_cli.checkpoints import leftovers, store
 from semask_cli.checkpoints.parts import Part, transfer_folder
+from semask_cli.checkpoints.store import Progress
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, DownloadError, OfflineError, OutputError
 from semask_cli.io import files
 from semask_cli.io.cache import WAY_OUT, offline
 from semask_cli.zoo import ModelSpec, Zoo
-
-Progress = Callable[[int, int | None], None]
 
 _BYTES_PER_PARAMETER = 16  # float32, and as much again for each of the three that an optimizer may keep
 _ROOM = 2**30  # bytes of anything else in a published file

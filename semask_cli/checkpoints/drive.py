@@ -20,7 +20,7 @@ from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostE
 from semask_cli.checkpoints.parts import Part
 
 if TYPE_CHECKING:
-    from semask_cli.checkpoints.download import Progress
+    from semask_cli.checkpoints.store import Progress
 
 __all__ = ["BrokenOffError", "NotHandedOutError", "RefusedError", "fetch"]
 

@@ -16,8 +16,8 @@ from threading import Event, Thread
 
 import requests
 
-from semask_cli import __version__
 from semask_cli.errors import printable
+from semask_cli.version import __version__
 
 BLOCK = 64 * 1024  # bytes
 _BLOCK_SECONDS = 60  # for a block: slower than about 1 kB/s is no transfer

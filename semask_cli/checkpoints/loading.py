@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from semask_cli.checkpoints import matching, store
-from semask_cli.checkpoints.download import Progress, download
+from semask_cli.checkpoints.download import download
 from semask_cli.checkpoints.reading import Checkpoint, read
+from semask_cli.checkpoints.store import Progress
 from semask_cli.errors import DamagedCheckpointError, NotACheckpointError, OutputError
 from semask_cli.io.cache import offline
 from semask_cli.models.attention import relative_position_index

@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,9 @@ from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestErr
 from semask_cli.io.cache import WAY_OUT, cache_folder
 from semask_cli.io.files import whole_file, writing
 from semask_cli.zoo import CheckpointSpec, ModelSpec
+
+Progress = Callable[[int, int | None], None]
+"""Is told bytes so far, and bytes in all or None, while a file arrives."""
 
 SIDECAR_SCHEMA = 2
 

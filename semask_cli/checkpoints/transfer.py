@@ -16,7 +16,7 @@ from semask_cli.errors import OutputError
 from semask_cli.io.cache import WAY_OUT
 
 if TYPE_CHECKING:
-    from semask_cli.checkpoints.download import Progress
+    from semask_cli.checkpoints.store import Progress
 
 _ROOM_INTERVAL = 2**20  # bytes between looks at the free space
 _RESERVE = 64 * 2**20  # bytes of a disk that stay free; less on a small one

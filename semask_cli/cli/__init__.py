@@ -17,7 +17,6 @@ from typing import Annotated
 
 import typer
 
-from semask_cli import __version__
 from semask_cli.cli.bench import bench
 from semask_cli.cli.check import check
 from semask_cli.cli.classes import classes
@@ -30,6 +29,7 @@ from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
 from semask_cli.cli.reporting import report
 from semask_cli.errors import INTERRUPTED, DeviceError, OutputError, SemaskError
+from semask_cli.version import __version__
 
 app = typer.Typer(
     name="semask",

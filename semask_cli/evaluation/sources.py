@@ -13,12 +13,12 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from semask_cli import __version__
 from semask_cli.datasets import Dataset, LabelEncoding, Sample, read_labels
 from semask_cli.datasets.samples import files_below
 from semask_cli.datasets.spec import CLASS_INDICES
 from semask_cli.errors import DatasetError, ImageError, UsageError
 from semask_cli.evaluation.journal import Settings
+from semask_cli.version import __version__
 from semask_cli.zoo import ModelSpec
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 import torch
 
-from semask_cli import __version__
+from semask_cli.version import __version__
 
 
 @cache

@@ -96,7 +96,7 @@ def test_options_out_of_range_are_refused_by_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_image(tmp_path / "a.png")
-    line = ("predict", str(tmp_path / "a.png"), "-o", str(tmp_path), "-m", "toy-street-fpn", option, value)
+    line = ("predict", str(tmp_path / "a.png"), "-o", str(tmp_path / "masks"), "-m", "toy-street-fpn", option, value)
     monkeypatch.setattr(sys, "argv", ["semask", *line])
     assert main() == 2
     assert named in capsys.readouterr().err

@@ -1,0 +1,3 @@
+"""The version, which every result and every converted file names."""
+
+__version__ = "0.1.0"
