@@ -6,9 +6,9 @@ it, nobody can guess its name, and it is locked while its process lives. A folde
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +16,9 @@ from functools import cache
 from pathlib import Path
 
 from semask_cli.errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
 
 PART = ".part"
 _PREFIX = ".semask-"
@@ -74,6 +77,8 @@ def new_private_folder(parent: Path, *, suffix: str = PART) -> tuple[Path, int]:
     """Make a folder that only its owner can enter, and lock it: its path, and a descriptor that holds the lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=suffix, dir=parent))
+        if sys.platform == "win32":  # folders cannot be locked there, so none is ever taken for abandoned
+            return folder, os.open(os.devnull, os.O_RDONLY)
         with suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             with suppress(OSError):  # a file system without locks: nobody else can lock the folder either
@@ -100,6 +105,8 @@ def claim(folder: Path) -> int | None:
 
     None if the folder is in use, another user's, or gone.
     """
+    if sys.platform == "win32":
+        return None
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
