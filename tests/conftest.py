@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from tests.support.command_line import Browse, Run
 
 if TYPE_CHECKING:
     from tests.support.host_kernels import HostKernels
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is not a wrong result.
 hypothesis.settings.register_profile("semask", deadline=None)

@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ SECONDS = {"kills": 120.0, "system calls": 120.0}  # else ten
 
 
 def main(kind: str, seed: int, start: int, stop: int) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
     case = KINDS[kind]
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # as the command line does
     results = os.fdopen(os.dup(1), "w", buffering=1)
