@@ -6,6 +6,7 @@ ready for that.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C in Python's own ending changes nothing
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one shall not be answered by a traceback
+        with contextlib.suppress(OSError, AttributeError):
+            sys.stdout.flush()
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(128 + signal.SIGINT)  # Python's own ending would wait for threads, and be interrupted there
     sys.exit(code)
