@@ -85,6 +85,7 @@ def test_semantic_attention_is_used(model: str, scenes: list[Scene], plain: list
     assert miou(scenes, predicted(segmenter, scenes)) < miou(scenes, plain) - 0.2
 
 
+@pytest.mark.slow
 def test_an_image_of_an_odd_size_from_the_command_line(model: str, tmp_path: Path, semask: Run) -> None:
     """For the Mask2Former it becomes 256 x 390, padded to 256 x 416."""
     scene = render(TEST_SEEDS[0])

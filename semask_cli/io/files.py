@@ -80,13 +80,23 @@ def new_private_folder(parent: Path, *, suffix: str = PART) -> tuple[Path, int]:
         if sys.platform == "win32":  # folders cannot be locked there, so none is ever taken for abandoned
             return folder, os.open(os.devnull, os.O_RDONLY)
         with suppress(FileNotFoundError):
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock = _open_or_remove(folder)
             with suppress(OSError):  # a file system without locks: nobody else can lock the folder either
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_at(folder, lock):
                 return folder, lock
             os.close(lock)
         # Another process locked it first, took it for abandoned and removed it.
+
+
+def _open_or_remove(folder: Path) -> int:
+    """A descriptor of a folder just made, which is not left behind where it cannot be opened."""
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def private_folders(parent: Path, *, suffix: str = PART) -> list[Path]:

@@ -184,6 +184,7 @@ def test_an_unwritable_cache_is_an_output_error(
     assert "cannot write" in semask("download", "small", "--zoo", zoo_file, check=4).stderr
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_it_did(drive: Drive, zoo_file: Path, cache_folder: Path, semask: Run) -> None:
     first = semask("download", "small", "--zoo", zoo_file)
     assert first.stdout == f"small@first  {cache_folder}/checkpoints/small@first.safetensors\n"
@@ -192,6 +193,7 @@ def test_the_command_tells_what_it_did(drive: Drive, zoo_file: Path, cache_folde
     assert (again.stdout, again.stderr) == (first.stdout, "")
 
 
+@pytest.mark.slow
 def test_one_failure_of_several_is_told_and_the_rest_arrives(
     drive: Drive, zoo_file: Path, spec: ModelSpec, semask: Run
 ) -> None:

@@ -74,6 +74,7 @@ OBJECT_ARRAY = (
         pytest.param(b"\x80\x04" + b"]" * 3_000_000 + b".", id="3,000,000 lists"),
     ],
 )
+@pytest.mark.slow
 def test_what_no_checkpoint_needs_is_refused_at_once(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.pkl"
     path.write_bytes(data)

@@ -313,6 +313,7 @@ FLOODS += [grains_of_a_page, trickle_in_chunks, trickle_page, trickle_head, too_
 
 
 @pytest.mark.parametrize("answer", FLOODS)
+@pytest.mark.slow
 def test_defect_20_no_answer_holds_us_or_fills_memory_or_disk(
     answer: Callable[[Answering], None],
     drive: Drive,

@@ -48,6 +48,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_demo_measures_the_documented_figure(demo: Path) -> None:
     evaluation = _figures(demo)
     assert evaluation["pictures"] == len(SCENES)
@@ -97,6 +98,7 @@ def test_the_report_shows_figure_model_and_images_in_a_browser(demo: Path, tmp_p
     assert f'data-drawn="{dom.count("<img")}"' in dom
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: Path, semask: Run) -> None:
     journal = tmp_path / "journal"
     command = _evaluation_of(demo, journal)
@@ -110,6 +112,7 @@ def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: P
     assert json.loads(resumed.stdout) == _figures(demo)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_figures(demo: Path, tmp_path: Path) -> None:
     printed = shared(2, *_evaluation_of(demo, tmp_path / "journal"))
     assert json.loads(printed) == _figures(demo)

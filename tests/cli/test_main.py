@@ -35,6 +35,7 @@ def test_a_full_disk_behind_stdout_is_said_in_words(semask: Run, command: tuple[
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_stdin_that_is_closed(tmp_path: Path) -> None:
     command = f"exec {sys.executable} -m semask_cli predict - {' '.join(MODEL)} <&-"
     finished = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
@@ -42,6 +43,7 @@ def test_stdin_that_is_closed(tmp_path: Path) -> None:
     assert "there is no standard input" in finished.stderr
 
 
+@pytest.mark.slow
 def test_file_names_that_are_no_text_are_predicted_and_printed(semask: Run, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     save_image(os.fsencode(tmp_path) + b"/caf\xe9.png")
@@ -52,6 +54,7 @@ def test_file_names_that_are_no_text_are_predicted_and_printed(semask: Run, tmp_
     assert os.path.exists(os.fsencode(tmp_path) + b"/masks/caf\xe9.png")
 
 
+@pytest.mark.slow
 def test_a_file_name_cannot_speak_to_the_terminal(semask: Run, tmp_path: Path) -> None:
     good, bad = "\x1b[2Jgood.png", "bad\nerror: all is well\x1b]0;title\x07.png"
     save_image(tmp_path / good)
@@ -63,6 +66,7 @@ def test_a_file_name_cannot_speak_to_the_terminal(semask: Run, tmp_path: Path) -
     assert not any(line.startswith("error: all is well") for line in shown.splitlines())
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_is_a_row(semask: Run, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png"):
         save_image(tmp_path / name)
@@ -102,6 +106,7 @@ def test_options_out_of_range_are_refused_by_name(
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_warnings_of_libraries_stay_off_the_terminal(semask: Run, tmp_path: Path) -> None:
     """A TIFF whose EXIF block is damaged: Pillow warns, and shows a line of its own source."""
     tags = Image.Exif()

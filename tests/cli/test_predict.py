@@ -35,6 +35,7 @@ def image(path: Path, height: int = 40, width: int = 60, seed: int = 1) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_mask_on_disk_has_the_published_labels(semask: Run, model: list[str], tmp_path: Path) -> None:
     expected = figure(SINGLE)
     Image.fromarray(expected.image).save(tmp_path / "in.png")
@@ -49,6 +50,7 @@ def test_the_mask_on_disk_has_the_published_labels(semask: Run, model: list[str]
     assert largest in finished.stdout
 
 
+@pytest.mark.slow
 def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str], tmp_path: Path) -> None:
     image(tmp_path / "a b [1] ü.jpg", 33, 47)
     kinds = "mask,color,overlay,side,legend,json"
@@ -69,6 +71,7 @@ def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str
     assert saved["classes"] == row["classes"]
 
 
+@pytest.mark.slow
 def test_folders_keep_their_shape_and_globs_and_stdin_work(semask: Run, model: list[str], tmp_path: Path) -> None:
     for name in ("top.jpg", "x/one.png", "x/y/two.JPG", "x/notes.txt"):
         if name.endswith(".txt"):
@@ -88,6 +91,7 @@ def test_folders_keep_their_shape_and_globs_and_stdin_work(semask: Run, model: l
     assert (tmp_path / "piped/stdin.png").read_bytes() == (tmp_path / "out/top.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str], tmp_path: Path) -> None:
     image(tmp_path / "1.jpg")
     good = image(tmp_path / "2.jpg", 200, 300).read_bytes()
@@ -120,6 +124,7 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str]
         (["a.png", "--device", "abacus"], DeviceError, "abacus"),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_are_told_in_a_line(
     semask: Run, model: list[str], tmp_path: Path, arguments: list[str], error: type, said: str
 ) -> None:
@@ -133,6 +138,7 @@ def test_mistakes_are_told_in_a_line(
     assert not (tmp_path / "masks").exists()
 
 
+@pytest.mark.slow
 def test_windows_in_little_memory_give_the_same_mask(semask: Run, tmp_path: Path) -> None:
     Image.fromarray(filled.image(200, 700, 3)).save(tmp_path / "wide.png")
     slide = ("-m", "toy-street-fpn", "--mode", "slide", "--scales", "native", "--crop", 96)
@@ -150,12 +156,14 @@ def test_an_unknown_model_is_met_with_a_suggestion(semask: Run, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (2, 3)])
+@pytest.mark.slow
 def test_tiny_and_thin_images(semask: Run, model: list[str], tmp_path: Path, height: int, width: int) -> None:
     image(tmp_path / "thin.png", height, width)
     semask("predict", "thin.png", "--save", "mask,legend,json", *model)
     assert np.asarray(Image.open(tmp_path / "masks/thin.png")).shape == (height, width)
 
 
+@pytest.mark.slow
 def test_the_mask_is_in_displayed_orientation(semask: Run, model: list[str], tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # displayed a quarter turn clockwise
@@ -167,12 +175,14 @@ def test_the_mask_is_in_displayed_orientation(semask: Run, model: list[str], tmp
     assert np.array_equal(turned, plain)
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_by_its_size(semask: Run, model: list[str], tmp_path: Path) -> None:
     image(tmp_path / "large.png", 100, 100)
     finished = semask("predict", "large.png", "--max-pixels", "9999", *model, check=ImageError.exit_code)
     assert "--max-pixels 10000" in finished.stderr
 
 
+@pytest.mark.slow
 def test_offline_without_a_checkpoint_says_the_ways_out(semask: Run, tmp_path: Path) -> None:
     image(tmp_path / "a.png")
     finished = semask("predict", "a.png", check=21)
@@ -180,6 +190,7 @@ def test_offline_without_a_checkpoint_says_the_ways_out(semask: Run, tmp_path: P
         assert way_out in finished.stderr
 
 
+@pytest.mark.slow
 def test_the_api_and_the_command_line_agree(
     semask: Run, model: list[str], checkpoint_of: Callable[[str], Path], tmp_path: Path
 ) -> None:

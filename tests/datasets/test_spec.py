@@ -169,6 +169,7 @@ ms_scales = [1.0]
 """
 
 
+@pytest.mark.slow
 def test_pascal_datasets_take_rows_of_a_users_zoo(semask, tmp_path):
     rows = [
         ROW.format(name="my-voc", dataset="pascal-voc2012", classes=21),

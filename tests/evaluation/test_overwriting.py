@@ -79,6 +79,7 @@ def test_a_submission_is_no_label(planted):
         semask_cli.evaluate("cityscapes", masks, root=root, submission=label)
 
 
+@pytest.mark.slow
 def test_the_command_refuses_to_replace_labels(semask, own):
     folder, _ = own
     before = contents(folder)

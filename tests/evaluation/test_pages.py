@@ -102,6 +102,7 @@ def test_an_image_is_shown_large_its_views_change_in_place_and_its_classes_are_n
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
 def test_the_report_is_drawn_in_light_and_dark(reported, browse, tmp_path, scheme):
     options = ["--force-dark-mode"] if scheme == "dark" else []
     browse(reported / "report.html", f"--screenshot={tmp_path / 'page.png'}", *options)

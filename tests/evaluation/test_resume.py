@@ -19,6 +19,7 @@ def command(planted, tmp_path):
     return ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json", "--journal", tmp_path / "journal")
 
 
+@pytest.mark.slow
 def test_five_kills_at_random_moments_change_nothing(semask, command, tmp_path):
     whole = semask(*command).stdout
     semask(*command, "--limit", 1, "--fresh")

@@ -58,6 +58,7 @@ def model(checkpoint_of):
     return ("--model", name, "--checkpoint", checkpoint_of(name), "--scales", "native", "--device", "cpu")
 
 
+@pytest.mark.slow
 def test_a_model_is_evaluated_and_the_masks_it_saves_score_the_same(semask, planted, tmp_path, model):
     root, _ = planted("cityscapes", "labelIds", 3)
     command = ("eval", "--root", root, "--json")
@@ -74,6 +75,7 @@ def test_a_model_is_evaluated_and_the_masks_it_saves_score_the_same(semask, plan
     assert "swin-t-fpn-cityscapes" in (tmp_path / "page/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_read_stops_the_run_after_what_was_done_is_noted(semask, planted, tmp_path, model):
     root, _ = planted("cityscapes", "labelIds", 3)
     last = max(root.rglob("*_leftImg8bit.png"))

@@ -176,6 +176,7 @@ def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch:
 
 @pytest.mark.parametrize("name", ["swin-t-fpn", "swin-l-mf", "swin-l-m2f", "swin-l-m2f-fapn", "swin-l-m2f-msfapn"])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_pass_asks_nothing_of_the_host_once_its_caches_are_full(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No value is read back, which fake tensors cannot give, and nothing is copied over: a pass can be captured."""
 

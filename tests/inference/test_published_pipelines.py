@@ -62,6 +62,7 @@ def fpn_segmenter(expected: Figure, checkpoint_of: Checkpoint) -> semask_cli.Seg
 
 
 @pytest.mark.parametrize("path", cases("*-fpn*.npz"))
+@pytest.mark.slow
 def test_semantic_fpn(path: Path, checkpoint_of: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = figure(path)
     segmenter = fpn_segmenter(expected, checkpoint_of)
@@ -90,6 +91,7 @@ def test_mask_classification(path: Path, checkpoint_of: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("path", cases("*__stub*__*.npz"))
+@pytest.mark.slow
 def test_mask_classification_around_a_toy_network(path: Path) -> None:
     """The published reading, resizing, padding and merging, with the same toy in the network's place."""
     expected = figure(path)

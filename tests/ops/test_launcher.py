@@ -72,6 +72,7 @@ def report(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("bindings", ["", "with ctypes"])
+@pytest.mark.slow
 def test_launches(run: Run, bindings: str) -> None:
     finished = run(f"launch {bindings}")
     assert finished.stderr == ""

@@ -18,6 +18,7 @@ class KilledError(Exception):
     """In place of a kill."""
 
 
+@pytest.mark.slow
 def test_a_run_repeats_to_the_last_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = train.fpn_task(RECIPE)
     train.render_scenes(tmp_path, task)
