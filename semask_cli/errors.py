@@ -74,7 +74,7 @@ class MissingTensorsError(CheckpointError):
 
 
 class TensorShapeError(CheckpointError):
-    """The names are right, a shape is not."""
+    """The names are right, a shape or a kind of number is not."""
 
     exit_code = 12
 

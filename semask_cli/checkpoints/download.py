@@ -27,7 +27,7 @@ _ROOM = 2**30  # bytes of anything else in a published file
 def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
     """The row's file in the cache, fetched and converted unless it is there undamaged.
 
-    `progress` hears (bytes so far, bytes in all or None). What a killed download received is kept and continued.
+    `progress` is called with (bytes so far, bytes in all or None). What a killed download received is continued.
 
     Raises:
         OfflineError: SEMASK_OFFLINE is set.

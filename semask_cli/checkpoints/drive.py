@@ -39,8 +39,8 @@ class NotHandedOutError(Exception):
 def fetch(drive_id: str, target: Path, *, largest: int = LARGEST, progress: Progress | None = None) -> None:
     """Fetch a file of at most `largest` bytes to `target`, which appears only with the size that the server announced.
 
-    `progress` hears (bytes so far, bytes in all or None). What an earlier fetch of the same file left beside `target`
-    is continued; the folder should be private (see `parts`).
+    `progress` is called with (bytes so far, bytes in all or None). What an earlier fetch of the same file left beside
+    `target` is continued; the folder should be private (see `parts`).
 
     Raises:
         NotHandedOutError: Drive does not give the file.

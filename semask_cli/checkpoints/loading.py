@@ -31,8 +31,9 @@ def load_network(
 ) -> tuple[Network, ModelSpec, str]:
     """The network of a row, with the weights of its file or of `checkpoint`, float32 and in evaluation mode.
 
-    A published file that is not on disk is fetched first; `progress` then hears (bytes so far, bytes in all or None).
-    Returns the network, the row as the file has it, and the SHA-256 of the file (of the published one, if converted).
+    A published file that is not on disk is fetched first; `progress` is called with (bytes so far, bytes in all or
+    None) meanwhile. Returns the network, the row as the file has it, and the SHA-256 of the file (of the published one,
+    if converted).
 
     Raises:
         CheckpointError: the file cannot be used; the subclass says why.

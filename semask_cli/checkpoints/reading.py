@@ -57,7 +57,7 @@ def read(path: Path, *, verify: Callable[[str], None] | None = None) -> Checkpoi
 
     Tensors are mapped where the format allows it, so that an optimizer's state is not read. The "state_dict" of
     MMSegmentation and the "model" of detectron2 are unwrapped, a "module." before every name is dropped. `verify` is
-    called with the file's SHA-256 before anything of it is looked at, and may raise; what was hashed is what is read.
+    called with the file's SHA-256 before anything of it is parsed, and may raise; what was hashed is what is read.
 
     Raises:
         UnsafeCheckpointError: the pickle names something that is not a tensor or array; nothing was executed.

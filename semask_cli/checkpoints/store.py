@@ -192,9 +192,9 @@ def check_converted(spec: ModelSpec, digest: str) -> None:
 
 
 def record(path: Path, *, digest: str, fingerprint: str) -> None:
-    """Note in the sidecar at `path` what a look at the converted file showed; the row must be `locked`.
+    """Note in the sidecar at `path` the digest that the converted file was found to have; the row must be `locked`.
 
-    With another digest than the recorded one the file is looked at again when it is needed.
+    With another digest than the recorded one the file is hashed again when it is needed.
 
     Raises:
         OutputError: the sidecar cannot be written.

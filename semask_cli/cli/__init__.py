@@ -31,6 +31,8 @@ from semask_cli.cli.reporting import report
 from semask_cli.errors import INTERRUPTED, DeviceError, OutputError, SemaskError
 from semask_cli.version import __version__
 
+_LESS_MEMORY = "Use a smaller model, or --mode slide --scales native for a large image."
+
 app = typer.Typer(
     name="semask",
     help="Segment images with the published SeMask models, and measure them on datasets.",
@@ -109,9 +111,6 @@ def _run() -> int:
             raise KeyboardInterrupt from leaving
         return leaving.code if isinstance(leaving.code, int) else 0
     return 0
-
-
-_LESS_MEMORY = "Use a smaller model, or --mode slide --scales native for a large image."
 
 
 def _fail(error: SemaskError) -> int:

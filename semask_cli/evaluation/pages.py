@@ -13,8 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
+from semask_cli.io.images import RGB
 from semask_cli.output.percentages import format_percent
-from semask_cli.output.render import RGB
 
 
 def render_page(template: str, **values: Any) -> str:

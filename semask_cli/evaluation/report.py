@@ -17,8 +17,8 @@ from semask_cli.evaluation.pages import encoded, exact, render_page, thumbnail
 from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.sources import Source
 from semask_cli.io.files import write_atomically
-from semask_cli.io.images import read_image
-from semask_cli.output.render import RGB, Labels, overlay
+from semask_cli.io.images import RGB, read_image
+from semask_cli.output.render import Labels, overlay
 
 REPORT_FILES = ("report.html", "evaluation.json", "classes.csv")
 """The names of the files of a report."""

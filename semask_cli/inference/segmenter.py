@@ -21,8 +21,8 @@ from semask_cli.inference.merge import MEMORY, Merge, View
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.versions import versions
-from semask_cli.inference.views import Image, normalise, resize, view_sizes
-from semask_cli.io.images import MAX_PIXELS, ImageSource, read_image
+from semask_cli.inference.views import normalise, resize, view_sizes
+from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
 from semask_cli.output.segmentation import RunInfo, Segmentation
@@ -80,7 +80,7 @@ class Segmenter:
         An image that cannot be read gives its error in its place.
         """
 
-        def decode(image: ImageSource) -> tuple[Image | ImageError, Stopwatch]:
+        def decode(image: ImageSource) -> tuple[RGB | ImageError, Stopwatch]:
             watch = Stopwatch()
             try:
                 with watch("decode"):
@@ -105,7 +105,7 @@ class Segmenter:
         return self._merge(read_image(image), Stopwatch()).scores()
 
     @torch.inference_mode()
-    def _segmentation(self, pixels: Image, watch: Stopwatch, *, confidence: bool) -> Segmentation:
+    def _segmentation(self, pixels: RGB, watch: Stopwatch, *, confidence: bool) -> Segmentation:
         merge = self._merge(pixels, watch)
         with watch("merge"):
             labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
@@ -119,10 +119,10 @@ class Segmenter:
             info=self._info(watch),
         )
 
-    def _merge(self, pixels: Image, watch: Stopwatch) -> Merge:
+    def _merge(self, pixels: RGB, watch: Stopwatch) -> Merge:
         """The image's views, predicted (windows are predicted when their rows are merged), and how to merge them."""
 
-        def predict_batch(images: list[Image]) -> list[Prediction]:
+        def predict_batch(images: list[RGB]) -> list[Prediction]:
             with watch("network"):
                 return self._predict_batch(images)
 
@@ -139,7 +139,7 @@ class Segmenter:
             views += [View(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
         return Merge(views, size=(height, width), softmax=self.network.softmax, device=self.device, memory=self.memory)
 
-    def _predict_batch(self, images: list[Image]) -> list[Prediction]:
+    def _predict_batch(self, images: list[RGB]) -> list[Prediction]:
         """The network on images of one size, in batches that fit the GPU's memory."""
         predict = (self._graphs or self.network).predict
         predictions: list[Prediction] = []

@@ -13,15 +13,12 @@ import cv2
 import numpy as np
 import PIL.Image
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from semask_cli.errors import UsageError
 from semask_cli.inference.config import InferenceConfig
-from semask_cli.io.images import MAX_PIXELS
+from semask_cli.io.images import MAX_PIXELS, RGB
 from semask_cli.zoo import ModelSpec, Preprocessing
-
-Image = NDArray[np.uint8]  # RGB (H, W, 3)
 
 # ImageNet's mean and standard deviation of R, G, B on the scale 0 to 255, as in every published configuration.
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
@@ -41,19 +38,17 @@ def view_sizes(spec: ModelSpec, config: InferenceConfig, height: int, width: int
     """The sizes of the views of a (height, width) image, in the published order.
 
     Raises:
-        UsageError: a scale makes the image vanish, or larger than any that is read.
+        UsageError: a scale makes the image larger than any that is read.
     """
     if config.scales == "native":
         return [Size(height, width)]
     sizes = _TEST_PIPELINES[spec.preprocessing].sizes(spec, config.scales, height, width)
-    if any(min(size.height, size.width) < 1 for size in sizes):
-        raise UsageError(f"a scale of {config.scales} leaves nothing of an image of {width} x {height}")
     if any(size.height * size.width > MAX_PIXELS for size in sizes):
         raise UsageError(f"a scale of {config.scales} makes more than {MAX_PIXELS} pixels of {width} x {height}")
     return sizes
 
 
-def resize(image: Image, size: Size, *, preprocessing: Preprocessing) -> Image:
+def resize(image: RGB, size: Size, *, preprocessing: Preprocessing) -> RGB:
     """The uint8 RGB image (H, W, 3) at a view's size, with the resampling of the published pipeline."""
     for height, width in filter(None, (size.via, (size.height, size.width))):
         if image.shape[:2] != (height, width):
@@ -90,11 +85,11 @@ def _shortest_edge(height: int, width: int, *, short: int, long: int) -> tuple[i
     return max(1, int(h + 0.5)), max(1, int(w + 0.5))
 
 
-def _opencv_resize(image: Image, height: int, width: int) -> Image:
+def _opencv_resize(image: RGB, height: int, width: int) -> RGB:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _pillow_resize(image: Image, height: int, width: int) -> Image:
+def _pillow_resize(image: RGB, height: int, width: int) -> RGB:
     """Unlike OpenCV's, its bilinear filter widens where the image shrinks, so that no pixel is skipped."""
     return np.asarray(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.BILINEAR))
 
@@ -104,7 +99,7 @@ class _TestPipeline:
     """What a code base does to an image before its network sees it."""
 
     sizes: Callable[[ModelSpec, tuple[float, ...] | None, int, int], list[Size]]
-    resize: Callable[[Image, int, int], Image]
+    resize: Callable[[RGB, int, int], RGB]
 
 
 _TEST_PIPELINES: Mapping[Preprocessing, _TestPipeline] = {
@@ -113,7 +108,7 @@ _TEST_PIPELINES: Mapping[Preprocessing, _TestPipeline] = {
 }
 
 
-def normalise(images: list[Image], device: torch.device) -> Tensor:
+def normalise(images: list[RGB], device: torch.device) -> Tensor:
     """Images (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
     pixels = torch.from_numpy(np.stack(images))
     if device.type == "cuda":

@@ -37,6 +37,9 @@ from semask_cli.io.regular import open_regular
 
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
 
+RGB = npt.NDArray[np.uint8]
+"""An image: uint8 RGB (H, W, 3)."""
+
 MAX_PIXELS = 2**28
 """The largest image read unless asked otherwise: 16384 x 16384 pixels, 805 MB as RGB."""
 

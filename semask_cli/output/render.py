@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from semask_cli.io.images import RGB
 from semask_cli.output.class_shares import ClassShare
 from semask_cli.output.percentages import format_share
 
@@ -24,9 +25,6 @@ Labels = NDArray[np.uint8]
 
 Palette = NDArray[np.uint8]
 """The colours of K <= 255 classes: uint8 RGB (K, 3)."""
-
-RGB = NDArray[np.uint8]
-"""An image: uint8 RGB (H, W, 3)."""
 
 _WHITE = (255, 255, 255)
 _TEXT = (38, 42, 48)
