@@ -10,7 +10,7 @@ demo: .venv/demo-ready  ## the main job, on ten scenes
 test: .venv/test-ready lint  ## every check
 	$(BIN)/python -m pytest
 
-test-fast: .venv/test-ready  ## every room, in three minutes
+test-fast: .venv/test-ready  ## every room, in about five minutes
 	$(BIN)/python -m pytest -m "not slow"
 
 faults: .venv/test-ready  ## thousands of damaged files, in minutes
