@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # A shell ignores Ctrl-C for what it starts in the background, and so would every process that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Each of pytest-xdist's processes computes with one thread: together they fill the cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A busy machine is not a wrong result.
 hypothesis.settings.register_profile("semask", deadline=None)
 hypothesis.settings.load_profile("semask")

@@ -142,6 +142,29 @@ def test_ctrl_c_at_any_moment_is_one_line_and_130(seed: int, tmp_path: Path) -> 
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "import caught",  # as C++ that imports does: it goes on, or ends the process
+        "class Ends:\n    def __del__(self): import caught\nEnds()",
+        "class Ends:\n    def __del__(self): os.kill(os.getpid(), signal.SIGINT); str(self)\nEnds()",
+    ],
+)
+def test_an_interrupt_that_would_be_swallowed_is_not(moment: str, tmp_path: Path) -> None:
+    (tmp_path / "caught.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    str(0)\n"
+        "except BaseException:\n    pass\n"
+    )
+    program = (
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"def run():\n    exec({moment!r}, globals())\n    return 0\n"
+        "import semask_cli.cli\nsemask_cli.cli.main = run\nfrom semask_cli.__main__ import main\nmain()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (130, "interrupted\n")
+
+
 def wait_until_ours(pid: int) -> None:
     """Until Python itself has started and answers Ctrl-C: its handler is among the caught signals."""
     status = Path(f"/proc/{pid}/status")
