@@ -17,6 +17,7 @@ COUNTS = {
     "journals": 1_500,
     "kills": 150,
     "system calls": 100,
+    "full disks": 40,
 }
 
 

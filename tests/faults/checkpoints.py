@@ -76,8 +76,19 @@ class _Calls:
         return self.reduced
 
 
+def attacks(draw: random.Random, folder: Path) -> list[bytes]:
+    """Files that try to run something, and random programs: where a fuzzer may begin."""
+    return [_gadget_file(draw, folder / _MARKER)[1] for _ in range(20)] + [_program(draw) for _ in range(20)]
+
+
 def _gadget(draw: random.Random, folder: Path) -> str:
-    marker = folder / _MARKER
+    function, data = _gadget_file(draw, folder / _MARKER)
+    if _read(folder, data) is not None:
+        raise Fault(f"{function} was accepted")
+    return "refused"
+
+
+def _gadget_file(draw: random.Random, marker: Path) -> tuple[Any, bytes]:
     gadget = draw.choice(
         (
             _Calls(os.mkdir, str(marker)),
@@ -103,13 +114,16 @@ def _gadget(draw: random.Random, folder: Path) -> str:
             lambda: pickle.dumps({"model": {"w": np.ones(2)}, "payload": gadget}, protocol=protocol),
         )
     )()
-    if _read(folder, data) is not None:
-        raise Fault(f"{gadget.reduced[0]} was accepted")
-    return "refused"
+    return gadget.reduced[0], data
 
 
 def _opcodes(draw: random.Random, folder: Path) -> str:
-    """Random programs of the pickle machine, out of the pieces that attacks are made of."""
+    _read(folder, _program(draw))
+    return "refused"
+
+
+def _program(draw: random.Random) -> bytes:
+    """A random program of the pickle machine, out of the pieces that attacks are made of."""
     pieces = (
         b"(", b"]", b"}", b")", b"2", b"0", b"1", b"K\x01", b"X\x01\0\0\0a", b"\x86", b"\x85", b"t", b"l", b"d", b"a",
         b"e", b"s", b"u", b"R", b"b", b"\x81", b"o", b"q\x00", b"h\x00", b"r\xff\xff\xff\x7f", b"\x94", b"Q", b"N",
@@ -119,8 +133,7 @@ def _opcodes(draw: random.Random, folder: Path) -> str:
         b"\x8a\xff" + b"\x7f" * 255, b"i__builtin__\neval\n", b"\x93", b"\x95" + b"\xff" * 8,
     )  # fmt: skip
     program = b"".join(draw.choice(pieces) for _ in range(draw.randrange(1, 60)))
-    _read(folder, b"\x80\x04" + program + b".")
-    return "refused"
+    return b"\x80\x04" + program + b"."
 
 
 def _read(folder: Path, data: bytes) -> dict[str, torch.Tensor] | None:

@@ -1,4 +1,4 @@
-"""Whole runs of the program, killed at a random moment or let down by the system, and then run again.
+"""Whole runs of the program, killed at a random moment, on a full disk or let down by the system, and run again.
 
 After each: no half file under a final name, nothing left behind but what the next run removes, one of the documented
 exit codes, no traceback; and the run after it gives, byte for byte, what an undisturbed one gives.
@@ -37,10 +37,11 @@ def kill_case(draw: random.Random, folder: Path) -> str:
     run = _start(command, folder)
     time.sleep(draw.uniform(0.2, 1.1) * seconds)
     done = run.poll() is not None
-    run.send_signal(draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+    sent = draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+    run.send_signal(sent)
     _, said = run.communicate(timeout=60)
-    if "Traceback" in said:
-        raise Fault(f"killed {command}: {said[-300:]}")
+    if "Traceback" in said or run.returncode not in (0, 130 if sent == signal.SIGINT else -sent):
+        raise Fault(f"{command} after {sent.name}: exit {run.returncode}: {said[-300:]}")
     _again(command, folder, expected)
     return "was done" if done else "killed"
 
@@ -52,14 +53,40 @@ def system_case(draw: random.Random, folder: Path) -> str:
     call, error = draw.choice(("write", "open", "rename", "fsync", "mkdir")), draw.choice((28, 5, 13))
     fails = f"{call} {draw.randrange(1, 9)} {error}"
     run = _start(command, folder, LD_PRELOAD=shim(), FAULT=fails, FAULT_FOLDER=str(folder / "out"))
+    outcome = _ended_in_words(run, f"{command} with {fails}", folder, expected)
+    _again(command, folder, expected)
+    return outcome
+
+
+def full_disk_case(draw: random.Random, folder: Path) -> str:
+    """The results go to a disk that is too small for them, most often; then it grows. Needs a right to mount."""
+    command = draw.choice(tuple(_COMMANDS))
+    expected, _ = undisturbed(command)
+    (folder / "out").mkdir()
+    size = draw.randrange(1, 80)  # pages of 4 KiB; the results of a run take about 60
+    _mount(folder / "out", f"size={size * 4}k")
+    try:
+        outcome = _ended_in_words(_start(command, folder), f"{command} in {size * 4} KiB", folder, expected)
+        _mount(folder / "out", "remount,size=64m")
+        _again(command, folder, expected)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder / "out")], check=True)
+    return outcome
+
+
+def _mount(place: Path, options: str) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], check=True)
+
+
+def _ended_in_words(run: subprocess.Popen[str], what: str, folder: Path, expected: dict[str, str]) -> str:
+    """The exit code of a run that may have failed, in order."""
     _, said = run.communicate(timeout=120)
     if "Traceback" in said or run.returncode not in CODES:
-        raise Fault(f"{command} with {fails}: exit {run.returncode}: {said[-300:]}")
-    if run.returncode == 0 and command == "predict" and found(folder) != expected:
-        raise Fault(f"{command} with {fails}: exit 0, but its files are others")
+        raise Fault(f"{what}: exit {run.returncode}: {said[-300:]}")
+    if run.returncode == 0 and found(folder) != expected:
+        raise Fault(f"{what}: exit 0, but its files are others")
     if parts := list((folder / "out").rglob("*.part")):
-        raise Fault(f"{command} with {fails}: left {parts[0].name}")
-    _again(command, folder, expected)
+        raise Fault(f"{what}: left {parts[0].name}")
     return f"exit {run.returncode}"
 
 

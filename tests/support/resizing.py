@@ -22,6 +22,12 @@ SIZES = [
 CLOSE = 1e-5  # of numbers up to 10; positions are float32's, as in F.interpolate, and slopes are steep
 
 
+def position_error(maps: Tensor) -> float:
+    """What float32 positions may change: on each axis, in two resizes, a step of them times the steepest slope."""
+    _, height, width = maps.shape
+    return 2 * torch.finfo(torch.float32).eps * (height + width) * (maps.max() - maps.min()).item()
+
+
 Span = tuple[int, int]
 
 
