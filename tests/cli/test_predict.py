@@ -20,6 +20,7 @@ from tests.support.command_line import Run
 from tests.support.figures import figure
 
 ROW = "swin-t-fpn"
+TOY = ("--model", "toy-street-fpn", "--threads", "1")
 SINGLE = "pipeline/swin-t-fpn__single__300x400__s21.npz"
 
 
@@ -72,32 +73,32 @@ def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str
 
 
 @pytest.mark.slow
-def test_folders_keep_their_shape_and_globs_and_stdin_work(semask: Run, model: list[str], tmp_path: Path) -> None:
+def test_folders_keep_their_shape_and_globs_and_stdin_work(semask: Run, tmp_path: Path) -> None:
     for name in ("top.jpg", "x/one.png", "x/y/two.JPG", "x/notes.txt"):
         if name.endswith(".txt"):
             (tmp_path / "album" / name).write_text("not an image")
         else:
             image(tmp_path / "album" / name)
-    semask("predict", "album", "-o", "out", *model)
+    semask("predict", "album", "-o", "out", *TOY)
     assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")} == {
         "top.png",
         "x/one.png",
         "x/y/two.png",
     }
-    semask("predict", "album/**/*.[pJ]*", "-o", "globbed", *model)
+    semask("predict", "album/**/*.[pJ]*", "-o", "globbed", *TOY)
     assert (tmp_path / "globbed/x/y/two.png").exists()
     with (tmp_path / "album/top.jpg").open("rb") as stream:
-        semask("predict", "-", "-o", "piped", *model, stdin=stream)
+        semask("predict", "-", "-o", "piped", *TOY, stdin=stream)
     assert (tmp_path / "piped/stdin.png").read_bytes() == (tmp_path / "out/top.png").read_bytes()
 
 
 @pytest.mark.slow
-def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str], tmp_path: Path) -> None:
+def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) -> None:
     image(tmp_path / "1.jpg")
     good = image(tmp_path / "2.jpg", 200, 300).read_bytes()
     (tmp_path / "2.jpg").write_bytes(good[: len(good) // 2])
     image(tmp_path / "3.png")
-    finished = semask("predict", "1.jpg", "2.jpg", "3.png", "--json", *model, check=ImageError.exit_code)
+    finished = semask("predict", "1.jpg", "2.jpg", "3.png", "--json", *TOY, check=ImageError.exit_code)
     rows = json.loads(finished.stdout)["pictures"]
     assert [row["input"] for row in rows] == ["1.jpg", "2.jpg", "3.png"]
     assert "2.jpg is truncated" in rows[1]["error"]
@@ -125,13 +126,11 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, model: list[str]
     ],
 )
 @pytest.mark.slow
-def test_mistakes_are_told_in_a_line(
-    semask: Run, model: list[str], tmp_path: Path, arguments: list[str], error: type, said: str
-) -> None:
+def test_mistakes_are_told_in_a_line(semask: Run, tmp_path: Path, arguments: list[str], error: type, said: str) -> None:
     image(tmp_path / "a.jpg")
     image(tmp_path / "a.png")
     (tmp_path / "empty").mkdir()
-    finished = semask("predict", *arguments, *model, check=error.exit_code)
+    finished = semask("predict", *arguments, *TOY, check=error.exit_code)
     assert said in finished.stderr
     assert "Traceback" not in finished.stderr
     assert finished.stdout == ""
@@ -157,28 +156,28 @@ def test_an_unknown_model_is_met_with_a_suggestion(semask: Run, tmp_path: Path) 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (2, 3)])
 @pytest.mark.slow
-def test_tiny_and_thin_images(semask: Run, model: list[str], tmp_path: Path, height: int, width: int) -> None:
+def test_tiny_and_thin_images(semask: Run, tmp_path: Path, height: int, width: int) -> None:
     image(tmp_path / "thin.png", height, width)
-    semask("predict", "thin.png", "--save", "mask,legend,json", *model)
+    semask("predict", "thin.png", "--save", "mask,legend,json", *TOY)
     assert np.asarray(Image.open(tmp_path / "masks/thin.png")).shape == (height, width)
 
 
 @pytest.mark.slow
-def test_the_mask_is_in_displayed_orientation(semask: Run, model: list[str], tmp_path: Path) -> None:
+def test_the_mask_is_in_displayed_orientation(semask: Run, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # displayed a quarter turn clockwise
     upright = filled.image(40, 60, 1)
     Image.fromarray(np.rot90(upright)).save(tmp_path / "turned.png", exif=exif)
     Image.fromarray(upright).save(tmp_path / "upright.png")
-    semask("predict", "turned.png", "upright.png", *model)
+    semask("predict", "turned.png", "upright.png", *TOY)
     turned, plain = (np.asarray(Image.open(tmp_path / "masks" / f"{n}.png")) for n in ("turned", "upright"))
     assert np.array_equal(turned, plain)
 
 
 @pytest.mark.slow
-def test_a_bomb_is_refused_by_its_size(semask: Run, model: list[str], tmp_path: Path) -> None:
+def test_a_bomb_is_refused_by_its_size(semask: Run, tmp_path: Path) -> None:
     image(tmp_path / "large.png", 100, 100)
-    finished = semask("predict", "large.png", "--max-pixels", "9999", *model, check=ImageError.exit_code)
+    finished = semask("predict", "large.png", "--max-pixels", "9999", *TOY, check=ImageError.exit_code)
     assert "--max-pixels 10000" in finished.stderr
 
 
