@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from semask_cli.checkpoints.reading import Checkpoint, read
 from semask_cli.checkpoints.store import Progress
 from semask_cli.errors import DamagedCheckpointError, NotACheckpointError, OutputError
 from semask_cli.io.cache import offline
-from semask_cli.models.attention import relative_position_index
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, Zoo
 
@@ -83,7 +81,7 @@ def assemble(network: Network, tensors: dict[str, Tensor]) -> None:
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     for name, tensor in network.state_dict().items():
         if name.endswith(matching.INDEX):
-            state[name] = relative_position_index(math.isqrt(tensor.shape[0]))
+            state[name] = tensor  # the network's own, which follows from the window
         elif name.endswith(matching.COUNTER):
             state.setdefault(name, torch.zeros((), dtype=torch.int64))
     state.pop(matching.LOSS_WEIGHT, None)

@@ -87,7 +87,7 @@ def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
 
 
 def on_meta(spec: ModelSpec) -> Network:
-    """The network of a row without memory for its tensors: names and shapes, in a tenth of a second."""
+    """The network of a row without memory for its weights: names and shapes, in a tenth of a second."""
     with torch.device("meta"):
         return build_model(spec)
 

@@ -25,7 +25,9 @@ QUERIES_PER_BATCH = 1024  # of a global semantic attention
 
 def relative_position_index(window: int) -> Tensor:
     """The row of the bias table for each pair of tokens of a window: int64 (window ** 2, window ** 2)."""
-    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    # On the CPU even where a network is built without memory: arithmetic on the meta device imports torch's compiler.
+    steps = torch.arange(window, device="cpu")
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
     y, x = y.flatten(), x.flatten()
     return (y[:, None] - y + window - 1) * (2 * window - 1) + (x[:, None] - x + window - 1)
 

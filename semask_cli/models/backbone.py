@@ -1,7 +1,7 @@
 """SeMask Swin: a Swin transformer with a semantic layer after the blocks of each stage.
 
 Follows «SeMask» (Jain et al., arXiv 2112.12782; published code Apache-2.0) and «Swin Transformer» (Liu et al.,
-arXiv 2103.14030; published code MIT), with timm's patch embedding and patch merging (Apache-2.0).
+arXiv 2103.14030; published code MIT).
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from timm.layers import PatchEmbed
-from timm.models.swin_transformer import PatchMerging
 from torch import Tensor, nn
 
 from semask_cli.models.attention import SemanticAttention, WindowAttention
+from semask_cli.models.patches import PatchEmbed, PatchMerging
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import BackboneSpec
 
@@ -87,15 +86,7 @@ class SeMaskSwin(nn.Module):
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
         self.channels = tuple(spec.embed_dim * 2**i for i in range(len(spec.depths)))
-        self.patch_embed = PatchEmbed(
-            None,
-            patch_size=4,
-            embed_dim=spec.embed_dim,
-            norm_layer=nn.LayerNorm,
-            output_fmt="NHWC",
-            strict_img_size=False,
-            dynamic_img_pad=True,
-        )
+        self.patch_embed = PatchEmbed(spec.embed_dim)
         self.layers = nn.ModuleList(Stage(spec, i) for i in range(len(spec.depths)))
         # norm0 … norm3 in the published files
         for i, dim in enumerate(self.channels):

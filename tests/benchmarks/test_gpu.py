@@ -32,7 +32,7 @@ def test_it_runs_through_on_a_cpu() -> None:
 
 
 def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
-    """Machines with a GPU often have torch and timm, and no way to install more."""
+    """Machines with a GPU often have torch, and no way to install more."""
     blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'typer')))"
     code = f"{blocked}; import semask_cli; semask_cli.build_model('toy-street-fpn')"
     environment = {**os.environ, "SEMASK_ZOO": str(ROOT / "weights.toml")}
