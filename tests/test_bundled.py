@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from semask_cli import load
-from semask_cli.evaluation.metrics import confusion, metrics
+from semask_cli.evaluation.metrics import class_totals, confusion, metrics
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.resources import project_file
 from tests.support.command_line import Run
@@ -52,7 +52,7 @@ def predicted(segmenter: Segmenter, scenes: list[Scene]) -> list[Labels]:
 def miou(scenes: list[Scene], labels: list[Labels]) -> float:
     """In percent."""
     counts = [confusion(scene.labels, one, 19) for scene, one in zip(scenes, labels, strict=True)]
-    return metrics(np.sum(counts, axis=0), "mmseg").miou
+    return metrics(class_totals(np.sum(counts, axis=0)), "mmseg").miou
 
 
 def test_miou(model: str, scenes: list[Scene], plain: list[Labels]) -> None:

@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "evaluation/compare.py": "evaluation/test_pages.py",
     "evaluation/report.py": "evaluation/test_pages.py",
     "evaluation/results.py": "evaluation/test_runner.py",
+    "evaluation/summary.py": "evaluation/test_runner.py",
     "inference/versions.py": "machine/test_doctor.py",
     "io/overwriting.py": "evaluation/test_overwriting.py",
     "io/regular.py": "io/test_images.py",  # pipes and devices in the place of files

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from semask_cli.output.percentages import format_percent
+from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from semask_cli.evaluation.intervals import Interval, Intervals
     from semask_cli.evaluation.journal import Record
     from semask_cli.evaluation.results import Evaluation
     from semask_cli.evaluation.runner import Plan
@@ -73,13 +74,13 @@ class EvaluationProgress:
 
     def counted(self, record: Record, remaining: int) -> None:
         """Show one more image."""
-        from semask_cli.evaluation.metrics import metrics
+        from semask_cli.evaluation.metrics import class_totals, metrics
 
         self._total += record.counts(self._classes)
         now = time.monotonic()
         done = max(0, self._images - remaining * self._plan.world.size)
         seconds = round((now - self._begun) / (self._remaining_then - remaining) * remaining)
-        miou = metrics(self._total, self._plan.definition).miou
+        miou = metrics(class_totals(self._total), self._plan.definition).miou
         state = f"{done} of {self._images}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"
         self._bar.update(self._task, completed=done, state=state)
         if self._plan.world.rank == 0 and self._bar.disable and now > self._line_at:
@@ -98,13 +99,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
         console.print(Text(f"{evaluation.title}: no pixel is labelled, so there is nothing to measure", "yellow"))
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("index", "class", "IoU", "acc"):
+    for column in ("index", "class", "IoU", "", "acc"):
         table.add_column(column, justify="left" if column == "class" else "right")
     table.add_column("")
     for result in evaluation.classes:
         bar = Text("━" * round((result.iou or 0) / 4), "cyan")
         name = Text.assemble(("█ ", result.colour), result.name)
-        figures = format_percent(result.iou), format_percent(result.acc)
+        figures = format_percent(result.iou), _bounds(result.interval), format_percent(result.acc)
         table.add_row(str(result.index), name, *figures, bar, style="dim" if result.iou is None else "")
     console.print(table)
     if evaluation.left_out:
@@ -126,14 +127,30 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
             Text(f"partial: {e.partial}; not comparable with published figures", "bold yellow"), soft_wrap=True
         )
     compared = f"   published {format_percent(e.published)}, {e.difference:+.2f}" if e.difference is not None else ""
-    console.print(Text.assemble(("mIoU ", "bold"), (format_percent(e.miou), "bold green"), compared))
-    console.print(f"mAcc {format_percent(e.macc)}   aAcc {format_percent(e.aacc)}   fwIoU {format_percent(e.fwiou)}")
+    bounds = {name: _bounds(getattr(e.intervals, name, None)) for name in ("miou", "macc", "aacc", "fwiou")}
+    console.print(Text.assemble(("mIoU ", "bold"), (format_percent(e.miou), "bold green"), bounds["miou"], compared))
+    means = {"mAcc": (e.macc, "macc"), "aAcc": (e.aacc, "aacc"), "fwIoU": (e.fwiou, "fwiou")}
+    shown = (f"{name} {format_percent(value)}{bounds[key]}" for name, (value, key) in means.items())
+    console.print(Text("   ".join(shown)))
+    console.print(Text(_how_drawn(e.intervals), "dim"), soft_wrap=True)
     if scores := e.cityscapes:
         console.print(
             f"categories: IoU {format_percent(scores.category_iou)}, iIoU {format_percent(scores.category_iiou)}   "
             f"classes: iIoU {format_percent(scores.iiou)}"
         )
     console.print(Text(DEFINITIONS[e.definition], "dim"), soft_wrap=True)
-    others = {name: miou for name, miou in e.miou_by_definition.items() if miou != e.miou}
-    for name, miou in others.items():
+    for name, miou in e.miou_by_definition.items():
+        if miou == e.miou:
+            continue
         console.print(Text(f"in {name}'s definition mIoU is {format_percent(miou)}", "dim"))
+
+
+def _bounds(interval: Interval | None) -> str:
+    return f" {format_interval(interval.low, interval.high)}" if interval else ""
+
+
+def _how_drawn(intervals: Intervals | None) -> str:
+    if intervals is None:
+        return "no intervals: too few images that are independent of each other"
+    i = intervals
+    return f"in brackets: {i.confidence:g} % intervals, {i.method}, {i.resamples:,} draws of {i.clusters:,} {i.unit}s"

@@ -6,6 +6,7 @@ them needs no numpy, so that the command line can list them at once.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,22 @@ class InstanceSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpec:
+    """Images that resemble each other, such as the frames of one drive: those whose ids begin alike.
+
+    `pattern` is a regular expression for the beginning that they share, `unit` the word for what they come from.
+    """
+
+    unit: str
+    pattern: str
+
+    def cluster(self, image_id: str) -> str:
+        """The cluster of an image; one that the pattern does not know is alone."""
+        match = re.match(self.pattern, image_id)
+        return match[0] if match else image_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSpec:
     """All facts about a published dataset. `name` is that of its file, `title` and `home` are for people.
 
@@ -101,6 +118,7 @@ class DatasetSpec:
     unlabelled_everywhere: bool = False
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     instances: InstanceSpec | None = None
+    clusters: ClusterSpec | None = None
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -159,6 +177,7 @@ def _dataset(name: str, document: dict[str, Any]) -> DatasetSpec:
             "unlabelled_everywhere": bool,
             "categories": dict,
             "instances": dict,
+            "clusters": dict,
         },
         table=name,
     )
@@ -171,6 +190,7 @@ def _dataset(name: str, document: dict[str, Any]) -> DatasetSpec:
     layouts = tuple(_layout(table) for table in document.pop("layouts"))
     categories = {key: tuple(members) for key, members in document.pop("categories", {}).items()}
     instances = _instances(document.pop("instances")) if "instances" in document else None
+    clusters = _clusters(document.pop("clusters")) if "clusters" in document else None
     spec = DatasetSpec(
         name=name,
         classes=MappingProxyType(classes),
@@ -180,6 +200,7 @@ def _dataset(name: str, document: dict[str, Any]) -> DatasetSpec:
         splits=MappingProxyType(document.pop("splits")),
         categories=MappingProxyType(categories),
         instances=instances,
+        clusters=clusters,
         **document,
     )
     _check_references(spec)
@@ -222,6 +243,15 @@ def _layout(table: dict[str, Any]) -> Layout:
 def _instances(table: dict[str, Any]) -> InstanceSpec:
     _check_keys(table, required={"encoding": str, "mean_pixels": dict}, table="instances")
     return InstanceSpec(encoding=table["encoding"], mean_pixels=MappingProxyType(table["mean_pixels"]))
+
+
+def _clusters(table: dict[str, Any]) -> ClusterSpec:
+    _check_keys(table, required={"unit": str, "pattern": str}, table="clusters")
+    try:
+        re.compile(table["pattern"])
+    except re.error as error:
+        raise ValueError(f"the pattern {table['pattern']!r} of clusters: {error}") from error
+    return ClusterSpec(**table)
 
 
 def _check_keys(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE, ClassSet
 from semask_cli.evaluation.journal import Instance
-from semask_cli.evaluation.metrics import Counts, label_pixels
+from semask_cli.evaluation.metrics import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _labels_of_category(classes: ClassSet) -> dict[str, list[int]]:
 
 def _iou(counts: Counts, labels: Sequence[int]) -> float:
     right = int(counts[np.ix_(labels, labels)].sum())
-    return _percent(right, int(label_pixels(counts)[labels].sum()) + _wrong_as(counts, labels))
+    return _percent(right, int(counts[labels].sum()) + _wrong_as(counts, labels))
 
 
 def _wrong_as(counts: Counts, labels: Sequence[int]) -> int:

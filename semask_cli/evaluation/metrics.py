@@ -10,6 +10,7 @@ label is ignored count nowhere. On the full validation sets every class occurs, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +29,41 @@ Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Metrics:
-    """The figures of a confusion matrix, in percent; nan where there is nothing to divide by.
+class ClassTotals:
+    """Pixels of each class: predicted `right`, `labelled`, and `predicted` where the label is not ignored.
 
-    `iou` and `acc` are (K,) float64, nan for the classes that `definition` leaves out of the mean. `miou` and `macc`
-    are their means; `aacc` is the share of labelled pixels predicted right, `fwiou` the IoU weighted by label pixels.
+    Each is (..., K), int64, or float64 of whole numbers; axes before the last are images, or sums over them.
+    """
+
+    right: NDArray[Any]
+    labelled: NDArray[Any]
+    predicted: NDArray[Any]
+
+    def stacked(self) -> NDArray[Any]:
+        """All three in one array (..., 3 K)."""
+        return np.concatenate([self.right, self.labelled, self.predicted], axis=-1)
+
+    @classmethod
+    def unstacked(cls, stack: NDArray[Any]) -> ClassTotals:
+        """The totals in an array (..., 3 K) of `stacked`."""
+        right, labelled, predicted = np.split(stack, 3, axis=-1)
+        return cls(right=right, labelled=labelled, predicted=predicted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Metrics:
+    """Figures in percent; nan where there is nothing to divide by.
+
+    `iou` and `acc` are (..., K) float64, nan for the classes that `definition` leaves out of the mean. `miou` and
+    `macc` (...) are their means; `aacc` is the share of labelled pixels predicted right, `fwiou` the IoU weighted by
+    label pixels. Of one confusion matrix they are scalars.
     """
 
     definition: str
-    aacc: float
-    miou: float
-    macc: float
-    fwiou: float
+    aacc: NDArray[np.float64]
+    miou: NDArray[np.float64]
+    macc: NDArray[np.float64]
+    fwiou: NDArray[np.float64]
     iou: NDArray[np.float64]
     acc: NDArray[np.float64]
 
@@ -61,40 +85,26 @@ def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
     return np.bincount(entries, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
 
 
-def metrics(counts: Counts, definition: str) -> Metrics:
-    """The figures of `counts`, summed over all images, in one of DEFINITIONS."""
-    right = np.diagonal(counts)
-    labelled = label_pixels(counts)
-    union = labelled + predicted_pixels(counts) - right
+def class_totals(counts: Counts) -> ClassTotals:
+    """What all figures of a confusion matrix are made of."""
+    return ClassTotals(right=np.diagonal(counts), labelled=counts.sum(axis=1), predicted=counts[:, :-1].sum(axis=0))
+
+
+def metrics(totals: ClassTotals, definition: str) -> Metrics:
+    """The figures of `totals` in one of DEFINITIONS."""
+    right, labelled = totals.right, totals.labelled
     with np.errstate(invalid="ignore", divide="ignore"):
-        iou = 100 * right / union
+        iou = 100 * right / (labelled + totals.predicted - right)
         acc = 100 * right / labelled
-        fwiou = np.nansum(iou * labelled) / labelled.sum()
-        aacc = 100 * right.sum() / labelled.sum()
+        fwiou = np.nansum(iou * labelled, axis=-1) / labelled.sum(axis=-1)
+        aacc = 100 * right.sum(axis=-1) / labelled.sum(axis=-1)
     if definition == "detectron2":
         iou[labelled == 0] = np.nan
-    return Metrics(
-        definition=definition,
-        aacc=float(aacc),
-        miou=_mean(iou),
-        macc=_mean(acc),
-        fwiou=float(fwiou),
-        iou=iou,
-        acc=acc,
-    )
+    return Metrics(definition=definition, aacc=aacc, miou=mean(iou), macc=mean(acc), fwiou=fwiou, iou=iou, acc=acc)
 
 
-def label_pixels(counts: Counts) -> NDArray[np.int64]:
-    """Labelled pixels of each class (K,)."""
-    return counts.sum(axis=1)
-
-
-def predicted_pixels(counts: Counts) -> NDArray[np.int64]:
-    """Pixels predicted as each class (K,), where the label is not ignored."""
-    return counts[:, :-1].sum(axis=0)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """The mean of the values that are not nan; nan if all are."""
-    valid = values[~np.isnan(values)]
-    return float(valid.mean()) if valid.size else float("nan")
+def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over the last axis of the values that are not nan; nan where all are."""
+    valid = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return values.sum(axis=-1, where=valid) / valid.sum(axis=-1)

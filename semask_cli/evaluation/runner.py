@@ -18,9 +18,10 @@ from semask_cli.errors import DatasetError, OutputError
 from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.journal import Instance, Journal, Record, Settings, labels_digest, nonzero_counts
 from semask_cli.evaluation.metrics import confusion
-from semask_cli.evaluation.results import Evaluation, summarise
+from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.selection import Selection, is_published_split
 from semask_cli.evaluation.sources import Source
+from semask_cli.evaluation.summary import summarise
 from semask_cli.evaluation.world import World
 from semask_cli.io.files import write_atomically
 from semask_cli.io.regular import open_regular

@@ -8,6 +8,11 @@ def format_percent(value: float | None, *, missing: str = "–") -> str:
     return missing if value is None else f"{value:.2f}"
 
 
+def format_interval(low: float, high: float) -> str:
+    """An interval in percent, or in points of it, with two decimals."""
+    return f"[{low:.2f}, {high:.2f}]".replace("-", "−")
+
+
 def format_share(share: float) -> str:
     """A share of 0 to 1 in percent with its sign; what is there at all is never "0.0 %"."""
     return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"

@@ -45,6 +45,10 @@ split_folders = { test = "held-out" }
 [categories]
 wet = ["water"]
 
+[clusters]
+unit = "shore"
+pattern = "[a-z]+_"
+
 [classes]
 water = [0, 0, 255]
 "dry land" = [120, 80, 0]
@@ -66,6 +70,7 @@ def test_a_file_says_it_all(tmp_path):
     assert list(spec.classes) == ["water", "dry land"]
     assert spec.encodings["trainIds"].values == (0, 1)
     assert spec.encodings["codes"].values == (20, 10)
+    assert [spec.clusters.cluster(name) for name in ("north_1", "north_2", "7")] == ["north_", "north_", "7"]
     [layout] = spec.layouts
     assert layout.path(layout.images, "test") == "photos/held-out"
 
@@ -77,6 +82,7 @@ def test_a_file_says_it_all(tmp_path):
         ('title = "Ponds"', "title = 3", "title of ponds is 3, which is no str"),
         ('home = "', 'colour = "red"\nhome = "', "unknown key 'colour'"),
         ('definition = "mmseg"', 'definition = "voc"', "unknown definition 'voc'"),
+        ('pattern = "[a-z]+_"', 'pattern = "["', "the pattern '[' of clusters"),
         ('evaluated_split = "test"', 'evaluated_split = "val"', "unknown evaluated_split 'val'"),
         ('server_encoding = "codes"', 'server_encoding = "ids"', "unknown server_encoding 'ids'"),
         ("values = [20, 10]", "values = [20]", "1 values for 2 classes"),

@@ -8,7 +8,7 @@ from PIL import Image
 
 from semask_cli.datasets import classes, find_dataset, read_labels, read_values
 from semask_cli.evaluation.cityscapes import cityscapes_scores, instances
-from semask_cli.evaluation.metrics import confusion, metrics
+from semask_cli.evaluation.metrics import class_totals, confusion, metrics
 from tests.support import miniature
 
 CLASSES = classes("cityscapes")
@@ -42,7 +42,7 @@ def test_every_score_equals_the_benchmarks(tmp_path, official, labelled, predict
         counts += confusion(read_labels(sample.label, LABEL_IDS), prediction, 19)
         found += instances(read_values(sample.instances), prediction, CLASSES)
     scores = cityscapes_scores(counts, found, CLASSES)
-    ours = metrics(counts, "cityscapes")
+    ours = metrics(class_totals(counts), "cityscapes")
     names = CLASSES.classes
 
     assert_equal(dict(zip(names, ours.iou, strict=True)), theirs["classScores"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from semask_cli.datasets.spec import Definition
-from semask_cli.evaluation.metrics import DEFINITIONS, confusion, metrics
+from semask_cli.evaluation.metrics import DEFINITIONS, class_totals, confusion, metrics
 from tests.support.filled import labels
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
@@ -36,7 +36,7 @@ def test_mmsegs_definition(figures):
         right = labels(*size, 2, seed=seed + 500, ignore=None) == 1
         other = labels(*size, figures["pred_classes"], seed=seed + 1000, ignore=None)
         total += confusion(truth, np.where(right, np.where(truth == 255, 0, truth), other), count)
-    ours = metrics(total, "mmseg")
+    ours = metrics(class_totals(total), "mmseg")
     for name in ("aAcc", "mIoU", "mAcc"):
         assert getattr(ours, name.lower()) / 100 == pytest.approx(figures[name], abs=1e-12)
     np.testing.assert_allclose(ours.iou, percent(figures["IoU"]), rtol=0, atol=1e-10)
@@ -52,7 +52,7 @@ def test_detectron2s_definition(figures):
         other = labels(*size, figures["pred_classes"], seed=seed + 1000, ignore=None)
         keep = np.random.RandomState(seed + 2000).random_sample(size) < 0.6
         total += confusion(truth, np.where(keep & (truth != 255), truth, other), count)
-    ours = metrics(total, "detectron2")
+    ours = metrics(class_totals(total), "detectron2")
     for name, value in {"pACC": ours.aacc, "mIoU": ours.miou, "mACC": ours.macc, "fwIoU": ours.fwiou}.items():
         assert value / 100 == pytest.approx(figures[name] / 100, abs=1e-12)
     np.testing.assert_allclose(ours.iou / 100, percent(figures["IoU"]) / 1e4, rtol=0, atol=1e-12)
@@ -67,7 +67,7 @@ def test_every_definition_that_can_be_asked_for_is_explained():
 def test_a_class_only_predicted_counts_as_the_definition_says(definition):
     truth = np.array([[0, 0, 1, 255]], np.uint8)
     predicted = np.array([[0, 2, 1, 2]], np.uint8)
-    ours = metrics(confusion(truth, predicted, 4), definition)
+    ours = metrics(class_totals(confusion(truth, predicted, 4)), definition)
     ious = [50, 100] if definition == "detectron2" else [50, 100, 0]
     assert ours.miou == pytest.approx(sum(ious) / len(ious))
     assert np.isnan(ours.iou[3])
@@ -77,13 +77,13 @@ def test_a_class_only_predicted_counts_as_the_definition_says(definition):
 def test_a_pixel_predicted_as_no_class_is_wrong_and_nobodys_false_positive():
     truth = np.array([[0, 0, 1, 1]], np.uint8)
     predicted = np.array([[0, 255, 1, 1]], np.uint8)
-    ours = metrics(confusion(truth, predicted, 2), "mmseg")
+    ours = metrics(class_totals(confusion(truth, predicted, 2)), "mmseg")
     assert ours.iou.tolist() == [50, 100]
     assert ours.aacc == 75
 
 
 def test_nothing_labelled_gives_nan_and_no_warning(recwarn):
-    nothing = metrics(np.zeros((3, 4), np.int64), "mmseg")
+    nothing = metrics(class_totals(np.zeros((3, 4), np.int64)), "mmseg")
     assert all(math.isnan(value) for value in (nothing.miou, nothing.aacc, nothing.macc, nothing.fwiou))
     assert not recwarn.list
 
@@ -99,7 +99,7 @@ def test_a_value_beyond_the_classes_is_never_counted(value):
 
 def test_one_pixel_in_ten_thousand_million_is_seen():
     counts = np.array([[10**10, 1, 0], [0, 1, 0]], np.int64)
-    assert metrics(counts, "mmseg").iou.tolist() == [100 * 10**10 / (10**10 + 1), 50]
+    assert metrics(class_totals(counts), "mmseg").iou.tolist() == [100 * 10**10 / (10**10 + 1), 50]
 
 
 maps = arrays.arrays(
@@ -119,5 +119,5 @@ def test_counts_sum_to_the_labelled_pixels_and_splitting_images_changes_nothing(
 
 @given(maps)
 def test_a_perfect_prediction_scores_100(truth):
-    ours = metrics(confusion(truth, truth, 3), "mmseg")
+    ours = metrics(class_totals(confusion(truth, truth, 3)), "mmseg")
     assert set(ours.iou[~np.isnan(ours.iou)].tolist()) <= {100}

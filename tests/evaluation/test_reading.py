@@ -60,7 +60,7 @@ def put(value, *keys):
         put(1, "more"),
         put([{"id": 3, "miou": 1.0, "aacc": 1.0}], "picture_results"),
         put({"category_iou": 1}, "cityscapes"),
-        put(2, "schema_version"),
+        put(1, "schema_version"),
     ],
 )
 def test_a_document_of_another_shape_is_no_evaluation(evaluation, tmp_path, change):

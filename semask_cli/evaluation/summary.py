@@ -1,0 +1,139 @@
+"""From the records of images to an evaluation: every figure is a function of the set of records and of the settings."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import SupportsFloat
+
+import numpy as np
+
+from semask_cli.datasets import ClassSet
+from semask_cli.evaluation.cityscapes import cityscapes_scores
+from semask_cli.evaluation.intervals import Interval, intervals
+from semask_cli.evaluation.journal import Record, Settings
+from semask_cli.evaluation.metrics import DEFINITIONS, ClassTotals, Counts, Metrics, class_totals, metrics
+from semask_cli.evaluation.results import CityscapesResult, ClassResult, Confusion, Evaluation, ImageResult
+
+_CONFUSIONS = 50
+_NO_CLASS = "no class"
+
+
+def summarise(
+    records: Sequence[Record],
+    class_set: ClassSet,
+    *,
+    title: str,
+    split: str,
+    definition: str,
+    settings: Settings,
+    published: float | None = None,
+    partial: str = "",
+    missing: int = 0,
+) -> Evaluation:
+    """Every figure of `records`, one for each image and sorted by id; in percent, at the size of the labels."""
+    total, totals = _sums(records, len(class_set))
+    figures = metrics(class_totals(total), definition)
+    clusters = class_set.spec.clusters if class_set.spec else None
+    means, class_intervals = intervals(
+        totals,
+        [clusters.cluster(record.id) if clusters else record.id for record in records],
+        definition,
+        unit=clusters.unit if clusters else "image",
+    )
+    return Evaluation(
+        title=title,
+        dataset=class_set.name,
+        split=split,
+        images=len(records),
+        missing=missing,
+        partial=partial,
+        definition=definition,
+        miou=_number(figures.miou),
+        macc=_number(figures.macc),
+        aacc=_number(figures.aacc),
+        fwiou=_number(figures.fwiou),
+        intervals=means,
+        miou_by_definition={name: _number(metrics(class_totals(total), name).miou) for name in DEFINITIONS},
+        published=published,
+        classes=_class_results(total, class_set, figures, class_intervals),
+        left_out=tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
+        cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
+        confusions=_confusions(total, class_set),
+        image_results=_image_results(records, totals),
+        settings=json.loads(json.dumps(settings)),
+    )
+
+
+def _sums(records: Sequence[Record], classes: int) -> tuple[Counts, ClassTotals]:
+    """The confusion matrix of all images (K, K + 1), and the totals of each (N, K)."""
+    total = np.zeros((classes, classes + 1), np.int64)
+    stacks = np.zeros((len(records), 3 * classes), np.int64)
+    for record, stack in zip(records, stacks, strict=True):
+        counts = record.counts(classes)
+        total += counts
+        stack[:] = class_totals(counts).stacked()
+    return total, ClassTotals.unstacked(stacks)
+
+
+def _image_results(records: Sequence[Record], totals: ClassTotals) -> tuple[ImageResult, ...]:
+    figures = metrics(totals, "mmseg")
+    return tuple(
+        ImageResult(id=record.id, miou=_number(miou), aacc=_number(aacc))
+        for record, miou, aacc in zip(records, figures.miou, figures.aacc, strict=True)
+    )
+
+
+def _class_results(
+    total: Counts, class_set: ClassSet, figures: Metrics, intervals: Sequence[Interval | None]
+) -> tuple[ClassResult, ...]:
+    totals = class_totals(total)
+    return tuple(
+        ClassResult(
+            index=index,
+            name=name,
+            colour=colour,
+            iou=_number(figures.iou[index]),
+            acc=_number(figures.acc[index]),
+            label_pixels=int(totals.labelled[index]),
+            predicted_pixels=int(totals.predicted[index]),
+            interval=intervals[index],
+        )
+        for index, (name, colour) in enumerate(zip(class_set.classes, class_set.hex_colours, strict=True))
+    )
+
+
+def _cityscapes(total: Counts, records: Sequence[Record], class_set: ClassSet) -> CityscapesResult:
+    instances = (instance for record in records for instance in record.instances)
+    scores = cityscapes_scores(total, instances, class_set)
+    return CityscapesResult(
+        category_iou=_mean(scores.category_iou.values()),
+        iiou=_mean(scores.iiou.values()),
+        category_iiou=_mean(scores.category_iiou.values()),
+        categories={name: _number(value) for name, value in scores.category_iou.items()},
+    )
+
+
+def _confusions(total: Counts, class_set: ClassSet) -> tuple[Confusion, ...]:
+    """The largest counts off the diagonal, largest first."""
+    wrong = total.copy()
+    np.fill_diagonal(wrong, 0)
+    names = (*class_set.classes, _NO_CLASS)
+    labelled = class_totals(total).labelled
+    rows, columns = np.nonzero(wrong)
+    largest = sorted(zip(-wrong[rows, columns], rows, columns, strict=True))[:_CONFUSIONS]
+    return tuple(
+        Confusion(label=names[row], predicted=names[column], pixels=int(-n), share=float(100 * -n / labelled[row]))
+        for n, row, column in largest
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    valid = [value for value in values if not math.isnan(value)]
+    return math.fsum(valid) / len(valid) if valid else None
+
+
+def _number(value: SupportsFloat) -> float | None:
+    """A float, or None for nan, which JSON has not."""
+    return None if math.isnan(value) else float(value)
