@@ -2,69 +2,112 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semask_cli.output.percentages import format_percent
+from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from semask_cli.evaluation.compare import Comparison
+    from semask_cli.evaluation.differences import Difference
 
 
 def compare(
     evaluations: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="What `semask eval --json` printed, or --report folders.")
     ],
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The one that the others are compared with; else the first.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a page to read, and its JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Set evaluations of one dataset beside each other: figures, classes, and the images on which they differ."""
+    """Set evaluations of one dataset beside each other, and say which differences are more than chance.
+
+    Differences are in points of percent, with their 95 % interval from a bootstrap over the images that both runs have.
+    A star marks classes whose difference is significant, after Holm's correction for the number of classes.
+    """
     from semask_cli.evaluation.compare import compare as compare_evaluations
     from semask_cli.evaluation.compare import write_comparison
+    from semask_cli.evaluation.results import document_text
 
-    comparison = compare_evaluations(evaluations)
+    comparison = compare_evaluations(evaluations, baseline=baseline)
     if report:
         print(f"report: {write_comparison(report, comparison)}", file=sys.stderr)
     if as_json:
-        print(json.dumps(comparison.to_json(), ensure_ascii=False, indent=1))
+        print(document_text(comparison.to_json()))
     else:
         _print_comparison(comparison)
 
 
 def _print_comparison(comparison: Comparison) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from semask_cli.evaluation.metrics import DEFINITIONS
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("IoU")
-    for name in comparison.names:
-        table.add_column(Text(name), justify="right")
-    table.add_column("spread", justify="right")
-    for row in comparison.classes:
-        figures = [Text(format_percent(f), "bold" if row.spread and f == row.best else "") for f in row.figures]
-        table.add_row(Text(row.name), *figures, format_percent(row.spread))
-    table.add_section()
-    runs = comparison.runs
-    summary = {
-        "mAcc": [run.macc for run in runs],
-        "aAcc": [run.aacc for run in runs],
-        "fwIoU": [run.fwiou for run in runs],
-        "published mIoU": [run.published for run in runs],
-        "mIoU": list(comparison.mious),
-    }
-    for name, means in summary.items():
-        table.add_row(name, *map(format_percent, means), "", style="bold green" if name == "mIoU" else "")
-    changes = ["" if d is None else f"{d:+.2f}" for d in comparison.differences[1:]]
-    table.add_row("to the first", "", *changes, "")
-    console.print(table)
+    console.print(_classes_table(comparison))
     for caution in comparison.cautions:
         console.print(Text(caution, "yellow"), soft_wrap=True)
     console.print(Text(DEFINITIONS[comparison.definition], "dim"), soft_wrap=True)
+    console.print()
+    for difference in comparison.differences:
+        console.print(Text(difference.sentence, "bold"), soft_wrap=True)
+
+
+def _classes_table(comparison: Comparison) -> Table:
+    """The classes and the means of each run, and how each differs from the baseline."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("IoU")
+    order = [comparison.baseline, *(difference.run for difference in comparison.differences)]
+    runs = [comparison.runs[comparison.names.index(name)] for name in order]
+    mious = [comparison.mious[comparison.names.index(name)] for name in order]
+    for name in order:
+        table.add_column(Text(name), justify="right")
+        if name != comparison.baseline:
+            table.add_column("difference", justify="right")
+    for index, row in enumerate(comparison.classes):
+        figures = [row.figures[comparison.names.index(name)] for name in order]
+        differences = [difference.classes[index] for difference in comparison.differences]
+        changes = [_change(d.iou) + ("*" if d.significant else " ") for d in differences]
+        table.add_row(Text(row.name), *_alternating(map(format_percent, figures), changes))
+    table.add_section()
+    for title, name in (("mAcc", "macc"), ("aAcc", "aacc"), ("fwIoU", "fwiou"), ("mIoU", "miou")):
+        figures = mious if name == "miou" else [getattr(run, name) for run in runs]
+        changes = [f"{_change(getattr(difference, name))} " for difference in comparison.differences]
+        style = "bold green" if name == "miou" else ""
+        table.add_row(title, *_alternating(map(format_percent, figures), changes), style=style)
+    if any(run.published is not None for run in runs):
+        published = map(format_percent, [run.published for run in runs])
+        table.add_row("published", *_alternating(published, [""] * len(comparison.differences)))
+    return table
+
+
+def _alternating(figures: Iterable[str], changes: Sequence[str]) -> Iterator[Text]:
+    """The baseline's figure, then each run's with its change."""
+    from rich.text import Text
+
+    first, *others = figures
+    yield Text(first)
+    for figure, change in zip(others, changes, strict=True):
+        yield Text(figure)
+        yield Text(change)
+
+
+def _change(difference: Difference) -> str:
+    if difference.value is None:
+        return "–"
+    interval = difference.interval
+    bounds = f" {format_interval(interval.low, interval.high)}" if interval else ""
+    return f"{difference.value:+.2f}{bounds}"

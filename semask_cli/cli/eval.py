@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +89,7 @@ def evaluate(
     if shuffle_seed is not None and limit is None:
         raise UsageError("--shuffle-seed draws the images of --limit", "Give --limit N with it.")
     from semask_cli.evaluation.evaluate import evaluate as run_evaluation
+    from semask_cli.evaluation.results import document_text
     from semask_cli.evaluation.sources import ModelSource
     from semask_cli.evaluation.world import join_world
 
@@ -125,7 +125,7 @@ def evaluate(
     if report:
         print(f"report: {report / 'report.html'}", file=sys.stderr)
     if as_json:
-        print(json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1))
+        print(document_text(evaluation.to_json()))
     elif as_csv:
         print(evaluation.to_csv(), end="")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from semask_cli.errors import UsageError
+from semask_cli.evaluation.comparable import cautions, refuse_other_labels
+from semask_cli.evaluation.differences import RunDifference, run_difference
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.pages import encoded, render_page
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.report import flat
-from semask_cli.evaluation.results import Evaluation
+from semask_cli.evaluation.results import Evaluation, document_text
 from semask_cli.io.files import write_atomically
 from semask_cli.io.overwriting import refuse_replacing
 
+SCHEMA_VERSION = 2
 _IMAGES = 30
 
 
@@ -40,66 +42,67 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Runs by name, their mIoU in the first run's `definition`, and how they differ.
+    """Runs by name, their mIoU in the baseline's `definition`, and how they differ from it.
 
-    `classes` are in the dataset's order, `images` (those that all runs have) by spread, largest first. `settings` are
-    those that differ. `cautions` say in words why figures may not be comparable. `files` are those that were read.
+    `baseline` is one of `names`, and `differences` are those of the others from it, in their order. `classes` are in
+    the dataset's order, `images` (those that all runs have) by spread, largest first. `settings` are those that differ.
+    `cautions` say in words why figures may not be comparable. `files` are those that were read.
     """
 
     names: tuple[str, ...]
     runs: tuple[Evaluation, ...]
+    baseline: str
     definition: str
     mious: tuple[float | None, ...]
+    differences: tuple[RunDifference, ...]
     classes: tuple[Row, ...]
     images: tuple[Row, ...]
     settings: tuple[tuple[str, tuple[str, ...]], ...]
     cautions: tuple[str, ...]
     files: tuple[Path, ...] = ()
 
-    @property
-    def differences(self) -> tuple[float | None, ...]:
-        """mIoU of each run minus that of the first, in points."""
-        first = self.mious[0]
-        return tuple(None if miou is None or first is None else miou - first for miou in self.mious)
+    def difference(self, name: str) -> RunDifference | None:
+        """How the run called `name` differs from the baseline; None for the baseline."""
+        return next((difference for difference in self.differences if difference.run == name), None)
 
     def to_json(self) -> dict[str, Any]:
         """The document for json.dumps, without the runs' own tables."""
         runs = [
-            {
-                "name": name,
-                "miou": miou,
-                "difference": difference,
-                "macc": run.macc,
-                "aacc": run.aacc,
-                "fwiou": run.fwiou,
-            }
-            for name, run, miou, difference in zip(self.names, self.runs, self.mious, self.differences, strict=True)
+            {"name": name, "miou": miou, "macc": run.macc, "aacc": run.aacc, "fwiou": run.fwiou}
+            for name, run, miou in zip(self.names, self.runs, self.mious, strict=True)
         ]
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "kind": "comparison",
             "dataset": self.runs[0].dataset,
             "split": self.runs[0].split,
             "definition": self.definition,
             "cautions": self.cautions,
+            "baseline": self.baseline,
             "runs": runs,
+            "differences": [asdict(difference) for difference in self.differences],
             "classes": [asdict(row) for row in self.classes],
             "pictures": [asdict(row) for row in self.images],
             "settings": dict(self.settings),
         }
 
 
-def compare(paths: Sequence[str | os.PathLike[str]]) -> Comparison:
-    """Set evaluations of one dataset and split beside each other.
+def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathLike[str] | None = None) -> Comparison:
+    """Set evaluations of one dataset and split beside each other, and say which differences are more than chance.
 
     `paths` are the JSON files of evaluations, or folders that hold a report. Runs are named by their titles, or by
-    title and path where titles repeat.
+    title and path where titles repeat. `baseline` is one of `paths`, the first unless given: the others are compared
+    with it, in its definition of mIoU.
 
     Raises:
-        UsageError: fewer than two, a file that is no evaluation, or runs of different datasets, splits or classes.
+        UsageError: fewer than two, a file that is no evaluation, a baseline that is none of them, or runs on different
+            labels: of other datasets, splits, classes, or label files.
     """
     runs = [Path(path) for path in paths]
-    return replace(_comparison(_read_runs(runs)), files=tuple(map(_file, runs)))
+    first = runs[0] if baseline is None and runs else Path(baseline or "")
+    if runs and first not in runs:
+        raise UsageError(f"the baseline {first} is none of the evaluations", "Name one of them.")
+    return replace(_comparison(_read_runs(runs), runs.index(first) if runs else 0), files=tuple(map(_file, runs)))
 
 
 def _file(path: Path) -> Path:
@@ -116,27 +119,28 @@ def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
     return {run.title if titles[run.title] == 1 else f"{run.title} ({path})": run for path, run in runs.items()}
 
 
-def _comparison(runs: dict[str, Evaluation]) -> Comparison:
-    evaluations = tuple(runs.values())
-    first, names = evaluations[0], tuple(runs)
-    for name, other in runs.items():
-        if _measured(other) != _measured(first):
-            raise UsageError(
-                f"{name} is of {other.dataset} {other.split}, {names[0]} of {first.dataset} {first.split}",
-                "Only evaluations of the same split and classes compare.",
-            )
+def _comparison(runs: dict[str, Evaluation], baseline: int) -> Comparison:
+    evaluations, names = tuple(runs.values()), tuple(runs)
+    first, first_name = evaluations[baseline], names[baseline]
+    others = {name: run for name, run in runs.items() if name != first_name}
+    for name, other in others.items():
+        refuse_other_labels((first_name, name), first, other)
     return Comparison(
         names=names,
         runs=evaluations,
+        baseline=first_name,
         definition=first.definition,
         mious=tuple(run.miou_by_definition[first.definition] for run in evaluations),
+        differences=tuple(
+            run_difference((first_name, name), first, other, first.definition) for name, other in others.items()
+        ),
         classes=tuple(
             _row(same[0].name, [c.iou for c in same], colour=same[0].colour, label_pixels=same[0].label_pixels)
             for same in zip(*(run.classes for run in evaluations), strict=True)
         ),
         images=_images(evaluations),
         settings=_differing(evaluations),
-        cautions=tuple(_cautions(runs)),
+        cautions=tuple(cautions(runs, first)),
     )
 
 
@@ -146,10 +150,9 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
     Raises:
         OutputError: a file cannot be written, or would replace one of those compared.
     """
-    document = json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n"
     figures, page = folder / "comparison.json", folder / "comparison.html"
     refuse_replacing((figures, page), comparison.files)
-    write_atomically(figures, encoded(document))
+    write_atomically(figures, encoded(document_text(comparison.to_json()) + "\n"))
     write_atomically(page, encoded(comparison_page(comparison)))
     return page
 
@@ -157,10 +160,6 @@ def write_comparison(folder: Path, comparison: Comparison) -> Path:
 def comparison_page(comparison: Comparison) -> str:
     """The page, as HTML."""
     return render_page("compare.html.j2", c=comparison, definition=DEFINITIONS[comparison.definition])
-
-
-def _measured(run: Evaluation) -> tuple[str, str, tuple[str, ...]]:
-    return run.dataset, run.split, tuple(result.name for result in run.classes)
 
 
 def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_pixels: int = 0) -> Row:
@@ -181,13 +180,3 @@ def _differing(runs: Sequence[Evaluation]) -> tuple[tuple[str, tuple[str, ...]],
     keys = dict.fromkeys(key for table in tables for key in table)
     rows = [(key, tuple(table.get(key, "–") for table in tables)) for key in keys]
     return tuple((key, values) for key, values in rows if len(set(values)) > 1)
-
-
-def _cautions(runs: dict[str, Evaluation]) -> list[str]:
-    first = next(iter(runs.values()))
-    cautions = [f"{name} is partial: {run.partial}." for name, run in runs.items() if run.partial]
-    if len({frozenset(result.id for result in run.image_results) for run in runs.values()}) > 1:
-        cautions.append("The runs are of different images.")
-    if any(run.definition != first.definition for run in runs.values()):
-        cautions.append(f"The runs were evaluated in different definitions; mIoU is given in {first.definition}'s.")
-    return cautions

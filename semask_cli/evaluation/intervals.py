@@ -138,12 +138,11 @@ def intervals(
     be drawn.
     """
     sums = cluster_sums(totals.stacked(), clusters)
-    classes = sums.shape[1] // 3
-    if len(sums) < FEWEST_CLUSTERS or not totals.labelled.any():
-        return None, (None,) * classes
+    labelled = ClassTotals.unstacked(sums).labelled
+    if np.count_nonzero(labelled.any(axis=1)) < FEWEST_CLUSTERS:
+        return None, (None,) * labelled.shape[1]
     drawn = bootstrap(sums, lambda resampled: figures_of(resampled, definition))
-    means = [drawn.interval(index) for index in range(4)]
-    miou, macc, aacc, fwiou = (interval for interval in means if interval)
+    miou, macc, aacc, fwiou = filter(None, map(drawn.interval, range(4)))
     return Intervals(
         method="percentile bootstrap",
         confidence=CONFIDENCE,

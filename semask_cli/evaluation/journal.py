@@ -24,9 +24,10 @@ from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.metrics import Counts
 from semask_cli.io.regular import open_regular
 
-_FORMAT = "semask journal 2"
+_FORMAT = "semask journal 3"
 _ANOTHER = "Name another one with --journal, or begin it again with --fresh."
-_MAX_PIXELS = 2**53  # in an entry of a record: what int64 sums of a million images hold
+MOST_PIXELS = 2**33
+"""In an entry of a record: more than an image has, and sums of a million of them are exact in float64."""
 
 Settings = Mapping[str, Any]
 """Whatever changes an image's counts: model, weights, views, label encoding, versions. JSON values only."""
@@ -46,12 +47,15 @@ class Instance:
 class Record:
     """What one image counted: `nonzero_counts` are the entries of its confusion matrix as (label, prediction, pixels).
 
-    `files` is the digest of the files behind it: the label, and the image or mask that was scored. `predicted` is
-    that of the predicted labels.
+    `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
+    `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
+    there is no label.
     """
 
     id: str
     files: str
+    image: str
+    labels: str
     predicted: str
     nonzero_counts: tuple[tuple[int, int, int], ...]
     instances: tuple[Instance, ...] = ()
@@ -132,6 +136,8 @@ class Journal:
         line = {
             "id": record.id,
             "files": record.files,
+            "image": record.image,
+            "labels": record.labels,
             "predicted": record.predicted,
             "cells": record.nonzero_counts,
             "instances": instances,
@@ -236,15 +242,17 @@ def _record(line: bytes, classes: int) -> Record | None:
         record = Record(
             id=_text(fields["id"]),
             files=_text(fields["files"]),
+            image=_text(fields["image"]),
+            labels=_text(fields["labels"]),
             predicted=_text(fields["predicted"]),
             nonzero_counts=tuple(
-                (_number(row, classes), _number(column, classes + 1), _number(pixels, _MAX_PIXELS))
+                (_number(row, classes), _number(column, classes + 1), _number(pixels, MOST_PIXELS))
                 for row, column, pixels in fields["cells"]
             ),
             instances=tuple(
                 Instance(
                     label=_number(label, classes),
-                    pixels=_number(pixels, _MAX_PIXELS),
+                    pixels=_number(pixels, MOST_PIXELS),
                     right=_number(right, pixels + 1),
                     right_category=_number(right_category, pixels + 1),
                 )

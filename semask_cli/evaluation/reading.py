@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from semask_cli.errors import UsageError
+from semask_cli.evaluation.journal import MOST_PIXELS
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
 from semask_cli.io.regular import open_regular
@@ -47,6 +48,8 @@ def _evaluation(document: dict[str, Any]) -> Evaluation:
     for result in evaluation.classes:
         if not _COLOUR.fullmatch(result.colour):
             raise ValueError(f"{result.colour!r} is no colour")
+    for image in evaluation.image_results:
+        _check_totals(image.totals, len(evaluation.classes))
     for value in evaluation.settings.values():
         _check_setting(value)
     return evaluation
@@ -77,6 +80,15 @@ def _parsed(value: Any, kind: Any) -> Any:
     if (kind is int and type(value) is int and value >= 0) or (kind is str and type(value) is str):
         return value
     raise ValueError(f"{value!r} is no {kind}")
+
+
+def _check_totals(totals: tuple[tuple[int, ...], ...], classes: int) -> None:
+    """Rows of a class index, each of them once, and pixels right, labelled and predicted."""
+    for index, right, labelled, predicted in totals:
+        if not (index < classes and right <= min(labelled, predicted) and max(labelled, predicted) < MOST_PIXELS):
+            raise ValueError(f"{(index, right, labelled, predicted)} cannot be counted")
+    if len({row[0] for row in totals}) < len(totals):
+        raise ValueError("a class counted twice")
 
 
 def _check_setting(value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.pages import encoded, exact, render_page, thumbnail
-from semask_cli.evaluation.results import Evaluation, ImageResult
+from semask_cli.evaluation.results import Evaluation, ImageResult, document_text
 from semask_cli.evaluation.sources import Source
 from semask_cli.io.files import write_atomically
 from semask_cli.io.images import RGB, read_image
@@ -54,8 +53,7 @@ def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source:
         OutputError: a file cannot be written.
     """
     page, figures, table = (folder / name for name in REPORT_FILES)
-    document = json.dumps(evaluation.to_json(), ensure_ascii=False, indent=1) + "\n"
-    write_atomically(figures, encoded(document))
+    write_atomically(figures, encoded(document_text(evaluation.to_json()) + "\n"))
     write_atomically(table, encoded(evaluation.to_csv()))
     write_atomically(page, encoded(report_page(evaluation, dataset, source)))
     return page

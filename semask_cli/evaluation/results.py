@@ -9,10 +9,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from semask_cli.evaluation.intervals import Interval, Intervals
+from semask_cli.evaluation.metrics import ClassTotals
 
 SCHEMA_VERSION = 2
 JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}
@@ -48,11 +52,22 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageResult:
-    """An image by itself: mIoU over the classes in its label or prediction, and accuracy, in percent."""
+    """An image by itself: mIoU over the classes in its label or prediction, and accuracy, in percent.
+
+    `cluster` names the images that it is not independent of. `totals` are (class index, pixels right, labelled,
+    predicted) of each class in it: all that its part in the figures depends on. `image` is the SHA-256 of its file,
+    `labels` and `predicted` are those of the class indices, in whatever encoding they were written; see
+    `journal.labels_digest`.
+    """
 
     id: str
+    cluster: str
     miou: float | None
     aacc: float | None
+    image: str
+    labels: str
+    predicted: str
+    totals: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +88,7 @@ class Evaluation:
     published figure of the same protocol, if there is one. `partial` says in words why the figure is not that of the
     whole split, and is empty where it is. `missing` counts the files gone without. `left_out` are the classes that
     occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None
-    where there are too few images to tell.
+    where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
     """
 
     title: str
@@ -90,6 +105,7 @@ class Evaluation:
     intervals: Intervals | None
     miou_by_definition: dict[str, float | None]
     published: float | None
+    cluster_unit: str
     classes: tuple[ClassResult, ...]
     left_out: tuple[str, ...]
     cityscapes: CityscapesResult | None
@@ -107,6 +123,15 @@ class Evaluation:
         fields = {JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
         return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **fields}
 
+    def totals(self) -> ClassTotals:
+        """The totals (N, K) of the images, in their order."""
+        stacks = np.zeros((len(self.image_results), 3, len(self.classes)), np.int64)
+        for stack, result in zip(stacks, self.image_results, strict=True):
+            if result.totals:
+                index, *totals = zip(*result.totals, strict=True)
+                stack[:, index] = totals
+        return ClassTotals.unstacked(stacks.reshape(len(stacks), -1))
+
     def to_csv(self) -> str:
         """The classes as a table with a line of names."""
         buffer = io.StringIO()
@@ -118,6 +143,18 @@ class Evaluation:
             bounds = (row.interval.low, row.interval.high) if row.interval else (None, None)
             writer.writerow([*values, *bounds])
         return buffer.getvalue()
+
+
+def document_text(document: dict[str, Any]) -> str:
+    """A document as JSON text, in which each key, and each row of a table, has a line: to read, and to compare."""
+    entries = []
+    for key, value in document.items():
+        if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+            rows = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in value)
+            entries.append(f" {json.dumps(key)}: [\n{rows}\n ]")
+        else:
+            entries.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 def _no_formula(text: str) -> str:

@@ -160,8 +160,12 @@ def _sort_out(
 
 def _files_digest(sample: Sample, source: Source) -> str:
     """SHA-256 over the files that a record depends on."""
+    return _digest(sample.label, sample.instances, source.file_of(sample))
+
+
+def _digest(*paths: Path | None) -> str:
     digest = hashlib.sha256()
-    for path in filter(None, (sample.label, sample.instances, source.file_of(sample))):
+    for path in filter(None, paths):
         try:
             with open_regular(path) as file:
                 digest.update(file.read())
@@ -173,9 +177,9 @@ def _files_digest(sample: Sample, source: Source) -> str:
 
 
 def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, files: str) -> Record:
-    digest = labels_digest(predicted)
+    image, digest = _digest(sample.image), labels_digest(predicted)
     if sample.label is None:  # predicted for a submission alone
-        return Record(id=sample.id, files=files, predicted=digest, nonzero_counts=())
+        return Record(id=sample.id, files=files, image=image, labels="", predicted=digest, nonzero_counts=())
     labels = read_labels(sample.label, dataset.encoding)
     if labels.shape != predicted.shape:
         sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
@@ -186,6 +190,8 @@ def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, f
     return Record(
         id=sample.id,
         files=files,
+        image=image,
+        labels=labels_digest(labels),
         predicted=digest,
         nonzero_counts=nonzero_counts(confusion(labels, predicted, len(dataset.classes))),
         instances=_instances(dataset, sample, predicted),

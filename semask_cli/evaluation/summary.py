@@ -35,13 +35,10 @@ def summarise(
     """Every figure of `records`, one for each image and sorted by id; in percent, at the size of the labels."""
     total, totals = _sums(records, len(class_set))
     figures = metrics(class_totals(total), definition)
-    clusters = class_set.spec.clusters if class_set.spec else None
-    means, class_intervals = intervals(
-        totals,
-        [clusters.cluster(record.id) if clusters else record.id for record in records],
-        definition,
-        unit=clusters.unit if clusters else "image",
-    )
+    spec = class_set.spec.clusters if class_set.spec else None
+    unit = spec.unit if spec else "image"
+    clusters = [spec.cluster(record.id) if spec else record.id for record in records]
+    means, class_intervals = intervals(totals, clusters, definition, unit=unit)
     return Evaluation(
         title=title,
         dataset=class_set.name,
@@ -57,11 +54,12 @@ def summarise(
         intervals=means,
         miou_by_definition={name: _number(metrics(class_totals(total), name).miou) for name in DEFINITIONS},
         published=published,
+        cluster_unit=unit,
         classes=_class_results(total, class_set, figures, class_intervals),
         left_out=tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
         cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
         confusions=_confusions(total, class_set),
-        image_results=_image_results(records, totals),
+        image_results=_image_results(records, clusters, totals),
         settings=json.loads(json.dumps(settings)),
     )
 
@@ -77,11 +75,31 @@ def _sums(records: Sequence[Record], classes: int) -> tuple[Counts, ClassTotals]
     return total, ClassTotals.unstacked(stacks)
 
 
-def _image_results(records: Sequence[Record], totals: ClassTotals) -> tuple[ImageResult, ...]:
+def _image_results(records: Sequence[Record], clusters: Sequence[str], totals: ClassTotals) -> tuple[ImageResult, ...]:
     figures = metrics(totals, "mmseg")
     return tuple(
-        ImageResult(id=record.id, miou=_number(miou), aacc=_number(aacc))
-        for record, miou, aacc in zip(records, figures.miou, figures.aacc, strict=True)
+        ImageResult(
+            id=record.id,
+            cluster=cluster,
+            miou=_number(miou),
+            aacc=_number(aacc),
+            image=record.image,
+            labels=record.labels,
+            predicted=record.predicted,
+            totals=tuple(
+                (index, right, labelled, predicted)
+                for index, (right, labelled, predicted) in enumerate(zip(*stack, strict=True))
+                if labelled or predicted
+            ),
+        )
+        for record, cluster, miou, aacc, stack in zip(
+            records,
+            clusters,
+            figures.miou,
+            figures.aacc,
+            zip(totals.right.tolist(), totals.labelled.tolist(), totals.predicted.tolist(), strict=True),
+            strict=True,
+        )
     )
 
 

@@ -1,8 +1,7 @@
-"""The report and the comparison, in a real browser from a file:// address."""
+"""The report, in a real browser from a file:// address."""
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -110,48 +109,6 @@ def test_the_report_is_drawn_in_light_and_dark(reported, browse, tmp_path, schem
     paper = pixels[:, :20].mean()
     assert paper > 240 if scheme == "light" else paper < 40
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000  # text, bars and images, not a blank page
-
-
-def test_two_evaluations_compare_in_one_table_and_one_page(semask, planted, tmp_path, browse):
-    root, masks = planted("cityscapes", "labelTrainIds")
-    better = tmp_path / "better"
-    shutil.copytree(masks, better)
-    for file in better.rglob("*.png"):
-        label = root / "gtFine/val" / f"{file.parent.name}/{file.stem}_gtFine_labelTrainIds.png"
-        shutil.copy(label, file)
-    command = ("eval", "-d", "cityscapes", "--root", root, "--pred")
-    (tmp_path / "a.json").write_text(semask(*command, masks, "--json").stdout)
-    semask(*command, better, "--report", tmp_path / "b")
-    runs = (tmp_path / "a.json", tmp_path / "b")
-    figures = json.loads(semask("compare", *runs, "--json").stdout)
-    assert [run["name"] for run in figures["runs"]] == [masks.name, "better"]
-    assert figures["runs"][1]["miou"] == 100
-    assert figures["runs"][1]["difference"] == 100 - figures["runs"][0]["miou"]
-    assert len(figures["classes"]) == 19
-    assert figures["pictures"][0]["spread"] >= figures["pictures"][-1]["spread"] > 0
-    table = semask("compare", *runs, "--report", tmp_path / "page").stdout
-    assert "traffic light" in table
-    assert f"+{figures['runs'][1]['difference']:.2f}" in table
-    dom = browse(tmp_path / "page/comparison.html", "--dump-dom")
-    assert "better" in dom
-    assert class_names(dom)[:2] == ["road", "sidewalk"]
-
-
-def test_what_does_not_compare_is_refused(semask, planted, tmp_path):
-    files = []
-    for name, layout in (("cityscapes", "labelTrainIds"), ("ade20k", "annotations")):
-        root, masks = planted(name, layout, 2)
-        files.append(tmp_path / f"{name}.json")
-        files[-1].write_text(semask("eval", "-d", name, "--root", root, "--pred", masks, "--json").stdout)
-    (tmp_path / "list.json").write_text("[]")
-    for arguments, words in (
-        (files, "Only evaluations of the same split"),
-        (files[:1], "two evaluations or more"),
-        ([files[0], tmp_path / "list.json"], "is not the JSON of an evaluation"),
-        ([files[0], tmp_path / "gone.json"], "cannot read"),
-    ):
-        done = semask("compare", *arguments, check=2)
-        assert words in done.stderr
 
 
 def test_an_error_map_marks_what_is_wrong_and_what_is_not_counted():

@@ -1,0 +1,193 @@
+"""Whether the difference between two evaluations is one: the bootstrap of a difference, and what it says in a sentence.
+
+Two runs on the same images are compared image by image: each resample draws the same images for both, so that what
+makes an image hard for both does not count as a difference. Runs that share no image are drawn each by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.evaluation.intervals import (
+    CONFIDENCE,
+    FEWEST_CLUSTERS,
+    SEED,
+    Bootstrap,
+    Interval,
+    bootstrap,
+    cluster_sums,
+    clusters_with_class,
+    figures_of,
+)
+from semask_cli.evaluation.results import Evaluation
+
+_MEANS = ("miou", "macc", "aacc", "fwiou")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A figure of a run minus that of the baseline, in points; None where one of them has none.
+
+    `interval` is None where too few images can be drawn. `other_sign` is the share of resamples, in percent, in which
+    the difference is zero or has the other sign.
+    """
+
+    value: float | None
+    interval: Interval | None
+    other_sign: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassDifference:
+    """The difference in the IoU of a class.
+
+    `p` is twice the share of resamples of the other sign (a two-sided test), adjusted after Holm for the number of
+    classes tested. `significant` says that it is below 0.05: in 95 % of comparisons no class is so named by chance.
+    """
+
+    name: str
+    iou: Difference
+    p: float | None
+    significant: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDifference:
+    """A run against the baseline, on the `images` that both have, or each on its own (`paired` is False).
+
+    `sentence` says what the difference in mIoU amounts to. `clusters` were drawn, and `unit` is the word for them.
+    """
+
+    baseline: str
+    run: str
+    paired: bool
+    images: int
+    unit: str
+    clusters: int
+    sentence: str
+    miou: Difference
+    macc: Difference
+    aacc: Difference
+    fwiou: Difference
+    classes: tuple[ClassDifference, ...]
+
+
+def run_difference(names: tuple[str, str], baseline: Evaluation, run: Evaluation, definition: str) -> RunDifference:
+    """`run` minus `baseline`, which `names` names (baseline first), in one of metrics.DEFINITIONS."""
+    shared = {result.id for result in baseline.image_results} & {result.id for result in run.image_results}
+    paired = bool(shared)
+    sums = [_sums(evaluation, shared) for evaluation in (baseline, run)]
+    drawn = _drawn(sums[0], sums[1], definition) if paired else _drawn_apart(sums[0], sums[1], definition)
+    clusters = min(map(len, sums))
+    miou, macc, aacc, fwiou = (_difference(drawn, index, clusters) for index in range(len(_MEANS)))
+    images = len(shared) if paired else baseline.images + run.images
+    return RunDifference(
+        baseline=names[0],
+        run=names[1],
+        paired=paired,
+        images=images,
+        unit=run.cluster_unit,
+        clusters=clusters,
+        sentence=_sentence(names, miou, _measured_on(images, paired), too_few=f"{clusters} {run.cluster_unit}s"),
+        miou=miou,
+        macc=macc,
+        aacc=aacc,
+        fwiou=fwiou,
+        classes=_class_differences([result.name for result in run.classes], drawn, sums),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted for how many there are: below a level with at most that chance of one error in all (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted.tolist()
+
+
+def _sums(evaluation: Evaluation, shared: set[str]) -> NDArray[np.int64]:
+    """Totals by cluster (G, 3 K), of the `shared` images; of all where there are none."""
+    kept = [index for index, result in enumerate(evaluation.image_results) if not shared or result.id in shared]
+    stack = evaluation.totals().stacked()[kept]
+    return cluster_sums(stack, [evaluation.image_results[index].cluster for index in kept])
+
+
+def _drawn(baseline: NDArray[np.int64], run: NDArray[np.int64], definition: str) -> Bootstrap:
+    def differences(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        first, second = np.split(sums, 2, axis=1)
+        return figures_of(second, definition) - figures_of(first, definition)
+
+    return bootstrap(np.concatenate([baseline, run], axis=1), differences)
+
+
+def _drawn_apart(baseline: NDArray[np.int64], run: NDArray[np.int64], definition: str) -> Bootstrap:
+    first, second = (
+        bootstrap(sums, lambda resampled: figures_of(resampled, definition), seed=seed)
+        for sums, seed in ((baseline, SEED), (run, SEED + 1))
+    )
+    return Bootstrap(
+        estimates=second.estimates - first.estimates,
+        replicates=second.replicates - first.replicates,
+        left_out=np.concatenate([second.estimates - first.left_out, second.left_out - first.estimates]),
+    )
+
+
+def _difference(drawn: Bootstrap, index: int, clusters: int) -> Difference:
+    value = float(drawn.estimates[index])
+    if np.isnan(value):
+        return Difference(value=None, interval=None, other_sign=None)
+    interval = drawn.interval(index) if clusters >= FEWEST_CLUSTERS else None
+    return Difference(value=value, interval=interval, other_sign=100 * _other_sign(drawn, index) if interval else None)
+
+
+def _other_sign(drawn: Bootstrap, index: int) -> float:
+    values = drawn.replicates[:, index]
+    values = values[~np.isnan(values)] * (np.sign(drawn.estimates[index]) or 1)
+    return np.count_nonzero(values <= 0) / len(values)
+
+
+def _class_differences(
+    names: Sequence[str], drawn: Bootstrap, sums: Sequence[NDArray[np.int64]]
+) -> tuple[ClassDifference, ...]:
+    having = np.minimum(*map(clusters_with_class, sums))
+    offset = len(_MEANS)
+    differences = [_difference(drawn, offset + index, int(count)) for index, count in enumerate(having)]
+    tested = [index for index, difference in enumerate(differences) if difference.interval]
+    # One draw more, of the other sign, keeps p above 0, which no number of draws shows (Davison and Hinkley 1997).
+    draws = len(drawn.replicates)
+    raw = [min(1.0, 2 * (_other_sign(drawn, offset + index) * draws + 1) / (draws + 1)) for index in tested]
+    p_values = dict(zip(tested, holm(raw), strict=True))
+    return tuple(
+        ClassDifference(
+            name=name, iou=difference, p=p_values.get(index), significant=p_values.get(index, 1) < 1 - CONFIDENCE / 100
+        )
+        for index, (name, difference) in enumerate(zip(names, differences, strict=True))
+    )
+
+
+def _measured_on(images: int, paired: bool) -> str:
+    return f"on these {images} images" if paired else f"from {images} images, which they do not share"
+
+
+def _sentence(names: tuple[str, str], miou: Difference, measured_on: str, *, too_few: str) -> str:
+    if miou.value is None:
+        return f"{names[1]} and {names[0]} have no mIoU to compare."
+    points = f"{abs(miou.value):.2f} points of mIoU"
+    if miou.interval is None:
+        return (
+            f"{names[1]} and {names[0]} differ by {points}, and {too_few} are too few to tell whether that is chance."
+        )
+    low, high = miou.interval.low, miou.interval.high
+    if low > 0:
+        return f"{names[1]} is better than {names[0]} by {points} [{low:.2f}, {high:.2f}] {measured_on}."
+    if high < 0:
+        return f"{names[0]} is better than {names[1]} by {points} [{-high:.2f}, {-low:.2f}] {measured_on}."
+    return (
+        f"No difference can be told between {names[1]} and {names[0]} {measured_on}: "
+        f"{miou.value:+.2f} points of mIoU [{low:+.2f}, {high:+.2f}]."
+    ).replace("-0.00", "+0.00")
