@@ -45,10 +45,23 @@ def whole_file(path: Path, *, way_out: str = "Choose another place to write to."
     """
     with writing(path, way_out=way_out):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with private_folder(path.parent) as folder:
-            unfinished = folder / path.name
+        folder, lock = new_private_folder(path.parent)
+        unfinished = folder / path.name
+        try:
             yield unfinished
             unfinished.replace(path)
+        finally:
+            _remove(folder, file=unfinished)
+            os.close(lock)
+
+
+def _remove(folder: Path, *, file: Path) -> None:
+    """Remove a private folder, without a descriptor if `file` is all it can hold: there may be none to be had."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+        folder.rmdir()
+        return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -60,17 +73,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     _remove_abandoned_once(path.parent)
     with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
-
-
-@contextmanager
-def private_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent` for this process alone; it goes with all that it holds when the block ends."""
-    folder, lock = new_private_folder(parent)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def new_private_folder(parent: Path, *, suffix: str = PART) -> tuple[Path, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from semask_cli.errors import OutputError
 from semask_cli.io import files
-from semask_cli.io.files import claim, new_private_folder, private_folder, private_folders, whole_file, write_atomically
+from semask_cli.io.files import claim, new_private_folder, private_folders, whole_file, write_atomically
 
 
 def test_what_is_not_whole_lies_in_a_private_folder(tmp_path: Path) -> None:
@@ -32,6 +33,16 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
         unfinished.with_name("another").rename(unfinished)
     assert (tmp_path / "result").read_text() == "old"
     assert os.listdir(tmp_path) == ["result"]
+
+
+def test_nothing_is_left_where_no_descriptor_is_to_be_had(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with pytest.raises(OutputError, match="Too many open files"), whole_file(tmp_path / "result") as unfinished:
+        unfinished.write_text("new")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        unfinished.open()
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
@@ -78,11 +89,13 @@ def test_what_is_in_use_or_no_folder_of_ours_stays(tmp_path: Path) -> None:
     (tmp_path / ".semask-file.part").write_text("a file")
     (tmp_path / ".semask-link.part").symlink_to(tmp_path)
     (tmp_path / "folder.part").mkdir()
-    with private_folder(tmp_path) as folder:
+    with whole_file(tmp_path / "other") as unfinished:
         write_atomically(tmp_path / "result", b"new")
-        assert folder.is_dir()
-        assert claim(folder) is None
-    assert sorted(os.listdir(tmp_path)) == [".semask-file.part", ".semask-link.part", "folder.part", "result"]
+        assert unfinished.parent.is_dir()
+        assert claim(unfinished.parent) is None
+        unfinished.touch()
+    remaining = [".semask-file.part", ".semask-link.part", "folder.part", "other", "result"]
+    assert sorted(os.listdir(tmp_path)) == remaining
 
 
 def test_an_abandoned_folder_can_be_claimed_once(tmp_path: Path) -> None:
@@ -109,9 +122,10 @@ def test_a_folder_that_another_process_took_for_abandoned_is_made_again(
         return folder
 
     monkeypatch.setattr(files.tempfile, "mkdtemp", make_and_lose)
-    with private_folder(tmp_path) as folder:
-        assert str(folder) not in taken
-        assert folder.is_dir()
+    with whole_file(tmp_path / "result") as unfinished:
+        assert str(unfinished.parent) not in taken
+        unfinished.touch()
+    assert os.listdir(tmp_path) == ["result"]
 
 
 def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
