@@ -122,6 +122,6 @@ class DatasetError(SemaskError):
 
 
 class DeviceError(SemaskError):
-    """A device or precision that this machine does not have."""
+    """A device, a precision, memory or a library that this machine does not have."""
 
     exit_code = 40

@@ -91,14 +91,14 @@ def main() -> int:
     except MemoryError:
         return _fail(DeviceError("there is too little memory for this", _LESS_MEMORY))
     except ImportError as error:
-        return _fail(
-            SemaskError(f"a library cannot be loaded: {error}", "Is there memory left? Else install it again.")
-        )
+        return _fail(_unloadable(error))
     except OSError as error:
+        if error.errno is None:  # what ctypes has against a library
+            return _fail(_unloadable(error))
         if error.filename is None:
             _give_up_stdout()
         place = "to standard output" if error.filename is None else str(error.filename)
-        return _fail(OutputError(f"cannot write {place}: {error.strerror or error}", "Is the disk full?"))
+        return _fail(OutputError(f"cannot write {place}: {error.strerror}", "Is the disk full?"))
     return code
 
 
@@ -111,6 +111,10 @@ def _run() -> int:
             raise KeyboardInterrupt from leaving
         return leaving.code if isinstance(leaving.code, int) else 0
     return 0
+
+
+def _unloadable(error: Exception) -> DeviceError:
+    return DeviceError(f"a library cannot be loaded: {error}", "Is there memory left? Else install it again.")
 
 
 def _fail(error: SemaskError) -> int:

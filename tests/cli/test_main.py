@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,17 @@ def test_file_names_that_are_no_text_are_predicted_and_printed(semask: Run, tmp_
     assert row["input"] == name
     assert "caf" in semask("predict", name, *MODEL, env=strict).stdout
     assert os.path.exists(os.fsencode(tmp_path) + b"/masks/caf\xe9.png")
+
+
+@pytest.mark.parametrize("megabytes", [350, 900])
+def test_an_address_space_without_room_for_libraries_is_said_in_words(
+    semask: Run, tmp_path: Path, megabytes: int
+) -> None:
+    save_image(tmp_path / "a.png")
+    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (megabytes * 2**20, megabytes * 2**20))
+    finished = semask("predict", "a.png", *MODEL, check=40, preexec_fn=limit)
+    assert finished.stderr.startswith("error: a library cannot be loaded")
+    assert finished.stderr.count("\n") == 2
 
 
 @pytest.mark.slow
