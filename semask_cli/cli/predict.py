@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 PENDING_WRITES = 2  # images whose files are being written while the network goes on
 
+SAVE_HELP = (
+    "Any of mask, index, color, overlay, contour, side, legend, confidence, json, coco, coco-polygons, geojson, cvat, "
+    "labelstudio, with commas between."
+)
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -38,8 +44,11 @@ def predict(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; sub-folders are kept.")
     ] = Path("masks"),
-    save: Annotated[str, typer.Option(metavar="KINDS", help="Any of mask,color,overlay,side,legend,json.")] = "mask",
+    save: Annotated[str, typer.Option(metavar="KINDS", help=SAVE_HELP)] = "mask",
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the image.")] = 0.5,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Pixels by which outlines may be simplified, in formats of polygons.")
+    ] = 0,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse larger images; a small file may unpack to a huge one.")
     ] = 2**28,
@@ -48,7 +57,7 @@ def predict(
     """Segment images: a palette PNG for each, whose pixel values are class indices, and a line of what was found."""
     from semask_cli.io.inputs import find_inputs
     from semask_cli.output.paths import output_paths
-    from semask_cli.output.segmentation import KINDS
+    from semask_cli.output.segmentation import KINDS, needs
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",")]
     if unknown := [kind for kind in kinds if kind not in KINDS]:
@@ -57,10 +66,11 @@ def predict(
     paths = output_paths(entries, output, kinds)
     segmenter = options.load()
     sources = (entry.path or _stdin() for entry in entries)
-    results = segmenter.predict_each(sources, confidence=as_json or "json" in kinds, max_pixels=max_pixels)
+    confidence = as_json or "json" in kinds or "confidence" in needs(kinds)
+    results = segmenter.predict_each(sources, confidence=confidence, max_pixels=max_pixels)
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
-    written = _written(zip(entries, results, strict=True), paths, opacity=opacity)
+    written = _written(zip(entries, results, strict=True), paths, opacity=opacity, tolerance=tolerance)
     try:
         for entry, result in _progress(written, total=len(entries)):
             if isinstance(result, SemaskError):
@@ -93,6 +103,7 @@ def _written(
     paths: dict[Input, dict[Kind, Path]],
     *,
     opacity: float,
+    tolerance: float,
 ) -> Iterator[tuple[Input, Segmentation | SemaskError]]:
     """The same results, in order, once their files are on disk; writing goes on beside the network.
 
@@ -102,9 +113,10 @@ def _written(
     def write(entry: Input, result: Segmentation | SemaskError) -> tuple[Input, Segmentation | SemaskError]:
         if isinstance(result, SemaskError):
             return entry, result
+        result = replace(result, name=Path(entry.name).name)
         try:
             for kind, path in paths[entry].items():
-                result.save(path, kind=kind, opacity=opacity)
+                result.save(path, kind=kind, opacity=opacity, tolerance=tolerance)
         except OutputError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
                 raise

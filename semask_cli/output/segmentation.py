@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +18,25 @@ from PIL import Image
 
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.io.files import write_atomically
-from semask_cli.output import render
+from semask_cli.output import render, vectors
 from semask_cli.output.class_shares import ClassShare, class_shares
 
-Kind = Literal["mask", "color", "overlay", "side", "legend", "json"]
+Kind = Literal[
+    "mask",
+    "index",
+    "color",
+    "overlay",
+    "contour",
+    "side",
+    "legend",
+    "confidence",
+    "json",
+    "coco",
+    "coco-polygons",
+    "geojson",
+    "cvat",
+    "labelstudio",
+]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """What `Segmentation.save` can write."""
@@ -58,12 +74,14 @@ class Segmentation:
 
     `labels` (H, W) uint8 are indices into the K `classes` and the `palette` (K, 3) uint8 RGB. Where they were kept,
     `image` (H, W, 3) is the image, uint8 RGB, and `confidence` (H, W) float32 the score of each pixel's class.
+    `name` is the image's file name, where it came from a file.
     """
 
     labels: NDArray[np.uint8]
     classes: tuple[str, ...]
     palette: NDArray[np.uint8]
     info: RunInfo
+    name: str = "image"
     image: NDArray[np.uint8] | None = None
     confidence: NDArray[np.float32] | None = None
 
@@ -82,22 +100,29 @@ class Segmentation:
             "run": dataclasses.asdict(self.info),
         }
 
-    def save(self, path: str | os.PathLike[str], *, kind: Kind = "mask", opacity: float = 0.5) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, kind: Kind = "mask", opacity: float = 0.5, tolerance: float = 0
+    ) -> None:
         """Write one file, making its folder where needed and replacing what stood there.
 
         `kind` is one of
 
         - "mask": palette PNG, the pixel value is the class index; see `render.encode_mask` for reading it back
+        - "index": grey PNG, the pixel value is the class index, whatever it is read with
         - "color": RGB PNG in the dataset's colours, which repeat: for the eye, not for reading back
         - "overlay": the image tinted with the classes' colours at `opacity` (0 to 1)
+        - "contour": the image with the outlines of the segments in the classes' colours
         - "side": the image and its overlay side by side
         - "legend": the overlay over a list of the classes and their shares
+        - "confidence": grey PNG, the score of each pixel's class, 0 to 1 as 0 to 255
         - "json": the document of `to_json`
+        - "coco", "coco-polygons", "geojson", "cvat", "labelstudio": connected regions, for annotation tools; see
+          `vectors`. Outlines may leave out corners within `tolerance`, in pixels.
 
-        Masks and colours end in .png, overlay, side and legend in .jpg or .png.
+        Each kind has its endings; overlay, contour, side and legend end in .jpg or .png.
 
         Raises:
-            UsageError: a kind, ending or opacity that does not exist, or an overlay without its image.
+            UsageError: a kind, ending, opacity or tolerance that does not exist, or something was not kept.
             OutputError: the file cannot be written, or is too large for a JPEG; nothing is left of it.
         """
         path = Path(path)
@@ -108,15 +133,29 @@ class Segmentation:
             raise UsageError(f"{path}: {kind} is written as {' or '.join(output.endings)}")
         if not 0 <= opacity <= 1:
             raise UsageError(f"an opacity of {opacity}: it goes from 0 to 1")
-        if output.needs_image and self.image is None:
-            raise UsageError(f"{kind} needs the image, and this segmentation was made without keeping it")
-        write_atomically(path, output.encode(self, ending, opacity))
+        if not 0 <= tolerance < math.inf:
+            raise UsageError(f"a tolerance of {tolerance}: it is a number of pixels, 0 or more")
+        if output.needs and getattr(self, output.needs) is None:
+            raise UsageError(f"{kind} needs the {output.needs}, which this segmentation was made without keeping")
+        write_atomically(path, output.encode(self, _Options(ending=ending, opacity=opacity, tolerance=tolerance)))
 
 
 def file_name(stem: str, kind: Kind) -> str:
-    """The name of an output: street.png, street.json, street.color.png, street.overlay.jpg, …"""
-    middle = "" if kind in ("mask", "json") else f".{kind}"
+    """The name of an output: street.png, street.json, street.geojson, street.color.png, street.overlay.jpg, …"""
+    middle = "" if kind in ("mask", "json", "geojson") else f".{kind}"
     return f"{stem}{middle}{_OUTPUTS[kind].endings[0]}"
+
+
+def needs(kinds: Iterable[Kind]) -> set[str]:
+    """The optional fields of a segmentation that these kinds are made from: "image", "confidence"."""
+    return {output.needs for kind in kinds if (output := _OUTPUTS[kind]).needs}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    ending: str
+    opacity: float
+    tolerance: float
 
 
 def _encode_rgb(pixels: NDArray[np.uint8], ending: str) -> bytes:
@@ -132,51 +171,97 @@ def _encode_rgb(pixels: NDArray[np.uint8], ending: str) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_mask(result: Segmentation, ending: str, opacity: float) -> bytes:
+def _encode_mask(result: Segmentation, options: _Options) -> bytes:
     return render.encode_mask(result.labels, result.palette, dataset=result.info.dataset, classes=result.classes)
 
 
-def _encode_json(result: Segmentation, ending: str, opacity: float) -> bytes:
+def _encode_index(result: Segmentation, options: _Options) -> bytes:
+    return render.encode_grey(result.labels)
+
+
+def _encode_confidence(result: Segmentation, options: _Options) -> bytes:
+    assert result.confidence is not None
+    return render.encode_grey(render.eight_bits(result.confidence))
+
+
+def _encode_json(result: Segmentation, options: _Options) -> bytes:
     return (json.dumps(result.to_json(), ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _encode_color(result: Segmentation, ending: str, opacity: float) -> bytes:
-    return _encode_rgb(render.colorize(result.labels, result.palette), ending)
+def _encode_color(result: Segmentation, options: _Options) -> bytes:
+    return _encode_rgb(render.colorize(result.labels, result.palette), options.ending)
 
 
-def _encode_overlay(result: Segmentation, ending: str, opacity: float) -> bytes:
-    return _encode_rgb(_overlay(result, opacity), ending)
+def _encode_overlay(result: Segmentation, options: _Options) -> bytes:
+    return _encode_rgb(_overlay(result, options), options.ending)
 
 
-def _encode_side(result: Segmentation, ending: str, opacity: float) -> bytes:
+def _encode_contour(result: Segmentation, options: _Options) -> bytes:
     assert result.image is not None
-    return _encode_rgb(render.side_by_side(result.image, _overlay(result, opacity)), ending)
+    return _encode_rgb(render.outlined(result.image, result.labels, result.palette), options.ending)
 
 
-def _encode_legend(result: Segmentation, ending: str, opacity: float) -> bytes:
-    return _encode_rgb(render.legend(_overlay(result, opacity), result.shares()), ending)
-
-
-def _overlay(result: Segmentation, opacity: float) -> NDArray[np.uint8]:
+def _encode_side(result: Segmentation, options: _Options) -> bytes:
     assert result.image is not None
-    return render.overlay(result.image, result.labels, result.palette, opacity=opacity)
+    return _encode_rgb(render.side_by_side(result.image, _overlay(result, options)), options.ending)
+
+
+def _encode_legend(result: Segmentation, options: _Options) -> bytes:
+    return _encode_rgb(render.legend(_overlay(result, options), result.shares()), options.ending)
+
+
+def _overlay(result: Segmentation, options: _Options) -> NDArray[np.uint8]:
+    assert result.image is not None
+    return render.overlay(result.image, result.labels, result.palette, opacity=options.opacity)
+
+
+def _encode_coco(result: Segmentation, options: _Options) -> bytes:
+    return vectors.encoded(vectors.coco(result.labels, result.classes, name=result.name))
+
+
+def _encode_coco_polygons(result: Segmentation, options: _Options) -> bytes:
+    document = vectors.coco_polygons(result.labels, result.classes, name=result.name, tolerance=options.tolerance)
+    return vectors.encoded(document)
+
+
+def _encode_geojson(result: Segmentation, options: _Options) -> bytes:
+    return vectors.encoded(vectors.geojson(result.labels, result.classes, tolerance=options.tolerance))
+
+
+def _encode_cvat(result: Segmentation, options: _Options) -> bytes:
+    return vectors.cvat(result.labels, result.classes, name=result.name, tolerance=options.tolerance)
+
+
+def _encode_label_studio(result: Segmentation, options: _Options) -> bytes:
+    tasks = vectors.label_studio(
+        result.labels, result.classes, name=result.name, model=result.info.model, tolerance=options.tolerance
+    )
+    return vectors.encoded(tasks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """How a kind of output is written: from a segmentation, an ending and an opacity to the file's bytes."""
+    """How a kind is written: endings, an encoder to the file's bytes, and the optional field that it is made from."""
 
     endings: tuple[str, ...]
-    encode: Callable[[Segmentation, str, float], bytes]
-    needs_image: bool = False
+    encode: Callable[[Segmentation, _Options], bytes]
+    needs: Literal["image", "confidence"] | None = None
 
 
 _PHOTOGRAPH = (".jpg", ".jpeg", ".png")
 _OUTPUTS: Mapping[Kind, _Output] = {
     "mask": _Output((".png",), _encode_mask),
+    "index": _Output((".png",), _encode_index),
     "color": _Output((".png",), _encode_color),
-    "overlay": _Output(_PHOTOGRAPH, _encode_overlay, needs_image=True),
-    "side": _Output(_PHOTOGRAPH, _encode_side, needs_image=True),
-    "legend": _Output(_PHOTOGRAPH, _encode_legend, needs_image=True),
+    "overlay": _Output(_PHOTOGRAPH, _encode_overlay, "image"),
+    "contour": _Output(_PHOTOGRAPH, _encode_contour, "image"),
+    "side": _Output(_PHOTOGRAPH, _encode_side, "image"),
+    "legend": _Output(_PHOTOGRAPH, _encode_legend, "image"),
+    "confidence": _Output((".png",), _encode_confidence, "confidence"),
     "json": _Output((".json",), _encode_json),
+    "coco": _Output((".json",), _encode_coco),
+    "coco-polygons": _Output((".json",), _encode_coco_polygons),
+    "geojson": _Output((".geojson",), _encode_geojson),
+    "cvat": _Output((".xml",), _encode_cvat),
+    "labelstudio": _Output((".json",), _encode_label_studio),
 }

@@ -37,10 +37,15 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_nothing_is_left_where_no_descriptor_is_to_be_had(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with pytest.raises(OutputError, match="Too many open files"), whole_file(tmp_path / "result") as unfinished:
-        unfinished.write_text("new")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
-        unfinished.open()
+
+    def without_descriptors() -> None:
+        with whole_file(tmp_path / "result") as unfinished:
+            unfinished.write_text("new")
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+            unfinished.open()
+
+    with pytest.raises(OutputError, match="Too many open files"):
+        without_descriptors()
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert os.listdir(tmp_path) == []
 

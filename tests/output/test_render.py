@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
+import imageio.v3
 import numpy as np
 import pytest
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -49,6 +53,23 @@ def test_mask_reads_back_equal(labels: np.ndarray, palette: np.ndarray) -> None:
     np.testing.assert_array_equal(np.asarray(image.convert("RGB")), table[labels])
     shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(shown[..., ::-1], table[labels])
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: cv2.imread(path, cv2.IMREAD_UNCHANGED),
+        lambda path: cv2.imread(path, cv2.IMREAD_GRAYSCALE),
+        lambda path: np.asarray(Image.open(path)),
+        lambda path: torchvision.io.read_image(path)[0].numpy(),
+        imageio.v3.imread,
+    ],
+    ids=["opencv", "opencv grey", "pillow", "torchvision", "imageio"],
+)
+def test_indices_are_the_same_to_every_library(tmp_path: Path, read: Callable[[str], np.ndarray]) -> None:
+    labels = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    (tmp_path / "index.png").write_bytes(render.encode_grey(labels))
+    np.testing.assert_array_equal(read(str(tmp_path / "index.png")), labels)
 
 
 @given(names=st.lists(st.text(max_size=20), min_size=1, max_size=255))
@@ -101,6 +122,15 @@ def test_overlay_tints_inside_and_lightens_borders() -> None:
     border = np.abs(np.arange(80) - 39.5) < 1
     assert (result[10, border].max(axis=0) > 180).all()
     assert (result[10, ~border].min(axis=-1) < 110).all()
+
+
+def test_outlines_leave_the_inside_as_it_is_and_show_both_colours() -> None:
+    image = np.full((60, 80, 3), 90, np.uint8)
+    palette = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], np.uint8)
+    shown = render.outlined(image, blocks(), palette)
+    np.testing.assert_array_equal(shown[4:20, 4:30], image[4:20, 4:30])
+    assert shown[10, 39, 0] > 150 > shown[10, 39, 1]  # class 0 at the left of the border, red
+    assert shown[10, 40, 1] > 150 > shown[10, 40, 0]  # class 1 at its right, green
 
 
 def test_overlay_shows_the_photograph_where_there_is_no_class() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from semask_cli.datasets import classes
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.io.images import read_image
-from semask_cli.output.segmentation import KINDS, Kind, RunInfo, Segmentation, file_name
+from semask_cli.output.segmentation import KINDS, Kind, RunInfo, Segmentation, file_name, needs
 
 CITYSCAPES = classes("cityscapes")
 INFO = RunInfo(
@@ -32,7 +33,7 @@ INFO = RunInfo(
 )
 
 
-def segmentation(height: int = 40, width: int = 60, *, image: bool = True) -> Segmentation:
+def segmentation(height: int = 40, width: int = 60) -> Segmentation:
     random = np.random.RandomState(0)
     labels = np.kron(random.randint(0, 19, (-(-height // 8), -(-width // 8))), np.ones((8, 8)))[:height, :width]
     return Segmentation(
@@ -40,7 +41,7 @@ def segmentation(height: int = 40, width: int = 60, *, image: bool = True) -> Se
         classes=CITYSCAPES.classes,
         palette=CITYSCAPES.palette,
         info=INFO,
-        image=random.randint(0, 256, (height, width, 3), np.uint8) if image else None,
+        image=random.randint(0, 256, (height, width, 3), np.uint8),
         confidence=random.rand(height, width).astype(np.float32),
     )
 
@@ -67,7 +68,7 @@ def test_every_kind_at_every_size(tmp_path: Path, kind: Kind, size: tuple[int, i
     assert os.listdir(tmp_path) == [path.name]
     if kind == "json":
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(result.to_json()))
-    else:
+    elif path.suffix in (".png", ".jpg"):
         height, width, _ = read_image(path).shape
         assert height >= size[0]
         assert width >= size[1]
@@ -120,10 +121,23 @@ def test_what_cannot_be_asked_for(tmp_path: Path, name: str, kind: Kind, opacity
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", ["overlay", "side", "legend"])
-def test_overlay_without_the_image(tmp_path: Path, kind: Kind) -> None:
-    with pytest.raises(UsageError, match="needs the image"):
-        segmentation(image=False).save(tmp_path / "a.png", kind=kind)
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
+def test_a_tolerance_that_is_none(tmp_path: Path, tolerance: float) -> None:
+    with pytest.raises(UsageError, match="tolerance of"):
+        segmentation().save(tmp_path / "a.geojson", kind="geojson", tolerance=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["overlay", "contour", "side", "legend", "confidence"])
+def test_what_was_not_kept_is_asked_for_by_name(tmp_path: Path, kind: Kind) -> None:
+    [field] = needs([kind])
+    with pytest.raises(UsageError, match=f"needs the {field}"):
+        replace(segmentation(), **{field: None}).save(tmp_path / "a.png", kind=kind)
+
+
+def test_confidence_is_read_back_to_half_a_step(tmp_path: Path) -> None:
+    result = segmentation()
+    result.save(tmp_path / "a.png", kind="confidence")
+    np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "a.png")) / 255, result.confidence, atol=0.5 / 255)
 
 
 def test_too_long_for_jpeg(tmp_path: Path) -> None:
