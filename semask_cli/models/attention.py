@@ -9,18 +9,29 @@ Tokens are (B, H, W, C) throughout.
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semask_cli.models.windows import PLAIN, window_groups, window_partition, window_reverse
+from semask_cli.models.windows import (
+    BOTTOM,
+    PLAIN,
+    RIGHT,
+    cut_windows,
+    join_windows,
+    window_batches,
+    window_partition,
+    window_reverse,
+)
 from semask_cli.ops.cpu import small_products_are_slow
 from semask_cli.ops.linear import Linear
 
 SHIFT_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
 SCORES_PER_BATCH = 1 << 20  # of windows that attend together on a CPU: 4 MiB in float32, which a cache holds
 QUERIES_PER_BATCH = 1024  # of a global semantic attention
+BIAS_ALIGNMENT = 8  # numbers: rows of a bias begin where torch's kernels on a GPU can load them sixteen bytes at a time
 
 
 def relative_position_index(window: int) -> Tensor:
@@ -53,40 +64,79 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
+        if torch.compiler.is_compiling():
+            return self.proj(self._attend_by_shapes(x))
         b, h, w, c = x.shape
-        qkv = self.qkv(x).flatten(1, 2)
-        biases = self.biases(x.dtype)
-        out = qkv.new_empty(b, h * w, c)
-        batch = windows_per_batch(b * biases[PLAIN].numel(), x.device)
-        for group in window_groups(h, w, window=self.window, shift=self.shift, batch=batch, device=x.device):
-            windows = window_partition(qkv, group, padding=self.qkv.bias)
-            # (B, slots, 3 * C) -> (B * windows, N, 3, heads, d) -> 3 x (B * windows, heads, N, d)
-            windows = windows.view(-1, self.window**2, 3, self.heads, c // self.heads)
-            q, k, v = windows.permute(2, 0, 3, 1, 4).unbind(0)
-            attended = biased_attention(q, k, v, biases[group.border])
-            # (B * windows, heads, N, d) -> (B, slots, C)
-            window_reverse(attended.transpose(1, 2).reshape(b, -1, c), group, out=out)
-        return self.proj(out.view(b, h, w, c))
+        qkv = self.qkv(x).flatten(0, 2)
+        biases = self.biases(qkv.dtype)
+        out = qkv.new_empty(b * h * w + 1, c)
+        batch = windows_per_batch(biases[PLAIN].numel(), x.device)
+        for part in window_batches(b, h, w, window=self.window, shift=self.shift, batch=batch, device=x.device):
+            # (tokens, 3 * C) -> (slots, 3 * C) -> (windows, N, 3 * C)
+            windows = window_partition(qkv, part, padding=self.qkv.bias).unflatten(0, (-1, self.window**2))
+            borders, counts = zip(*part.borders, strict=True)
+            attended = [
+                self._attend(windows_there, biases[border])
+                for border, windows_there in zip(borders, windows.split(counts), strict=True)
+            ]
+            attended_slots = torch.cat(attended) if len(attended) > 1 else attended[0]
+            window_reverse(attended_slots.flatten(0, 1), part, out=out)
+        return self.proj(out[:-1].view(b, h, w, c))
+
+    def _attend_by_shapes(self, x: Tensor) -> Tensor:
+        """What `forward` does up to its projection, in the published steps."""
+        _, h, w, _ = x.shape
+        windows = self.qkv(cut_windows(x, window=self.window, shift=self.shift))  # (B, rows, columns, N, 3 * C)
+        biases = self.biases(windows.dtype)
+
+        def parts(axis: int) -> list[int]:
+            count = windows.shape[axis]
+            return [count - 1, 1] if self.shift and count > 1 else [count]
+
+        def borders(axis: int, last: int) -> list[int]:
+            return [PLAIN, last][-len(parts(axis)) :] if self.shift else [PLAIN]
+
+        joined = [
+            torch.cat(
+                [
+                    self._attend(part.flatten(0, 2), biases[down + across]).unflatten(0, part.shape[:3])
+                    for across, part in zip(borders(2, RIGHT), row.split(parts(2), dim=2), strict=True)
+                ],
+                dim=2,
+            )
+            for down, row in zip(borders(1, BOTTOM), windows.split(parts(1), dim=1), strict=True)
+        ]
+        return join_windows(torch.cat(joined, dim=1), h, w, shift=self.shift)
+
+    def _attend(self, windows: Tensor, bias: Tensor) -> Tensor:
+        """(windows, N, 3 * C) -> (windows, N, C)."""
+        q, k, v = windows.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return biased_attention(q, k, v, bias).transpose(1, 2).flatten(2)  # (windows, heads, N, d) before
 
     def biases(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Position biases (heads, N, N) of a plain window, and of those at the right, the bottom and the corner."""
+        """Position biases (heads, N, N) of a plain window; with a shift, also of those at the right, bottom and corner.
+
+        In `dtype`, and in rows that begin at multiples of `BIAS_ALIGNMENT` numbers: what differs is converted or copied
+        by torch in every pass.
+        """
         table = self.relative_position_bias_table
-        if torch.is_grad_enabled() and table.requires_grad:  # in training they are part of the graph
-            return self._fold(dtype)
+        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and table.requires_grad):
+            return self._fold(dtype)  # they are part of the graph
         key = (0 if table.is_inference() else table._version, dtype, table.device)
         if self._biases is None or self._biases[0] != key:
             self._biases = (key, self._fold(dtype))
         return self._biases[1]
 
     def _fold(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        table = self.relative_position_bias_table
-        bias = table[self.relative_position_index.flatten()]  # (N * N, heads)
-        bias = bias.view(*self.relative_position_index.shape, -1).permute(2, 0, 1).contiguous()
-        far = torch.arange(self.window, device=table.device) >= self.window - self.shift
-        y, x = far.repeat_interleave(self.window), far.repeat(self.window)
-        across = [a[:, None] != a for a in (x, y)]
-        masks = (across[0], across[1], across[0] | across[1])
-        return tuple(b.to(dtype) for b in (bias, *(bias + SHIFT_MASK * mask for mask in masks)))
+        table, pairs = self.relative_position_bias_table, self.window**2
+        bias = table[self.relative_position_index.flatten()].view(pairs, pairs, -1).permute(2, 0, 1)[None]
+        if self.shift:
+            far = torch.arange(self.window, device=table.device) >= self.window - self.shift
+            y, x = far.repeat_interleave(self.window), far.repeat(self.window)
+            right, bottom = (a[:, None] != a for a in (x, y))
+            masks = torch.stack([torch.zeros_like(right), right, bottom, right | bottom])
+            bias = bias + SHIFT_MASK * masks[:, None]
+        return F.pad(bias.to(dtype), (0, -pairs % BIAS_ALIGNMENT))[..., :pairs].unbind(0)
 
 
 class SemanticAttention(nn.Module):
@@ -107,6 +157,8 @@ class SemanticAttention(nn.Module):
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the same shape, and the semantic map (B, H, W, classes) before any softmax."""
+        if torch.compiler.is_compiling() and not self.global_:
+            return self._attend_by_shapes(y)
         b, h, w, c = y.shape
         layers = (self.mlp_cls_q, self.mlp_cls_k, self.mlp_v)
         semantic_map, key, value = (layer(y) for layer in layers)
@@ -115,17 +167,28 @@ class SemanticAttention(nn.Module):
             parts = [semantic_attention(queries, k, v) for queries in q.split(QUERIES_PER_BATCH, dim=1)]
             attended = torch.cat(parts, dim=1)
         else:
-            attended = value.new_empty(b, h * w, c)
-            batch = windows_per_batch(b * self.window**4, y.device)
-            for group in window_groups(h, w, window=self.window, batch=batch, device=y.device):
-                # (B, H, W, C) -> (B, slots, C) -> (B * windows, N, C)
+            attended = value.new_empty(b * h * w + 1, c)
+            batch = windows_per_batch(self.window**4, y.device)
+            for part in window_batches(b, h, w, window=self.window, batch=batch, device=y.device):
+                # (B, H, W, C) -> (tokens, C) -> (slots, C) -> (windows, N, C)
                 q, k, v = (
-                    window_partition(t.flatten(1, 2), group, padding=layer.bias).view(-1, self.window**2, t.shape[-1])
+                    window_partition(t.flatten(0, 2), part, padding=layer.bias).unflatten(0, (-1, self.window**2))
                     for t, layer in zip((semantic_map, key, value), layers, strict=True)
                 )
-                window_reverse(semantic_attention(q, k, v).view(b, -1, c), group, out=attended)
-        attended = attended.view(b, h, w, c)
-        return torch.addcmul(y, self.gamma.to(y.dtype), self.mlp_res(attended)), semantic_map
+                window_reverse(semantic_attention(q, k, v).flatten(0, 1), part, out=attended)
+            attended = attended[:-1]
+        return self._residual(y, attended.view(b, h, w, c)), semantic_map
+
+    def _attend_by_shapes(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` does within windows, in the published steps."""
+        _, h, w, _ = y.shape
+        windows = cut_windows(y, window=self.window)  # (B, rows, columns, N, C)
+        q, k, v = (layer(windows) for layer in (self.mlp_cls_q, self.mlp_cls_k, self.mlp_v))
+        attended = semantic_attention(*(t.flatten(0, 2) for t in (q, k, v))).view_as(v)
+        return self._residual(y, join_windows(attended, h, w)), join_windows(q, h, w)
+
+    def _residual(self, y: Tensor, attended: Tensor) -> Tensor:
+        return torch.addcmul(y, self.gamma.to(y.dtype), self.mlp_res(attended))
 
 
 def windows_per_batch(scores: int, device: torch.device) -> int:
@@ -135,7 +198,7 @@ def windows_per_batch(scores: int, device: torch.device) -> int:
 
 def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """softmax(q . k / sqrt(d) + bias) v for q, k, v (windows, heads, N, d) and one bias (heads, N, N) for all."""
-    if q.device.type != "cpu" or not small_products_are_slow():
+    if q.device.type != "cpu" or torch.compiler.is_compiling() or not small_products_are_slow():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
     scores = torch.matmul(q, k.transpose(2, 3))
     scores = torch.add(bias.float(), scores, alpha=q.shape[-1] ** -0.5).softmax(-1)
@@ -143,5 +206,13 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 
 def semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q . k) v for q, k (B, N, classes) and v (B, N, C)."""
-    return torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(-1), v)
+    """softmax(q . k) v for q, k (B, N, classes) and v (B, N, C).
+
+    Scores are float32 whatever the dtype: they are not scaled, and the steps of a half type between numbers of a few
+    hundred are as large as the differences that a softmax decides by.
+    """
+    device = q.device.type
+    autocast = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    with autocast:
+        weights = torch.bmm(q.float(), k.float().transpose(1, 2)).softmax(-1)
+    return torch.bmm(weights.to(v.dtype), v)

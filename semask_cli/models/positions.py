@@ -18,8 +18,10 @@ EPSILON = 1e-6
 
 def sine_positions(height: int, width: int, channels: int, device: torch.device) -> Tensor:
     """float32 (height, width, channels): the first half encodes the row, the second the column."""
-    rows = _encode(height, channels // 2, device)[:, None].expand(-1, width, -1)
-    columns = _encode(width, channels // 2, device).expand(height, -1, -1)
+    # A graph must not fill a cache that outlives it.
+    encode = _encode.__wrapped__ if torch.compiler.is_compiling() else _encode
+    rows = encode(height, channels // 2, device)[:, None].expand(-1, width, -1)
+    columns = encode(width, channels // 2, device).expand(height, -1, -1)
     return torch.cat([rows, columns], dim=-1)
 
 

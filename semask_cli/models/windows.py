@@ -1,8 +1,9 @@
-"""Window partition of a map of tokens, and its reverse.
+"""Window partition of maps of tokens, and its reverse.
 
-The windows of «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): the map is padded to whole windows
-and shifted cyclically, then cut. Here a table says which token stands in each slot of each window, so that padding,
-shift and cut are one gather.
+The windows of «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): a map is padded to whole windows
+and shifted cyclically, then cut. `window_batches` has tables of which token stands in each slot of each window, so that
+padding, shift and cut are one gather, and their reverse one scatter. `cut_windows` does the published steps one by one:
+shapes alone say what happens, which is what a compiler wants.
 """
 
 from __future__ import annotations
@@ -12,80 +13,91 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 PLAIN, RIGHT, BOTTOM, CORNER = range(4)
+"""Where in a shifted map a window lies: the others hold tokens from opposite borders, across or down or both."""
 
 
 @dataclass(frozen=True, slots=True)
-class WindowGroup:
-    """Some windows of a map, whose slots are counted window by window.
+class WindowBatch:
+    """Some windows of a batch of maps, those at the same border one after the other.
 
-    `border` is PLAIN, or says at which borders of the map these windows hold tokens from the opposite one. `source` is
-    the token of every slot (any token for a slot in the padding). `padding_slots` are the slots beyond the map,
-    `token_slots` the others, and `tokens` the tokens in these. All int64, one dimension.
+    `borders` are the borders and how many windows lie there. `source` is the token of every slot, window by window (any
+    token for a slot in the padding), and `target` the row that takes it back: the one behind the tokens for padding,
+    whose slots are `padding_slots`. All int64, one dimension; tokens are counted through all maps.
     """
 
-    border: int
+    borders: tuple[tuple[int, int], ...]
     source: Tensor
+    target: Tensor
     padding_slots: Tensor
-    token_slots: Tensor
-    tokens: Tensor
 
 
-def window_partition(tokens: Tensor, group: WindowGroup, *, padding: Tensor) -> Tensor:
-    """(B, H * W, C) -> (B, slots, C), with `padding` (C,) in the slots beyond the map.
+def window_partition(tokens: Tensor, batch: WindowBatch, *, padding: Tensor) -> Tensor:
+    """(tokens, C) -> (slots, C), with `padding` (C,) in the slots beyond the map.
 
     Published code pads with zeros before a linear layer, and a zero comes out of that as the layer's bias. To partition
     after the layer, with its bias as padding, gives the same windows and spares the products of the padding.
     """
-    slots = tokens.index_select(1, group.source)
-    if len(group.padding_slots):
-        slots[:, group.padding_slots] = padding.to(slots.dtype)
+    slots = tokens.index_select(0, batch.source)
+    if len(batch.padding_slots):
+        slots[batch.padding_slots] = padding.to(slots.dtype)
     return slots
 
 
-def window_reverse(slots: Tensor, group: WindowGroup, *, out: Tensor) -> None:
-    """(B, slots, C) -> their places in `out` (B, H * W, C); what stands in the padding is dropped."""
-    slots = slots.index_select(1, group.token_slots) if len(group.padding_slots) else slots
-    out.index_copy_(1, group.tokens, slots)
+def window_reverse(slots: Tensor, batch: WindowBatch, *, out: Tensor) -> None:
+    """(slots, C) -> their places in `out` (tokens + 1, C), whose last row takes what stands in the padding."""
+    out.index_copy_(0, batch.target, slots)
 
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # these tensors are cached: training may use them after inference
-def window_groups(
-    height: int, width: int, *, window: int, shift: int = 0, batch: int, device: torch.device
-) -> tuple[WindowGroup, ...]:
-    """All windows of a (height, width) map, up to `batch` in a group, and all of a group at the same border.
+def window_batches(
+    maps: int, height: int, width: int, *, window: int, shift: int = 0, batch: int, device: torch.device
+) -> tuple[WindowBatch, ...]:
+    """All windows of so many maps of (height, width), up to `batch` at a time.
 
-    `shift` moves the map up and left cyclically before it is cut.
+    `shift` moves the maps up and left cyclically before they are cut.
     """
     rows, columns = (math.ceil(n / window) for n in (height, width))
     y = (torch.arange(rows * window, device="cpu") + shift) % (rows * window)
     x = (torch.arange(columns * window, device="cpu") + shift) % (columns * window)
-    token = y[:, None] * width + x
-    token[y >= height] = -1
-    token[:, x >= width] = -1
-    # (rows * window, columns * window) -> (rows, columns, window ** 2)
-    token = token.view(rows, window, columns, window).transpose(1, 2).flatten(2)
-    by_border = {PLAIN: token}
+    token = y[:, None] * width + x + height * width * torch.arange(maps, device="cpu")[:, None, None]
+    token[:, y >= height] = -1
+    token[:, :, x >= width] = -1
+    # (maps, rows * window, columns * window) -> (maps, rows, columns, window ** 2)
+    token = token.view(maps, rows, window, columns, window).transpose(2, 3).flatten(3)
+    border = torch.zeros(maps, rows, columns, dtype=torch.int64, device="cpu")
     if shift:
-        inner, last = slice(-1), slice(-1, None)
-        by_border = {
-            PLAIN: token[inner, inner],
-            RIGHT: token[inner, last],
-            BOTTOM: token[last, inner],
-            CORNER: token[last, last],
-        }
-    return tuple(
-        _window_group(border, part.flatten(), device)
-        for border, windows in by_border.items()
-        if windows.numel()
-        for part in windows.flatten(0, 1).split(batch)
-    )
+        border[:, -1] += BOTTOM
+        border[:, :, -1] += RIGHT
+    border, order = border.flatten().sort(stable=True)
+    parts = zip(border.split(batch), token.flatten(0, 2)[order].split(batch), strict=True)
+    return tuple(_window_batch(*part, height * width * maps, device) for part in parts)
 
 
-def _window_group(border: int, token: Tensor, device: torch.device) -> WindowGroup:
-    padding_slots, token_slots = (token < 0).nonzero()[:, 0], (token >= 0).nonzero()[:, 0]
-    tables = (token.clamp(min=0), padding_slots, token_slots, token[token_slots])
-    return WindowGroup(border, *(table.to(device) for table in tables))
+def _window_batch(border: Tensor, token: Tensor, tokens: int, device: torch.device) -> WindowBatch:
+    """`border` (windows,) and `token` (windows, window ** 2), -1 where there is none."""
+    slots = token.flatten()
+    target = torch.where(slots < 0, tokens, slots)
+    tables = (slots.clamp(min=0), target, (slots < 0).nonzero()[:, 0])
+    borders = zip(*(t.tolist() for t in border.unique_consecutive(return_counts=True)), strict=True)
+    return WindowBatch(tuple(borders), *(table.to(device) for table in tables))
+
+
+def cut_windows(x: Tensor, *, window: int, shift: int = 0) -> Tensor:
+    """(B, H, W, C) -> (B, rows, columns, window ** 2, C), zero-padded right and bottom to whole windows."""
+    _, h, w, _ = x.shape
+    x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
+    x = x.roll((-shift, -shift), (1, 2)) if shift else x
+    return x.unflatten(2, (-1, window)).unflatten(1, (-1, window)).transpose(2, 3).flatten(3, 4)
+
+
+def join_windows(windows: Tensor, height: int, width: int, *, shift: int = 0) -> Tensor:
+    """The reverse of `cut_windows`: (B, rows, columns, window ** 2, C) -> (B, height, width, C)."""
+    window = math.isqrt(windows.shape[3])
+    x = windows.unflatten(3, (window, window)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    x = x.roll((shift, shift), (1, 2)) if shift else x
+    return x[:, :height, :width]

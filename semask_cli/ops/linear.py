@@ -44,6 +44,8 @@ class Linear(nn.Linear):
 
 
 def _goes_to_onednn(dtype: torch.dtype, x: Tensor, *parameters: Tensor | None) -> bool:
+    if torch.compiler.is_compiling():  # a graph may run elsewhere, and compilers do this themselves
+        return False
     if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16) or not onednn_is_faster():
         return False
     # It has no gradient.

@@ -23,7 +23,7 @@ from semask_cli.models import attention, positions, windows
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
-from semask_cli.models.windows import WindowGroup
+from semask_cli.models.windows import WindowBatch
 from semask_cli.zoo import load_zoo
 from toy_street import TEST_SEEDS, render
 
@@ -155,13 +155,13 @@ def test_the_engine_gives_the_same_labels_with_graphs(
 @pytest.mark.parametrize("name", MODELS)
 @torch.inference_mode()
 def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cuts: list[WindowGroup] = []
+    cuts: list[WindowBatch] = []
 
-    def window_groups(*arguments: Any, **keywords: Any) -> tuple[WindowGroup, ...]:
-        cuts.extend(windows.window_groups(*arguments, **keywords))
-        return windows.window_groups(*arguments, **keywords)
+    def window_batches(*arguments: Any, **keywords: Any) -> tuple[WindowBatch, ...]:
+        cuts.extend(windows.window_batches(*arguments, **keywords))
+        return windows.window_batches(*arguments, **keywords)
 
-    monkeypatch.setattr(attention, "window_groups", window_groups)
+    monkeypatch.setattr(attention, "window_batches", window_batches)
     built = network(name)
     pixels = torch.randn(1, 3, 96, 128)
     built.predict(pixels)
@@ -170,7 +170,7 @@ def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch:
         built.predict(pixels)
     assert reads.tensors.keys() <= before
     weights = {p.untyped_storage().data_ptr() for n, p in built.named_parameters() if "bias_table" not in n}
-    cached = {t.untyped_storage().data_ptr() for some in cuts for t in (some.source, some.tokens)}
+    cached = {t.untyped_storage().data_ptr() for some in cuts for t in (some.source, some.target)}
     assert weights | cached <= reads.tensors.keys()
 
 
@@ -181,18 +181,18 @@ def test_a_pass_asks_nothing_of_the_host_once_its_caches_are_full(name: str, mon
     """No value is read back, which fake tensors cannot give, and nothing is copied over: a pass can be captured."""
 
     @functools.cache
-    def window_groups(*size: int, device: torch.device, **how: int) -> tuple[WindowGroup, ...]:
+    def window_batches(*size: int, device: torch.device, **how: int) -> tuple[WindowBatch, ...]:
         with unset_fake_temporarily():
-            real = windows.window_groups(*size, device=CPU, **how)
+            real = windows.window_batches(*size, device=CPU, **how)
         return tuple(
-            replace(some, **{f.name: on_cuda(getattr(some, f.name)) for f in fields(some) if f.name != "border"})
+            replace(some, **{f.name: on_cuda(getattr(some, f.name)) for f in fields(some) if f.name != "borders"})
             for some in real
         )
 
     def on_cuda(t: Tensor) -> Tensor:
         return torch.empty(t.shape, dtype=t.dtype, device="cuda")
 
-    monkeypatch.setattr(attention, "window_groups", window_groups)
+    monkeypatch.setattr(attention, "window_batches", window_batches)
     monkeypatch.setattr(positions, "_encode", functools.cache(positions._encode.__wrapped__))
     with FakeTensorMode():
         built = build_model(load_zoo().find(name))

@@ -92,16 +92,17 @@ HEADS = {
 }
 
 
-def tiny_mask_classifier(row: str) -> MaskClassifier:
-    """A network of the row's family, small enough for a moment's test."""
+def tiny_network(row: str, **backbone: object) -> Network:
+    """A network of the row's family, small enough for a moment's test; `backbone` is in the place of BACKBONE's."""
     spec = load_zoo().find(row)
-    small = replace(
-        spec,
-        backbone=replace(spec.backbone, **BACKBONE),
-        head=HEADS.get(spec.family, HEADS["mask2former"]),
-        num_classes=7,
-    )
+    head = {"channels": 32} if spec.family == "fpn" else HEADS.get(spec.family, HEADS["mask2former"])
+    small = replace(spec, backbone=replace(spec.backbone, **BACKBONE | backbone), head=head, num_classes=7)
     torch.manual_seed(0)
-    built = build_model(small)
+    return build_model(small)
+
+
+def tiny_mask_classifier(row: str) -> MaskClassifier:
+    """As `tiny_network`, of a mask classifier's row."""
+    built = tiny_network(row)
     assert isinstance(built, MaskClassifier)
     return built
