@@ -1,5 +1,7 @@
 """Write the tables of README.md and docs/ that repeat what stands elsewhere: `python docs/generate.py [--check]`.
 
+And the JSON Schema of an evaluation, for the wheel and for docs/.
+
 A page holds a table between <!-- NAME:begin --> and <!-- NAME:end -->. NAME is a key of BLOCKS.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +23,7 @@ import semask_cli
 from semask_cli import errors
 from semask_cli.cli import app
 from semask_cli.errors import INTERRUPTED, SemaskError
+from semask_cli.evaluation.schema import evaluation_schema
 from semask_cli.zoo import ModelSpec, load_zoo
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +126,18 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 
+def schema() -> str:
+    """The JSON Schema of an evaluation."""
+    return json.dumps(evaluation_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+FILES: dict[Path, Callable[[], str]] = {
+    ROOT / "semask_cli" / "evaluation" / "evaluation.schema.json": schema,
+    ROOT / "docs" / "evaluation.schema.json": schema,
+}
+"""Files that are generated as a whole."""
+
+
 def _command(name: str, command: Any) -> str:
     """A section of Markdown for one command."""
     context = command.make_context(name, [], resilient_parsing=True)
@@ -196,6 +212,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
     check = parser.parse_args().check
     stale = {page: new for page in PAGES if (new := filled(old := page.read_text())) != old}
+    stale |= {file: new for file, made in FILES.items() if (new := made()) != (file.exists() and file.read_text())}
     for page, text in stale.items():
         name = page.relative_to(ROOT)
         if check:

@@ -121,6 +121,12 @@ class DatasetError(SemaskError):
     exit_code = 30
 
 
+class VerificationError(SemaskError):
+    """A result that its journal, or the files that it names, do not bear out."""
+
+    exit_code = 31
+
+
 class DeviceError(SemaskError):
     """A device, a precision, memory or a library that this machine does not have."""
 

@@ -28,6 +28,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 def test_the_wheel_carries_the_zoo_the_kernels_and_the_demo(distributions: tuple[Path, Path]) -> None:
     names = set(zipfile.ZipFile(distributions[1]).namelist())
     assert {"semask_cli/weights.toml", "semask_cli/py.typed", "semask_cli/demo/toy-street.txt"} <= names
+    assert "semask_cli/evaluation/evaluation.schema.json" in names
     assert sum(name.startswith("semask_cli/demo/images/") for name in names) == 10
     assert {f"semask_cli/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.cu*")} <= names
     assert all(name.startswith(("semask_cli/", "semask-")) for name in names)

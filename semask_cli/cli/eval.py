@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from semask_cli.cli.dataset_options import DatasetOptions
-from semask_cli.cli.eval_output import EvaluationProgress, print_evaluation
+from semask_cli.cli.eval_output import EvaluationProgress, print_evaluation, verify_result
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.datasets.spec import Definition
@@ -49,6 +49,10 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", rich_help_panel=_FIGURES, help="Write a page to read, and JSON and CSV beside it."),
     ] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", rich_help_panel=_FIGURES, help="Run nothing: look whether this result holds."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N images only.")
     ] = None,
@@ -78,10 +82,18 @@ def evaluate(
 
     A killed run goes on where it was when it is started again.
 
+    --verify FILE computes the figures of a result anew, from its own counts and from the journal (of the cache, or
+    --journal), and with --root or --images looks at the files too. Where anything differs it says what, and leaves with
+    exit code 31.
+
     Processes share the images under torchrun, and the figures stay the same to the last bit: `torchrun
     --nproc-per-node 4 -m semask_cli eval …`. (On CPUs give every run the same --threads: the last bit of a sum depends
     on how many threads make it.)
     """
+    if verify:
+        located = dataset_options.root or dataset_options.images
+        verify_result(verify, journal=journal, dataset=dataset_options.find() if located else None)
+        return
     if pred and (options.model or options.checkpoint):
         raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
     if as_json and as_csv:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
+    from semask_cli.datasets import Dataset
     from semask_cli.evaluation.intervals import Interval, Intervals
     from semask_cli.evaluation.journal import Record
     from semask_cli.evaluation.results import Evaluation
@@ -154,3 +157,24 @@ def _how_drawn(intervals: Intervals | None) -> str:
         return "no intervals: too few images that are independent of each other"
     i = intervals
     return f"in brackets: {i.confidence:g} % intervals, {i.method}, {i.resamples:,} draws of {i.clusters:,} {i.unit}s"
+
+
+def verify_result(path: Path, *, journal: Path | None, dataset: Dataset | None) -> None:
+    """Print whether the evaluation in `path` holds.
+
+    Raises:
+        VerificationError: it does not.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from semask_cli.errors import VerificationError
+    from semask_cli.evaluation.verify import verify
+
+    console = Console(highlight=False)
+    checks = verify(path, journal=journal, dataset=dataset)
+    words = {True: ("holds", "green"), False: ("does not hold", "bold red"), None: ("unknown", "yellow")}
+    for check in checks:
+        console.print(Text.assemble(words[check.holds], f"  {check.name}: {check.found}"), soft_wrap=True)
+    if any(check.holds is False for check in checks):
+        raise VerificationError(f"{path} does not hold", "Its figures are not those of this journal or these files.")

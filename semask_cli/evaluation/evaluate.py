@@ -12,7 +12,7 @@ from semask_cli.datasets.check import refuse_defects
 from semask_cli.datasets.folders import Dataset, as_dataset
 from semask_cli.datasets.spec import CLASS_INDICES, Definition
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.evaluation.journal import forget, journal_file, journal_files, settings_digest
+from semask_cli.evaluation.journal import default_journal, forget, journal_file, journal_files
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.runner import Plan, Progress, evaluation_settings, mask_path, run
@@ -20,7 +20,6 @@ from semask_cli.evaluation.selection import select
 from semask_cli.evaluation.sources import ModelSource, Source, as_source
 from semask_cli.evaluation.submission import submission_encoding, submission_names, write_submission
 from semask_cli.evaluation.world import World
-from semask_cli.io.cache import cache_folder
 from semask_cli.io.overwriting import refuse_replacing
 
 if TYPE_CHECKING:
@@ -108,7 +107,8 @@ def evaluate(
             f"{len(predictions.missing)} of {len(dataset.samples)} images have no mask in {source}",
             f"The first is {predictions.missing[0].id}. Complete them, or go on without: --allow-missing N.",
         )
-    journal = Path(journal) if journal else _default_journal(dataset, predictions)
+    settings = evaluation_settings(dataset, predictions)
+    journal = Path(journal) if journal else default_journal(predictions.title, settings)
     mask_dir = Path(save_pred) if save_pred else None
     if submission and isinstance(predictions, ModelSource):
         mask_dir = mask_dir or journal / "masks"
@@ -171,10 +171,3 @@ def _input_files(dataset: Dataset, source: Source) -> Iterator[Path]:
     for sample in dataset.samples:
         yield from filter(None, (sample.image, sample.label, sample.instances))
     yield from (*dataset.orphans, *source.files, *filter(None, (dataset.classes.file, dataset.listed)))
-
-
-def _default_journal(dataset: Dataset, source: Source) -> Path:
-    """A folder for each combination of dataset, source and settings."""
-    digest = settings_digest(evaluation_settings(dataset, source))
-    name = "-".join(filter(None, (source.title, dataset.name, dataset.split, digest)))
-    return cache_folder() / "evaluations" / name

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.metrics import Counts
+from semask_cli.io.cache import cache_folder
 from semask_cli.io.regular import open_regular
 
 _FORMAT = "semask journal 3"
@@ -113,16 +114,7 @@ class Journal:
         Raises:
             UsageError, OutputError: as the class says.
         """
-        records: list[Record] = []
-        damaged = 0
-        for file in journal_files(self.folder):
-            lines = _whole_lines(file)
-            if lines:
-                self._refuse_other_settings(file, lines.pop(0))
-            read = [_record(line, self._classes) for line in lines]
-            records += filter(None, read)
-            damaged += read.count(None)
-        return JournalContents(records=tuple(records), damaged=damaged)
+        return read_journal(self.folder, self._settings, classes=self._classes)
 
     def append(self, record: Record) -> None:
         """Write one record and see it onto the disk.
@@ -158,19 +150,41 @@ class Journal:
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
         self._file.seek(0, os.SEEK_END)
 
-    def _refuse_other_settings(self, file: Path, line: bytes) -> None:
-        header = _fields(line) or {}
-        if header.get("format") != _FORMAT:
-            raise UsageError(
-                f"the journal {file} does not say which evaluation it belongs to: its first line is damaged, "
-                "or was written by another version of semask",
-                _ANOTHER,
-            )
-        earlier = header["settings"]
-        changed = [key for key in {**earlier, **self._settings} if earlier.get(key) != self._settings.get(key)]
-        if changed:
-            was = "; ".join(f"{key} was {earlier.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
-            raise UsageError(f"the journal {file} belongs to another evaluation: {was}", _ANOTHER)
+
+def read_journal(folder: Path, settings: Settings, *, classes: int) -> JournalContents:
+    """All that is in `folder`; nothing where there is no journal. Raises as `Journal`."""
+    records: list[Record] = []
+    damaged = 0
+    for file in journal_files(folder):
+        lines = _whole_lines(file)
+        if lines:
+            _refuse_other_settings(file, lines.pop(0), settings)
+        read = [_record(line, classes) for line in lines]
+        records += filter(None, read)
+        damaged += read.count(None)
+    return JournalContents(records=tuple(records), damaged=damaged)
+
+
+def default_journal(title: str, settings: Settings) -> Path:
+    """The folder for the journal of a run called `title`: one in the cache for each combination of settings."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    name = "-".join(filter(None, (title, settings["dataset"], settings["split"], digest)))
+    return cache_folder() / "evaluations" / name
+
+
+def _refuse_other_settings(file: Path, line: bytes, settings: Settings) -> None:
+    header = _fields(line) or {}
+    if header.get("format") != _FORMAT:
+        raise UsageError(
+            f"the journal {file} does not say which evaluation it belongs to: its first line is damaged, "
+            "or was written by another version of semask",
+            _ANOTHER,
+        )
+    earlier = header["settings"]
+    changed = [key for key in {**earlier, **settings} if earlier.get(key) != settings.get(key)]
+    if changed:
+        was = "; ".join(f"{key} was {earlier.get(key)!r}, is {settings.get(key)!r}" for key in changed)
+        raise UsageError(f"the journal {file} belongs to another evaluation: {was}", _ANOTHER)
 
 
 def journal_file(folder: Path, rank: int) -> Path:
@@ -206,11 +220,6 @@ def forget(folder: Path) -> None:
 def labels_digest(labels: NDArray[np.uint8]) -> str:
     """SHA-256 of class indices (H, W) uint8."""
     return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()
-
-
-def settings_digest(settings: Settings) -> str:
-    """Eight hexadecimal digits that differ where settings differ."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _whole_lines(file: Path) -> list[bytes]:

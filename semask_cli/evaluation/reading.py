@@ -14,10 +14,10 @@ from semask_cli.errors import UsageError
 from semask_cli.evaluation.journal import MOST_PIXELS
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
+from semask_cli.evaluation.schema import MOST_PERCENT
 from semask_cli.io.regular import open_regular
 
 _COLOUR = re.compile("#[0-9a-f]{6}")
-_MOST_PERCENT = 100.001  # rounding may go past 100
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -75,7 +75,7 @@ def _parsed(value: Any, kind: Any) -> Any:
         return tuple(_parsed(item, arguments[0]) for item in value)
     if origin is dict and isinstance(value, dict):
         return {key: _parsed(item, arguments[1]) for key, item in value.items()}
-    if kind is float and type(value) in (int, float) and 0 <= value <= _MOST_PERCENT:
+    if kind is float and type(value) in (int, float) and 0 <= value <= MOST_PERCENT:
         return float(value)
     if (kind is int and type(value) is int and value >= 0) or (kind is str and type(value) is str):
         return value

@@ -1,7 +1,7 @@
 """The outcome of an evaluation, as one document: what was evaluated, how, and every figure.
 
-It is a function of the records and the settings alone. Nothing in it depends on when, how fast or by how many
-processes the records were made, so equal evaluations have equal documents.
+It is a function of the records and the settings, but for what it says of the run: when, how fast or by how many
+processes the records were made changes no figure, so equal evaluations have equal documents except for `run`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import csv
 import dataclasses
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from semask_cli.evaluation.intervals import Interval, Intervals
 from semask_cli.evaluation.metrics import ClassTotals
+from semask_cli.evaluation.provenance import Provenance, Run
 
 SCHEMA_VERSION = 2
 JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}
@@ -89,6 +90,7 @@ class Evaluation:
     whole split, and is empty where it is. `missing` counts the files gone without. `left_out` are the classes that
     occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None
     where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
+    `provenance` says what was measured and `run` how; equal evaluations may come from different runs.
     """
 
     title: str
@@ -112,6 +114,8 @@ class Evaluation:
     confusions: tuple[Confusion, ...]
     image_results: tuple[ImageResult, ...]
     settings: dict[str, Any]
+    provenance: Provenance
+    run: Run | None = field(compare=False)
 
     @property
     def difference(self) -> float | None:

@@ -18,8 +18,9 @@ from semask_cli.errors import DatasetError, OutputError
 from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.journal import Instance, Journal, Record, Settings, labels_digest, nonzero_counts
 from semask_cli.evaluation.metrics import confusion
+from semask_cli.evaluation.provenance import Clock
 from semask_cli.evaluation.results import Evaluation
-from semask_cli.evaluation.selection import Selection, is_published_split
+from semask_cli.evaluation.selection import Selection, is_published_split, split_in_words
 from semask_cli.evaluation.sources import Source
 from semask_cli.evaluation.summary import summarise
 from semask_cli.evaluation.world import World
@@ -69,11 +70,12 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         UsageError: the journal was begun with other settings.
         OutputError: the journal or a mask cannot be written.
     """
+    clock = Clock()
     if progress:
         progress.started(plan)
     settings = evaluation_settings(plan.dataset, source)
     journal = Journal(plan.journal, settings, classes=len(plan.dataset.classes), rank=plan.world.rank)
-    records = _collect(plan, source, journal, progress)
+    records, counted = _collect(plan, source, journal, progress)
     whole = is_published_split(plan.dataset) and not plan.selection.partial
     return summarise(
         records,
@@ -85,6 +87,8 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         published=source.published if whole else None,
         partial=plan.selection.partial,
         missing=plan.selection.missing,
+        split_state=split_in_words(plan.dataset, plan.selection),
+        run=clock.run(settings, processes=plan.world.size, counted=counted),
     )
 
 
@@ -100,8 +104,11 @@ def evaluation_settings(dataset: Dataset, source: Source) -> Settings:
     }
 
 
-def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | None) -> list[Record]:
-    """The records of the samples, sorted by id: those in the journal whose files are unchanged, and new ones."""
+def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | None) -> tuple[list[Record], int]:
+    """The records of the samples, sorted by id: those in the journal whose files are unchanged, and new ones.
+
+    And how many this process has added.
+    """
     dataset, samples, mask_dir, world = plan.dataset, plan.selection.samples, plan.mask_dir, plan.world
     by_id = {sample.id: sample for sample in samples}
     contents = journal.read()
@@ -144,7 +151,7 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
             f"the journal {plan.journal} lacks {len(lost)} images that were evaluated, such as {min(lost)}",
             "Something else has changed it, or the files behind it. Start the same command again.",
         )
-    return [records[key] for key in sorted(by_id)]
+    return [records[key] for key in sorted(by_id)], len(assigned)
 
 
 def _sort_out(

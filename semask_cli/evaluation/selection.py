@@ -50,3 +50,16 @@ def select(
 def is_published_split(dataset: Dataset) -> bool:
     """Whether published figures are of this split."""
     return dataset.spec is not None and dataset.split == dataset.spec.evaluated_split
+
+
+def split_in_words(dataset: Dataset, selection: Selection) -> str:
+    """Whether this is the published split, as far as that can be known: names and numbers are, contents are not."""
+    if not dataset.split:
+        return "images of the user's own"
+    name = f"the {dataset.split} split of {dataset.name}"
+    if selection.partial:
+        return f"not all of {name}: {selection.partial}"
+    return (
+        f"{name} with all of its {len(selection.samples)} images, and a label for each; whether files were altered "
+        "shows in the fingerprints alone"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from semask_cli.evaluation.cityscapes import cityscapes_scores
 from semask_cli.evaluation.intervals import Interval, intervals
 from semask_cli.evaluation.journal import Record, Settings
 from semask_cli.evaluation.metrics import DEFINITIONS, ClassTotals, Counts, Metrics, class_totals, metrics
+from semask_cli.evaluation.provenance import Run, provenance
 from semask_cli.evaluation.results import CityscapesResult, ClassResult, Confusion, Evaluation, ImageResult
 
 _CONFUSIONS = 50
@@ -31,14 +32,17 @@ def summarise(
     published: float | None = None,
     partial: str = "",
     missing: int = 0,
+    split_state: str = "",
+    run: Run | None = None,
 ) -> Evaluation:
-    """Every figure of `records`, one for each image and sorted by id; in percent, at the size of the labels."""
+    """Every figure of `records`, one for each image and sorted by id; in percent, at the size of the labels.
+
+    `split_state` goes into the provenance, and `run` into the document as it is.
+    """
     total, totals = _sums(records, len(class_set))
-    figures = metrics(class_totals(total), definition)
     spec = class_set.spec.clusters if class_set.spec else None
     unit = spec.unit if spec else "image"
     clusters = [spec.cluster(record.id) if spec else record.id for record in records]
-    means, class_intervals = intervals(totals, clusters, definition, unit=unit)
     return Evaluation(
         title=title,
         dataset=class_set.name,
@@ -47,21 +51,35 @@ def summarise(
         missing=missing,
         partial=partial,
         definition=definition,
-        miou=_number(figures.miou),
-        macc=_number(figures.macc),
-        aacc=_number(figures.aacc),
-        fwiou=_number(figures.fwiou),
-        intervals=means,
-        miou_by_definition={name: _number(metrics(class_totals(total), name).miou) for name in DEFINITIONS},
         published=published,
         cluster_unit=unit,
-        classes=_class_results(total, class_set, figures, class_intervals),
-        left_out=tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
         cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
         confusions=_confusions(total, class_set),
         image_results=_image_results(records, clusters, totals),
         settings=json.loads(json.dumps(settings)),
+        provenance=provenance(records, split_state),
+        run=run,
+        **figures_of_totals(totals, clusters, class_set, definition=definition, unit=unit),
     )
+
+
+def figures_of_totals(
+    totals: ClassTotals, clusters: Sequence[str], class_set: ClassSet, *, definition: str, unit: str
+) -> dict[str, Any]:
+    """The fields of Evaluation that depend on the images' `totals` (N, K) and `clusters` alone."""
+    whole = ClassTotals.unstacked(totals.stacked().sum(axis=0))
+    figures = metrics(whole, definition)
+    means, class_intervals = intervals(totals, clusters, definition, unit=unit)
+    return {
+        "miou": number(figures.miou),
+        "macc": number(figures.macc),
+        "aacc": number(figures.aacc),
+        "fwiou": number(figures.fwiou),
+        "intervals": means,
+        "miou_by_definition": {name: number(metrics(whole, name).miou) for name in DEFINITIONS},
+        "classes": _class_results(whole, class_set, figures, class_intervals),
+        "left_out": tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
+    }
 
 
 def _sums(records: Sequence[Record], classes: int) -> tuple[Counts, ClassTotals]:
@@ -81,8 +99,8 @@ def _image_results(records: Sequence[Record], clusters: Sequence[str], totals: C
         ImageResult(
             id=record.id,
             cluster=cluster,
-            miou=_number(miou),
-            aacc=_number(aacc),
+            miou=number(miou),
+            aacc=number(aacc),
             image=record.image,
             labels=record.labels,
             predicted=record.predicted,
@@ -104,16 +122,15 @@ def _image_results(records: Sequence[Record], clusters: Sequence[str], totals: C
 
 
 def _class_results(
-    total: Counts, class_set: ClassSet, figures: Metrics, intervals: Sequence[Interval | None]
+    totals: ClassTotals, class_set: ClassSet, figures: Metrics, intervals: Sequence[Interval | None]
 ) -> tuple[ClassResult, ...]:
-    totals = class_totals(total)
     return tuple(
         ClassResult(
             index=index,
             name=name,
             colour=colour,
-            iou=_number(figures.iou[index]),
-            acc=_number(figures.acc[index]),
+            iou=number(figures.iou[index]),
+            acc=number(figures.acc[index]),
             label_pixels=int(totals.labelled[index]),
             predicted_pixels=int(totals.predicted[index]),
             interval=intervals[index],
@@ -129,7 +146,7 @@ def _cityscapes(total: Counts, records: Sequence[Record], class_set: ClassSet) -
         category_iou=_mean(scores.category_iou.values()),
         iiou=_mean(scores.iiou.values()),
         category_iiou=_mean(scores.category_iiou.values()),
-        categories={name: _number(value) for name, value in scores.category_iou.items()},
+        categories={name: number(value) for name, value in scores.category_iou.items()},
     )
 
 
@@ -152,6 +169,6 @@ def _mean(values: Iterable[float]) -> float | None:
     return math.fsum(valid) / len(valid) if valid else None
 
 
-def _number(value: SupportsFloat) -> float | None:
+def number(value: SupportsFloat) -> float | None:
     """A float, or None for nan, which JSON has not."""
     return None if math.isnan(value) else float(value)

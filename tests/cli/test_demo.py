@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from PIL import Image
 
 from semask_cli.cli.demo import MODEL, THREADS
 from semask_cli.io.resources import project_file
-from tests.support.command_line import Browse, Run, journal_lines, shared, start, wait_for_lines
+from tests.support.command_line import Browse, Run, journal_lines, measured, shared, start, wait_for_lines
 from toy_street import TEST_SEEDS, render, write_folders
 
 SCENES = TEST_SEEDS[:10]
@@ -93,7 +92,7 @@ def test_the_report_shows_figure_model_and_images_in_a_browser(demo: Path, tmp_p
     page.write_text((demo / "report/report.html").read_text().replace("</body>", f"{script}</body>"))
     dom = browse(page, "--dump-dom")
     assert f"<h1>{MODEL}</h1>" in dom
-    assert f"<dd>{_figures(demo)['miou']:.2f}</dd>" in dom
+    assert f"<dd>{_figures(demo)['miou']:.2f} <small" in dom
     assert dom.count("<img") >= 30
     assert f'data-drawn="{dom.count("<img")}"' in dom
 
@@ -109,13 +108,13 @@ def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: P
     assert journal_lines(journal) < len(SCENES)
     resumed = semask(*command)
     assert f"of {len(SCENES)} images are in the journal already" in resumed.stderr
-    assert json.loads(resumed.stdout) == _figures(demo)
+    assert measured(resumed.stdout) == _figures(demo)
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_same_figures(demo: Path, tmp_path: Path) -> None:
     printed = shared(2, *_evaluation_of(demo, tmp_path / "journal"))
-    assert json.loads(printed) == _figures(demo)
+    assert measured(printed) == _figures(demo)
     lines = [file.read_bytes().count(b"\n") - 1 for file in (tmp_path / "journal").glob("*.jsonl")]
     assert lines == [len(SCENES) // 2] * 2
 
@@ -136,7 +135,7 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
 
 def _figures(demo: Path) -> Any:
     """What the demo's evaluation came to."""
-    return json.loads((demo / "report/evaluation.json").read_text())
+    return measured((demo / "report/evaluation.json").read_text())
 
 
 def _evaluation_of(demo: Path, journal: Path) -> list[str | Path]:

@@ -10,6 +10,7 @@ from semask_cli.datasets import find_dataset
 from semask_cli.errors import DatasetError, OutputError, UsageError
 from semask_cli.evaluation.reading import read_evaluation
 from tests.support import miniature
+from tests.support.command_line import measured
 
 
 class Recorder:
@@ -32,9 +33,9 @@ class Recorder:
 
 def test_a_folder_of_masks_is_evaluated_as_the_command_does(semask, planted):
     root, masks = planted("cityscapes", "labelTrainIds")
-    printed = json.loads(semask("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json").stdout)
+    printed = measured(semask("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json").stdout)
     by_name = semask_cli.evaluate("cityscapes", masks, root=root)
-    assert json.loads(json.dumps(by_name.to_json())) == printed
+    assert measured(json.dumps(by_name.to_json())) == printed
     assert semask_cli.evaluate(find_dataset("cityscapes", root=root), str(masks)) == by_name
 
 

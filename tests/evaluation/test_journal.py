@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semask_cli.errors import OutputError, UsageError
-from semask_cli.evaluation.journal import Instance, Journal, Record, forget, nonzero_counts, settings_digest
+from semask_cli.evaluation.journal import Instance, Journal, Record, default_journal, forget, nonzero_counts
 
 SETTINGS = {"model": "swin-t-fpn", "scales": (0.5, 1.0), "flip": False}
 
@@ -81,8 +81,9 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 
 
 def test_settings_have_one_digest_each():
-    assert settings_digest(SETTINGS) == settings_digest({**SETTINGS, "scales": [0.5, 1.0]})
-    assert settings_digest(SETTINGS) != settings_digest({**SETTINGS, "scales": [0.5]})
+    settings = {**SETTINGS, "dataset": "ade20k", "split": "val"}
+    assert default_journal("a", settings) == default_journal("a", {**settings, "scales": [0.5, 1.0]})
+    assert default_journal("a", settings) != default_journal("a", {**settings, "scales": [0.5]})
 
 
 def test_forgetting_a_journal_takes_nothing_else_from_its_folder(tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.command_line import journal_lines, shared, start, wait_for_lines
+from tests.support.command_line import journal_lines, measured, shared, start, wait_for_lines
 
 SAMPLES = 120
 
@@ -32,7 +32,7 @@ def test_five_kills_at_random_moments_change_nothing(semask, command, tmp_path):
         process.kill()
         assert process.wait() == -signal.SIGKILL
         assert before < journal_lines(tmp_path / "journal") < SAMPLES
-    assert semask(*command).stdout == whole
+    assert measured(semask(*command).stdout) == measured(whole)
     assert json.loads(whole)["pictures"] == SAMPLES
 
 
@@ -44,7 +44,7 @@ def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(se
     lines[4] = lines[4].replace(b'"cells":[[', b'"cells":[[1')
     file.write_bytes(b"".join(lines))
     again = semask(*command)
-    assert again.stdout == whole
+    assert measured(again.stdout) == measured(whole)
     assert "damaged lines in the journal: 2. Their images are evaluated again" in again.stderr
     assert f"{SAMPLES - 2} of {SAMPLES} images are in the journal already" in again.stderr
 
@@ -53,7 +53,7 @@ def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(se
 def test_processes_share_the_images_and_give_the_same_figures(semask, command, tmp_path):
     alone = semask(*command).stdout
     for processes in (1, 2, 3):
-        assert shared(processes, *command, "--fresh") == alone
+        assert measured(shared(processes, *command, "--fresh")) == measured(alone)
         lines = [file.read_bytes().count(b"\n") - 1 for file in (tmp_path / "journal").glob("*.jsonl")]
         assert sorted(lines) == [SAMPLES // processes] * processes
 
@@ -70,5 +70,5 @@ def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(
     os.kill(int(ranks[1]), signal.SIGKILL)
     assert process.wait() != 0
     assert journal_lines(tmp_path / "journal") < SAMPLES
-    assert shared(2, *command) == alone
-    assert semask(*command).stdout == alone
+    assert measured(shared(2, *command)) == measured(alone)
+    assert measured(semask(*command).stdout) == measured(alone)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 """The type of the `semask` fixture."""
@@ -28,6 +30,13 @@ def shared(processes: int, *arguments: str | Path) -> str:
     printed, _ = process.communicate()
     assert process.returncode == 0
     return printed
+
+
+def measured(printed: str) -> dict[str, Any]:
+    """What an evaluation's document says, without how long it took and on what: equal for equal evaluations."""
+    document = json.loads(printed)
+    assert document.pop("run")
+    return document
 
 
 def journal_lines(journal: Path) -> int:

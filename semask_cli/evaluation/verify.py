@@ -1,0 +1,182 @@
+"""Whether a result holds: its figures computed anew from its own counts and from the journal, its files read again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semask_cli.datasets import ClassSet, Dataset, read_labels
+from semask_cli.datasets.spec import dataset_names, dataset_spec
+from semask_cli.errors import DatasetError, UsageError
+from semask_cli.evaluation.journal import Record, default_journal, labels_digest, read_journal
+from semask_cli.evaluation.metrics import metrics
+from semask_cli.evaluation.reading import read_evaluation
+from semask_cli.evaluation.results import Evaluation, ImageResult
+from semask_cli.evaluation.summary import figures_of_totals, number, summarise
+from semask_cli.io.regular import open_regular
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Something looked at: whether it `holds` (None where there was nothing to look at), and what was found."""
+
+    name: str
+    holds: bool | None
+    found: str
+
+
+def verify(path: Path, *, journal: Path | None = None, dataset: Dataset | None = None) -> tuple[Check, ...]:
+    """Look whether the evaluation in a JSON file holds.
+
+    Its figures are computed from its own counts, and from the records of `journal` (unless given, the one in the cache
+    that the run wrote). The images and labels of `dataset` are read, if it is given.
+
+    Raises:
+        UsageError: the file is no evaluation.
+        OutputError: the journal cannot be read.
+    """
+    evaluation = read_evaluation(path)
+    class_set = _class_set(evaluation)
+    checks = [_own_counts(evaluation, class_set), _journal(evaluation, class_set, journal)]
+    if dataset is None:
+        checks.append(Check(name="files", holds=None, found="not looked at: name the dataset and its --root"))
+    else:
+        checks += _files(evaluation, dataset)
+    return tuple(checks)
+
+
+def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
+    totals = evaluation.totals()
+    own = metrics(totals, "mmseg")
+    anew = replace(
+        evaluation,
+        images=len(evaluation.image_results),
+        image_results=tuple(
+            replace(result, miou=number(miou), aacc=number(aacc))
+            for result, miou, aacc in zip(evaluation.image_results, own.miou, own.aacc, strict=True)
+        ),
+        **figures_of_totals(
+            totals,
+            [result.cluster for result in evaluation.image_results],
+            class_set,
+            definition=evaluation.definition,
+            unit=evaluation.cluster_unit,
+        ),
+    )
+    return _compared("figures from the document's own counts", evaluation, anew)
+
+
+def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -> Check:
+    name = "figures from the journal"
+    folder = folder or default_journal(evaluation.title, evaluation.settings)
+    try:
+        contents = read_journal(folder, evaluation.settings, classes=len(class_set))
+    except UsageError as error:
+        return Check(name=name, holds=False, found=error.message)
+    if not contents.records:
+        return Check(name=name, holds=None, found=f"there is no journal in {folder}")
+    written = {_identity(record): record for record in contents.records}
+    records = [written.get(_identity(result)) for result in evaluation.image_results]
+    if missing := [r.id for r, record in zip(evaluation.image_results, records, strict=True) if record is None]:
+        return Check(name=name, holds=False, found=f"the journal in {folder} has no such record of {_listed(missing)}")
+    anew = summarise(
+        [record for record in records if record],
+        class_set,
+        title=evaluation.title,
+        split=evaluation.split,
+        definition=evaluation.definition,
+        settings=evaluation.settings,
+        published=evaluation.published,
+        partial=evaluation.partial,
+        missing=evaluation.missing,
+        split_state=evaluation.provenance.split,
+    )
+    return _compared(name, evaluation, anew)
+
+
+def _files(evaluation: Evaluation, dataset: Dataset) -> Iterator[Check]:
+    names = tuple(result.name for result in evaluation.classes)
+    differing = [
+        f"{index} is {now!r}, was {then!r}"
+        for index, (now, then) in enumerate(zip(dataset.classes.classes, names, strict=False))
+        if now != then
+    ]
+    if len(names) != len(dataset.classes):
+        differing.insert(0, f"there are {len(dataset.classes)}, were {len(names)}")
+    yield _check("classes", differing, "are those of the document")
+    samples = {sample.id: sample for sample in dataset.samples}
+    gone, images, labels = [], [], []
+    for result in evaluation.image_results:
+        sample = samples.get(result.id)
+        if sample is None or (sample.label is None and result.labels):
+            gone.append(result.id)
+            continue
+        if _file_digest(sample.image) != result.image:
+            images.append(result.id)
+        if sample.label is not None and labels_digest(read_labels(sample.label, dataset.encoding)) != result.labels:
+            labels.append(result.id)
+    yield _check("files", gone, "are all there", "not there: ")
+    yield _check("images", images, "are those of the document", "changed: ")
+    yield _check("labels", labels, "are those of the document", "changed: ")
+
+
+def _check(name: str, wrong: Sequence[str], right: str, prefix: str = "") -> Check:
+    return Check(name=name, holds=not wrong, found=f"{prefix}{_listed(wrong)}" if wrong else right)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _compared(name: str, written: Evaluation, anew: Evaluation) -> Check:
+    differing = list(_differences(written, anew, ""))
+    return _check(name, differing, "are those of the document")
+
+
+def _differences(written: Any, anew: Any, where: str) -> Iterator[str]:
+    """In words, what differs between two equal kinds of thing."""
+    if is_dataclass(written) and type(written) is type(anew):
+        for field in fields(written):
+            if field.compare:
+                yield from _differences(
+                    getattr(written, field.name), getattr(anew, field.name), f"{where}{field.name} "
+                )
+    elif isinstance(written, tuple) and isinstance(anew, tuple) and len(written) == len(anew):
+        for index, pair in enumerate(zip(written, anew, strict=True)):
+            yield from _differences(*pair, f"{where}{index} ")
+    elif written != anew:
+        yield f"{where}is {written}, {anew} anew"
+
+
+def _identity(record: Record | ImageResult) -> tuple[str, str, str, str]:
+    return record.id, record.image, record.labels, record.predicted
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _class_set(evaluation: Evaluation) -> ClassSet:
+    """The classes that a document names, with the facts about the published dataset that they are of."""
+    names = tuple(result.name for result in evaluation.classes)
+    spec = dataset_spec(evaluation.dataset) if evaluation.dataset in dataset_names() else None
+    palette = [bytes.fromhex(result.colour[1:]) for result in evaluation.classes]
+    return ClassSet(
+        name=evaluation.dataset,
+        classes=names,
+        palette=np.array([list(colour) for colour in palette], np.uint8),
+        encodings={},
+        spec=spec if spec and tuple(spec.classes) == names else None,
+    )
