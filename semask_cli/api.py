@@ -48,8 +48,9 @@ def load(
         checkpoint: a .pth, .pkl or .safetensors file to use instead of the published one.
         zoo: a TOML file with rows of your own.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU that is fast at it, else fp32. On a GPU torch's defaults
-            hold for what is float32: convolutions may use TF32, matrix products do not.
+        precision: of matrix products and convolutions: "fp32", "bf16", "fp16" (for GPUs before Ampere: T4, RTX 20),
+            "tf32" (float32 whose products an Ampere or later GPU rounds to ten bits), or "auto": bf16 on a GPU that is
+            fast at it, else fp32.
         mode: "whole" images (the default), or windows that "slide".
         crop: height and width of a window, in pixels; the row's training crop unless given.
         stride: step of the windows; the row's published one unless given, at most `crop`.
@@ -91,8 +92,7 @@ def load(
     else:
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
-    if chosen_precision == "bf16":
-        cast_matmul_weights_(network)
+    cast_matmul_weights_(network, chosen_precision)
     if memory_budget and chosen_device.type == "cuda":
         limit_gpu_memory(chosen_device, memory_budget)
     return Segmenter(

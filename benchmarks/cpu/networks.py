@@ -16,7 +16,7 @@ import torch
 
 import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
-from semask_cli.inference.device import ChosenPrecision, autocast, cast_matmul_weights_
+from semask_cli.inference.device import ChosenPrecision, cast_matmul_weights_, computing
 from semask_cli.inference.memory import reuse_freed_memory
 from semask_cli.machine.benchmark import peak_gflops
 
@@ -56,14 +56,14 @@ def main() -> None:
 def network_seconds(name: str, precisions: list[ChosenPrecision]) -> dict[ChosenPrecision, float]:
     """The fastest pass in each precision, after a few that warm up."""
     networks = {precision: semask_cli.build_model(name).requires_grad_(False) for precision in precisions}
-    if "bf16" in networks:
-        cast_matmul_weights_(networks["bf16"])
+    for precision, network in networks.items():
+        cast_matmul_weights_(network, precision)
     pixels = torch.randn(1, 3, 512, 512).to(memory_format=torch.channels_last)
     times: dict[ChosenPrecision, list[float]] = {precision: [] for precision in precisions}
     for _ in range(WARM_UPS + REPEATS):
         for precision, network in networks.items():
             start = time.perf_counter()
-            with autocast(precision, CPU):
+            with computing(precision, CPU):
                 network.predict(pixels)
             times[precision].append(time.perf_counter() - start)
     return {precision: min(spent[WARM_UPS:]) for precision, spent in times.items()}

@@ -12,6 +12,7 @@ import typer
 
 from semask_cli.cli.model_options import ModelOptions, parse_size
 from semask_cli.cli.option_groups import with_option_groups
+from semask_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from semask_cli.machine.benchmark import Benchmark
@@ -84,10 +85,13 @@ def _flat(measured: Benchmark) -> dict[str, Any]:
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
-    new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
+    with path.open("a+", newline="", encoding="utf-8") as file:
+        file.seek(0)
+        columns = next(csv.reader(file), None)
+        if columns is not None and set(columns) != set(row):
+            raise UsageError(f"{path} has other columns than what was measured", "Give --csv a new file.")
+        writer = csv.DictWriter(file, columns or list(row))
+        if columns is None:
             writer.writeheader()
         writer.writerow(row)

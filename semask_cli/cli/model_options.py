@@ -76,8 +76,11 @@ class ModelOptions:
         str, typer.Option(metavar="NAME", rich_help_panel=_MACHINE, help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option(rich_help_panel=_MACHINE, help="auto is bf16 on a GPU that is fast at it, else fp32."),
+        Literal["auto", "fp32", "tf32", "fp16", "bf16"],
+        typer.Option(
+            rich_help_panel=_MACHINE,
+            help="auto is bf16 on a GPU that is fast at it, else fp32. fp16 is for GPUs before Ampere (T4, RTX 20).",
+        ),
     ] = "auto"
     threads: Annotated[
         int | None,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal, get_args
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from semask_cli.errors import DeviceError
 from semask_cli.models.network import Network
 
-Precision = Literal["auto", "fp32", "bf16"]
-ChosenPrecision = Literal["fp32", "bf16"]
+ChosenPrecision = Literal["fp32", "tf32", "fp16", "bf16"]
+Precision = Literal["auto", "fp32", "tf32", "fp16", "bf16"]
+
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+AMPERE = (8, 0)  # the compute capability from which on there are bf16 and TF32
+
+# All but cuDNN's, which torch prefers on some devices: it makes a plan for every new shape, which takes longer than a
+# picture, and a backbone attends in twenty shapes.
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -40,30 +49,55 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
     """ "auto" is bf16 on a GPU that multiplies it fast, else fp32.
 
     Raises:
-        DeviceError: bf16 where the device cannot compute in it.
+        DeviceError: the device cannot compute in it.
     """
-    if precision not in ("auto", "fp32", "bf16"):
-        raise DeviceError(f"precision {precision!r} is none of auto, fp32, bf16")
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision not in get_args(Precision):
+        raise DeviceError(f"precision {precision!r} is none of {', '.join(get_args(Precision))}")
+    nvidia = device.type == "cuda" and torch.version.hip is None
+    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE
     if precision == "auto":
-        return "bf16" if fast else "fp32"
-    if precision == "bf16" and device.type == "cuda" and not fast:
-        raise DeviceError(f"{torch.cuda.get_device_name(device)} does not compute in bf16", "Use --precision fp32.")
+        return "bf16" if ampere else "fp32"
+    if precision == "bf16" and device.type == "cuda" and not ampere:
+        name = torch.cuda.get_device_name(device)
+        raise DeviceError(f"{name} does not compute in bf16", "Use --precision fp16 or fp32.")
+    if precision == "tf32" and not (nvidia and ampere):
+        raise DeviceError(f"{device} does not compute in tf32", "Use --precision auto.")
     return precision
 
 
-def cast_matmul_weights_(network: Network) -> None:
-    """Cast the weights of matrix products and convolutions to bf16, in place.
+def cast_matmul_weights_(network: Network, precision: ChosenPrecision) -> None:
+    """Cast the weights of matrix products and convolutions to a half type, in place; nothing where it is none.
 
     They become what autocast would make of them in every pass, in half the memory. Norms, embeddings and position
     biases stay float32.
     """
-    for parameter in network.matmul_parameters():
-        parameter.data = parameter.data.to(torch.bfloat16)
+    if precision in HALF:
+        for parameter in network.matmul_parameters():
+            parameter.data = parameter.data.to(HALF[precision])
 
 
-def autocast(precision: ChosenPrecision, device: torch.device) -> AbstractContextManager[object]:
-    """Within it, matrix products and convolutions run in `precision`; norms and softmax stay in float32."""
-    if precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
+@contextmanager
+def computing(precision: ChosenPrecision, device: torch.device) -> Iterator[None]:
+    """Within it, matrix products and convolutions run in `precision`; norms and softmax stay in float32.
+
+    On a GPU "tf32" lets float32 products round what they multiply to ten bits, and the others do not.
+    """
+    with ExitStack() as settings:
+        if precision in HALF:
+            settings.enter_context(torch.autocast(device.type, HALF[precision]))
+        if device.type == "cuda":
+            settings.enter_context(sdpa_kernel(ATTENTION))
+            settings.enter_context(_tf32(precision == "tf32"))
+        yield
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

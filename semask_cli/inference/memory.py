@@ -1,4 +1,4 @@
-"""What a process keeps of freed memory, and how much of a GPU's it may take."""
+"""What a process keeps of freed memory, how much of a GPU's it may take, and what it says when there is too little."""
 
 from __future__ import annotations
 
@@ -26,7 +26,45 @@ def reuse_freed_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
+def process_peak() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    if sys.platform == "win32":
+        counters = _MemoryCounters(size=ctypes.sizeof(_MemoryCounters))
+        kernel = ctypes.windll.kernel32
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        kernel.K32GetProcessMemoryInfo(
+            ctypes.c_void_p(kernel.GetCurrentProcess()), ctypes.byref(counters), counters.size
+        )
+        return int(counters.peak_working_set)
+    import resource  # which Windows does not have
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class _MemoryCounters(ctypes.Structure):
+    """`PROCESS_MEMORY_COUNTERS` of <psapi.h>."""
+
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("page_faults", ctypes.c_uint32),
+        ("peak_working_set", ctypes.c_size_t),
+        ("others", ctypes.c_size_t * 7),
+    )
+
+
 def limit_gpu_memory(device: torch.device, budget: int) -> None:
     """From now on this process takes at most `budget` bytes of the GPU's memory beyond what it holds."""
     held, total = torch.cuda.memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, (held + budget) / total), device)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Torch has a class for it on a GPU; its libraries, and its allocator on a CPU, say it in words."""
+    words = (
+        "can't allocate memory",
+        "could not create a primitive",
+        "STATUS_ALLOC_FAILED",
+    )  # the last of cuBLAS and cuDNN
+    said = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(phrase in said for phrase in words)

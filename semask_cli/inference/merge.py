@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from semask_cli.inference.memory import is_out_of_memory
 from semask_cli.models.prediction import Prediction
 from semask_cli.ops import Resample, resize_accumulate, resize_argmax
 from semask_cli.ops.resample import source_range
@@ -63,17 +64,22 @@ class Merge:
         return full
 
     def labels(self) -> Tensor:
-        """The argmax of the scores: uint8 (height, width), on the CPU."""
-        labels = torch.empty(self.size, dtype=torch.uint8)
+        """The argmax of the scores: uint8 (height, width), where they were merged."""
+        labels: Tensor | None = None
         for rows, columns, tile in self._each_tile(self._labels):
+            labels = tile.new_empty(self.size) if labels is None else labels
             labels[rows, columns] = tile
+        assert labels is not None
         return labels
 
     def labels_and_scores(self) -> tuple[Tensor, Tensor]:
         """As `labels`, and the best score, float32 (height, width)."""
-        labels, best = torch.empty(self.size, dtype=torch.uint8), torch.empty(self.size)
+        labels: Tensor | None = None
         for rows, columns, scores in self._each_tile(self._scores):
+            if labels is None:
+                labels, best = scores.new_empty(self.size, dtype=torch.uint8), scores.new_empty(self.size)
             best[rows, columns], labels[rows, columns] = max_and_argmax(scores)
+        assert labels is not None
         return labels, best
 
     def _each_tile(self, reduce: Callable[[range, range], Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -89,18 +95,26 @@ class Merge:
                 rows = range(y, min(y + tile_height, height))
                 for x in range(left, right, tile_width):
                     columns = range(x, min(x + tile_width, right))
-                    try:
-                        tile = reduce(rows, columns)
-                    except torch.OutOfMemoryError:
+                    tile = self._if_it_fits(reduce, rows, columns)
+                    if tile is None:  # only now is what the failed attempt held free
                         self._move_to_cpu()
                         tile = reduce(rows, columns)
                     yield slice(rows.start, rows.stop), slice(columns.start, columns.stop), tile
                 y += tile_height
             self.views = [replace(view, prediction=view.prediction.released()) for view in self.views]
 
+    def _if_it_fits(self, reduce: Callable[[range, range], Tensor], rows: range, columns: range) -> Tensor | None:
+        """The tile, or None where a GPU has too little memory for it."""
+        try:
+            return reduce(rows, columns)
+        except RuntimeError as error:
+            if self.device.type == "cpu" or not is_out_of_memory(error):
+                raise
+            return None
+
     def _tile_size(self, band_width: int) -> tuple[int, int]:
         """The rows and columns that are merged at a time: on a GPU whole rows, to give it enough to do."""
-        if self.device.type == "cuda":
+        if self.device.type != "cpu":
             return max(1, self.memory // (2 * CLASSES * band_width * torch.float32.itemsize)), band_width
         # Where a view is larger than the image, a tile is as large in the view.
         height, width = (max(sizes) for sizes in zip(self.size, *(v.prediction.size for v in self.views), strict=True))

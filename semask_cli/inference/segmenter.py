@@ -16,10 +16,12 @@ from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, ImageError
 from semask_cli.inference.config import InferenceConfig
 from semask_cli.inference.cuda_graphs import CudaGraphs
-from semask_cli.inference.device import ChosenPrecision, autocast
+from semask_cli.inference.device import ChosenPrecision, computing
+from semask_cli.inference.memory import is_out_of_memory
 from semask_cli.inference.merge import MEMORY, Merge, View
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.stopwatch import Stopwatch
+from semask_cli.inference.transfers import to_host
 from semask_cli.inference.versions import versions
 from semask_cli.inference.views import normalise, resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
@@ -37,9 +39,8 @@ DECODE_AHEAD = 2  # images decoded before the network asks for them
 class Segmenter:
     """A network with its weights, and the settings of inference. Made by `semask_cli.load`.
 
-    `precision` is "fp32" or "bf16"; `memory` bounds, in bytes, what is held while views are merged (see `Merge`);
-    `cuda_graphs` replays the network (see `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came
-    from.
+    `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `cuda_graphs` replays the network (see
+    `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came from.
     """
 
     def __init__(
@@ -107,8 +108,11 @@ class Segmenter:
     @torch.inference_mode()
     def _segmentation(self, pixels: RGB, watch: Stopwatch, *, confidence: bool) -> Segmentation:
         merge = self._merge(pixels, watch)
-        with watch("merge"):
+        with watch("merge", on=self.device):
             labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
+        if labels.device.type != "cpu":
+            with watch("copy", on=self.device):
+                labels, best = to_host(labels), None if best is None else to_host(best)
         class_set = classes(self.spec.dataset)
         return Segmentation(
             labels=labels.numpy(),
@@ -123,7 +127,7 @@ class Segmenter:
         """The image's views, predicted (windows are predicted when their rows are merged), and how to merge them."""
 
         def predict_batch(images: list[RGB]) -> list[Prediction]:
-            with watch("network"):
+            with watch("network", on=self.device):
                 return self._predict_batch(images)
 
         height, width = pixels.shape[:2]
@@ -146,10 +150,10 @@ class Segmenter:
         while len(predictions) < len(images):
             batch = images[len(predictions) :][: self._batch_size]
             try:
-                with autocast(self.precision, self.device):
+                with computing(self.precision, self.device):
                     predictions += predict(normalise(batch, self.device))
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if self._graphs:
                     self._graphs.clear()
@@ -176,11 +180,3 @@ class Segmenter:
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
             versions=versions(),
         )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """On a GPU torch has a class for it; on a CPU its allocator and oneDNN say it in words."""
-    said = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        "can't allocate memory" in said or "could not create a primitive" in said
-    )

@@ -4,24 +4,61 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import torch
+
+Elapsed = Callable[[], float]
+"""Milliseconds of something that has begun and ended; a GPU may have to be waited for to know them."""
 
 
 class Stopwatch:
-    """Milliseconds by stage. A stage within another is taken out of the outer one, so the sum is the whole."""
+    """Milliseconds by stage. A stage within another is taken out of the outer one.
+
+    A stage `on` a CUDA device is timed there, between two events in its current stream: the host only queues the work,
+    and does not wait for it to be timed. What is elapsed is asked for when `milliseconds` is read.
+    """
 
     def __init__(self) -> None:
-        self.milliseconds: defaultdict[str, float] = defaultdict(float)
-        self._inner = 0.0
+        self._stages: list[tuple[str, Elapsed]] = []
+        self._within: list[list[Elapsed]] = []
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        outer, self._inner = self._inner, 0.0
-        start = time.perf_counter()
+    def __call__(self, stage: str, *, on: torch.device | None = None) -> Iterator[None]:
+        begin = _cuda_event(on) if on is not None and on.type == "cuda" else time.perf_counter()
+        inner: list[Elapsed] = []
+        self._within.append(inner)
         try:
             yield
         finally:
-            elapsed = 1000 * (time.perf_counter() - start)
-            self.milliseconds[stage] += elapsed - self._inner
-            self._inner = outer + elapsed
+            self._within.pop()
+            if isinstance(begin, torch.cuda.Event):
+                elapsed = _between(begin, _cuda_event(on))
+            else:
+                spent = 1000 * (time.perf_counter() - begin)
+                elapsed = lambda: spent  # noqa: E731
+            self._stages.append((stage, lambda: elapsed() - sum(part() for part in inner)))
+            if self._within:
+                self._within[-1].append(elapsed)
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        total: defaultdict[str, float] = defaultdict(float)
+        for stage, elapsed in self._stages:
+            total[stage] += elapsed()
+        return dict(total)
+
+
+def _cuda_event(device: torch.device | None) -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+def _between(begin: torch.cuda.Event, end: torch.cuda.Event) -> Elapsed:
+    def elapsed() -> float:
+        end.synchronize()
+        return begin.elapsed_time(end)
+
+    return elapsed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from semask_cli.errors import UsageError
 from semask_cli.inference.config import InferenceConfig
+from semask_cli.inference.transfers import to_device
 from semask_cli.io.images import MAX_PIXELS, RGB
 from semask_cli.zoo import ModelSpec, Preprocessing
 
@@ -110,9 +112,14 @@ _TEST_PIPELINES: Mapping[Preprocessing, _TestPipeline] = {
 
 def normalise(images: list[RGB], device: torch.device) -> Tensor:
     """Images (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
-    pixels = torch.from_numpy(np.stack(images))
-    if device.type == "cuda":
-        pixels = pixels.pin_memory()
+    pixels = to_device(images, device)
     # Dividing, as published: a product with the reciprocal differs in the last bit.
+    mean, std = _statistics(device)
+    return pixels.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, (3,) float32: copied once, since a copy of what is not pinned waits for the device."""
     mean, std = (torch.from_numpy(value).to(device) for value in (MEAN, STD))
-    return pixels.to(device, non_blocking=True).float().sub_(mean).div_(std).permute(0, 3, 1, 2)
+    return mean, std

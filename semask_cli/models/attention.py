@@ -211,8 +211,7 @@ def semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Scores are float32 whatever the dtype: they are not scaled, and the steps of a half type between numbers of a few
     hundred are as large as the differences that a softmax decides by.
     """
-    device = q.device.type
-    autocast = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
-    with autocast:
+    half = q.dtype != torch.float32  # as autocast makes it, which would make the scores so too
+    with torch.autocast(q.device.type, enabled=False) if half else nullcontext():
         weights = torch.bmm(q.float(), k.float().transpose(1, 2)).softmax(-1)
     return torch.bmm(weights.to(v.dtype), v)
