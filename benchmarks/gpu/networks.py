@@ -14,7 +14,7 @@ from benchmarks.gpu.bench import Bench, Cases, Line, Measured
 from benchmarks.gpu.operators import TOLERANCE, WRONG
 from benchmarks.gpu.rivals import transformers_mask2former
 from semask_cli.inference.cuda_graphs import CudaGraphs
-from semask_cli.inference.device import ChosenPrecision, autocast, cast_matmul_weights_
+from semask_cli.inference.device import ChosenPrecision, cast_matmul_weights_, computing
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
 
@@ -45,7 +45,7 @@ def _time(bench: Bench, line: Line, mode: str, size: int) -> Measured:
     graphs = CudaGraphs(network) if mode == "graph" and isinstance(network, Network) else None
 
     def forward() -> object:
-        with autocast(precision, bench.device):
+        with computing(precision, bench.device):
             return graphs.predict(pixels) if graphs else run(pixels)
 
     flop = line.batch * _flop(line.name, bench.device, size)
@@ -58,7 +58,7 @@ def _replayed_right(graphs: CudaGraphs, pixels: Tensor, precision: ChosenPrecisi
     if not graphs.captured:
         return {"note": "not a graph: the pass was not captured"}
     unseen = torch.randn_like(pixels)
-    with autocast(precision, pixels.device):
+    with computing(precision, pixels.device):
         replayed, plain = graphs.predict(unseen), graphs.network.predict(unseen)
     found, expected = (torch.cat([tensor.flatten() for tensor in _tensors(p)]) for p in (replayed, plain))
     error = float((found - expected).abs().max() / expected.abs().max())
@@ -88,6 +88,6 @@ def _network(name: str, precision: str, device: torch.device) -> nn.Module:
         network = transformers_mask2former() if name == RIVAL else semask_cli.build_model(name)
         network = network.to(device).requires_grad_(False)
         if precision == "bf16" and name != RIVAL:
-            cast_matmul_weights_(network)
+            cast_matmul_weights_(network, precision)
         _kept[name, precision] = network
     return _kept[name, precision]
