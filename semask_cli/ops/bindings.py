@@ -20,8 +20,7 @@ def call(name: str, *arguments: Any) -> Any:
         KernelError: the library is missing, or reports an error.
     """
     try:
-        function = getattr(library("nvrtc" if name.startswith("nvrtc") else "driver"), name)
-        error, *outputs = function(*arguments)
+        error, *outputs = getattr(library("nvrtc" if name.startswith("nvrtc") else "driver"), name)(*arguments)
     except (OSError, RuntimeError) as missing:  # ctypes' and cuda.bindings' ways to say it
         raise KernelError(str(missing)) from None
     if int(error):
@@ -31,8 +30,19 @@ def call(name: str, *arguments: Any) -> Any:
 
 @cache
 def library(name: Literal["nvrtc", "driver"]) -> Any:
-    """`cuda.bindings.nvrtc` or `.driver`, or what stands in for it. Imported when it is needed: that takes a while."""
+    """`cuda.bindings.nvrtc` or `.driver`, or what stands in for it, whichever finds the library itself.
+
+    Imported when it is needed: that takes a while. `cuda.bindings` may be of another CUDA version than torch, where
+    another package brought it along, and then looks for a library that is not there.
+
+    Raises:
+        OSError: neither finds it.
+    """
+    asked = {"nvrtc": "nvrtcVersion", "driver": "cuDriverGetVersion"}[name]
     try:
-        return importlib.import_module(f"cuda.bindings.{name}")
-    except ImportError:
-        return getattr(ctypes_bindings, name)
+        bindings = importlib.import_module(f"cuda.bindings.{name}")
+        getattr(bindings, asked)()
+    except (ImportError, RuntimeError):
+        bindings = getattr(ctypes_bindings, name)
+        getattr(bindings, asked)()
+    return bindings

@@ -7,6 +7,7 @@ and a tuple of the error code (0 is success) and the outputs.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_void_p
@@ -65,7 +66,10 @@ def _nvrtc_candidates() -> Iterator[str]:
     for folder in ("lib", "../nvidia/*/lib", "../nvidia/*/bin", "../nvidia/*/bin/x86_64"):
         yield from sorted(str(path) for path in torch_folder.glob(f"{folder}/{pattern}"))
     if not windows:
-        yield "libnvrtc.so"
+        conda = os.environ.get("CONDA_PREFIX")
+        yield from sorted(str(path) for path in Path(conda).glob(f"lib/{pattern}")) if conda else ()
+        # The name without a version comes with packages for developers only.
+        yield from (f"libnvrtc.so{version}" for version in ("", ".13", ".12"))
 
 
 def _driver_candidates() -> Iterator[str]:

@@ -66,7 +66,7 @@ def cuda_sigmoid(maps: Tensor, resample: Resample) -> Tensor:
     rows, columns = resample.output_shape
     masks = maps.new_empty(len(maps), rows, aligned(columns), dtype=torch.float32)
     if _launched("resize_sigmoid", masks, maps, resample):
-        return masks[..., :columns].contiguous()
+        return masks[..., :columns]
     return reference_sigmoid(maps, resample)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from semask_cli.ops.bilinear_bags import bilinear_bags
 from semask_cli.ops.registry import define_operator
 
-PIXELS_PER_BATCH = 1024  # their columns, 9 * C values each, stay in the cache
+PIXELS_PER_BATCH = 1024  # on a CPU, whose cache holds their columns of 9 * C values
+COLUMNS_PER_BATCH = 1 << 26  # numbers, elsewhere: 256 MiB
 
 
 def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
@@ -56,9 +57,10 @@ def reference_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias
     group = torch.arange(groups, dtype=torch.int32, device=x.device).repeat_interleave(9)
 
     out = table.new_empty(batch, height * width, weight.shape[0])
+    pixels = PIXELS_PER_BATCH if x.device.type == "cpu" else max(1, COLUMNS_PER_BATCH // (9 * channels))
     for image, maps in enumerate(table):
-        for start in range(0, height * width, PIXELS_PER_BATCH):
-            part = slice(start, min(start + PIXELS_PER_BATCH, height * width))
+        for start in range(0, height * width, pixels):
+            part = slice(start, min(start + pixels, height * width))
             pixel = torch.arange(part.start, part.stop, device=x.device)[:, None]
             raw = offset_mask[image, part].to(dtype)
             dy, dx = raw[:, : 18 * groups].unflatten(1, (-1, 2)).unbind(-1)

@@ -1,6 +1,7 @@
 """Kernels on a device: loaded once, launched on torch's current stream.
 
-A kernel that cannot be compiled or loaded is reported once, in one line, and the caller runs its plain formulation.
+A kernel that cannot be compiled or loaded is reported in one line, and the caller runs its plain formulation. What
+keeps all of them from being so is reported once.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ logger = logging.getLogger(__name__)
 
 def available(kernel: Kernel, device: torch.device) -> bool:
     """Whether the kernel can be launched on this device; compiles and loads it the first time."""
-    return switched_on() and isinstance(loaded(kernel, device), int)
+    return why_none() is None and isinstance(loaded(kernel, device), int)
 
 
-def switched_on() -> bool:
-    """Whether kernels are wanted: SEMASK_KERNELS=off selects the plain formulations everywhere."""
-    return os.environ.get("SEMASK_KERNELS", "on").lower() != "off"
+def why_none() -> str | None:
+    """Why no kernel is wanted: SEMASK_KERNELS=off selects the plain formulations, and so does a GPU of another make."""
+    if torch.version.hip is not None:
+        return "the kernels are for NVIDIA's GPUs, torch is built for AMD's"
+    return "SEMASK_KERNELS=off" if os.environ.get("SEMASK_KERNELS", "on").lower() == "off" else None
 
 
 @cache
@@ -46,9 +49,17 @@ def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
             # A function belongs to one device's context; asking for it loads the code now, not at the first launch.
             return int(call("cuKernelGetFunction", handle))
     except KernelError as error:
-        reason = str(error).splitlines()[0]
-        logger.warning("The plain formulation runs instead of the kernel %s: %s", kernel.name, reason)
+        _report(kernel.name, str(error).splitlines()[0])
         return error
+
+
+_reported: set[str] = set()
+
+
+def _report(kernel: str, reason: str) -> None:
+    if reason not in _reported:
+        logger.warning("The plain formulation runs instead of the kernel %s: %s", kernel, reason)
+    _reported.add(reason)
 
 
 def launch(

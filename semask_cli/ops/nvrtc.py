@@ -18,6 +18,8 @@ from semask_cli.io.files import write_atomically
 from semask_cli.io.resources import project_file
 from semask_cli.ops.bindings import KernelError, call
 
+EMBEDDED = {53, 62, 72, 87, 101, 110}  # of Jetson and Drive boards: their machine code is for them alone
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
@@ -51,20 +53,23 @@ def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
 def architecture(capability: tuple[int, int]) -> str:
     """NVRTC's name of what to compile for.
 
-    Machine code also runs on later devices of the same major version. For devices that are newer than this NVRTC it is
-    PTX, which the driver translates.
+    Machine code also runs on later devices of the same major version, unless it is for an embedded one. For devices
+    that this NVRTC has no machine code for it is PTX of the newest it knows below them, which the driver translates.
 
     Raises:
         KernelError: the device is older than anything that this NVRTC compiles for.
     """
-    supported = call("nvrtcGetSupportedArchs")
-    major, minor = capability
-    device = 10 * major + minor
-    if same_major := [arch for arch in supported if arch // 10 == major and arch <= device]:
-        return f"sm_{max(same_major)}"
-    if device > max(supported):
-        return f"compute_{max(supported)}"
-    raise KernelError(f"NVRTC {nvrtc_version()} does not compile for compute capability {major}.{minor}")
+    device = 10 * capability[0] + capability[1]
+    known = [arch for arch in call("nvrtcGetSupportedArchs") if arch <= device]
+    if device in known:
+        return f"sm_{device}"
+    portable = [arch for arch in known if arch not in EMBEDDED]
+    if not portable:
+        raise KernelError(
+            f"NVRTC {nvrtc_version()} does not compile for compute capability {'.'.join(map(str, capability))}"
+        )
+    newest = max(portable)
+    return f"sm_{newest}" if newest // 10 == capability[0] and device not in EMBEDDED else f"compute_{newest}"
 
 
 def nvrtc_version() -> str:

@@ -36,7 +36,7 @@ def resize_accumulate(
 
 
 def resize_sigmoid(maps: Tensor, resample: Resample) -> Tensor:
-    """The sigmoid of the resized maps: float32 (maps, rows, columns)."""
+    """The sigmoid of the resized maps: float32 (maps, rows, columns), whose rows may be further apart than long."""
     masks: Tensor = _sigmoid(maps, *resample.to_plain())
     return masks
 

@@ -13,6 +13,15 @@ from semask_cli.ops.cuda_sampling import plan_sampling
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.storage import STORAGE
 
+PLAIN = {
+    "ms_deform_attn": "embedding_bag over a table of all levels",
+    "deform_conv2d": "embedding_bag and matrix products",
+    "resize_argmax": "matrix products and an argmax",
+    "resize_accumulate": "matrix products and a sum",
+    "resize_sigmoid": "matrix products and a sigmoid",
+}
+"""What the plain formulation of each operator is."""
+
 
 def network_kernels() -> dict[str, list[Kernel]]:
     """The kernels of each operator, for the heads, groups, channels, levels and points of the published networks.
@@ -39,10 +48,11 @@ def why_plain(operator: str, device: torch.device) -> str | None:
     The kernels are compiled and loaded for the answer.
     """
     if device.type != "cuda":
-        return f"there is no kernel for {device.type}"
-    if not launcher.switched_on():
-        return "SEMASK_KERNELS=off"
+        return f"{PLAIN[operator]}; there is no kernel for {device.type}"
+    if reason := launcher.why_none():
+        return f"{PLAIN[operator]}; {reason}"
     for kernel in network_kernels()[operator]:
         if isinstance(error := launcher.loaded(kernel, device), KernelError):
-            return str(error)
+            variant = " ".join(str(value) for key, value in kernel.constants if key in ("VALUE", "SOFTMAX"))
+            return f"{PLAIN[operator]}; {kernel.name} for {variant}: {error}"
     return None

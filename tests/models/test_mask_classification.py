@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semask_cli.models import mask_classification
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
+from semask_cli.ops import Resample, cuda_resize
 from tests.support.mask_figures import class_map
 from tests.support.toy_networks import tiny_mask_classifier
 
@@ -42,6 +44,19 @@ def test_scores_follow_the_published_order(
     part = prediction.class_map(range(y0, y1), range(x0, x1))
     assert (part.heights, part.widths, part.origin) == ((height,), (width,), (y0, x0))
     torch.testing.assert_close(part.maps, scores[:, y0:y1, x0:x1], atol=1e-5, rtol=1e-5)
+
+
+def test_rows_of_masks_that_a_kernel_wrote_are_not_copied(on_host: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A width that four does not divide: the kernels' rows are longer."""
+    generator = torch.Generator().manual_seed(0)
+    class_logits, mask_logits = (torch.randn(*shape, generator=generator) for shape in ((6, 5), (6, 8, 16)))
+    prediction = MaskClassification(class_logits, mask_logits, (30, 61), (32, 64))
+    expected = prediction.class_map(range(3, 30), range(61))
+    written = cuda_resize.cuda_sigmoid(mask_logits, Resample((8, 32), (16, 64), range(3, 30), range(61)))
+    assert not written.is_contiguous()
+    monkeypatch.setattr(mask_classification, "resize_sigmoid", cuda_resize.cuda_sigmoid)
+    monkeypatch.setattr(torch.Tensor, "contiguous", None)
+    torch.testing.assert_close(prediction.class_map(range(3, 30), range(61)).maps, expected.maps)
 
 
 @pytest.fixture(scope="module", params=["swin-l-mf", "swin-l-m2f", "swin-l-m2f-fapn", "swin-l-m2f-msfapn"])

@@ -101,6 +101,28 @@ def test_kernels_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launcher.available(KERNEL, torch.device("cuda", 0))
 
 
+def test_rocm_hears_nothing_of_nvrtc(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    monkeypatch.setattr(launcher, "loaded", lambda kernel, device: pytest.fail("nothing to load"))
+    assert not launcher.available(KERNEL, torch.device("cuda", 0))
+    assert not caplog.messages
+
+
+def test_one_line_for_all_kernels_without_a_driver(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(kernel: object, capability: object) -> bytes:
+        raise KernelError("libnvrtc.so.nowhere: cannot open shared object file\nand so on")
+
+    monkeypatch.setattr(launcher, "machine_code", missing)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    for operator in network_kernels().values():
+        assert isinstance(launcher.loaded.__wrapped__(operator[0], torch.device("cuda", 0)), KernelError)
+    [line] = caplog.messages
+    assert line.endswith("libnvrtc.so.nowhere: cannot open shared object file")
+
+
 def test_nothing_is_loaded_while_a_graph_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="run the model once before capturing a CUDA graph"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,10 +93,47 @@ def test_processes_that_compile_at_once(kept: Path) -> None:
 def test_what_to_compile_for() -> None:
     assert architecture((8, 6)) == "sm_86"
     assert architecture((9, 9)) == "sm_90"  # a later device of the same major version
-    assert architecture((99, 0)).startswith("compute_")
     assert machine_code(KERNEL, (99, 0)).lstrip().startswith(b"//")  # PTX, for the driver to translate
     with pytest.raises(KernelError, match=r"does not compile for compute capability 3\.5"):
         architecture((3, 5))
+
+
+@pytest.mark.parametrize(
+    ("capability", "target"),
+    [
+        ((10, 0), "sm_100"),
+        ((10, 1), "sm_101"),
+        ((10, 3), "sm_100"),  # not of the board whose machine code is nearer
+        ((11, 0), "compute_100"),  # a board that this NVRTC does not know
+        ((8, 7), "compute_86"),
+        ((12, 1), "sm_120"),
+        ((13, 0), "compute_120"),
+    ],
+)
+def test_what_an_older_nvrtc_compiles_for(
+    capability: tuple[int, int], target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvrtc, "call", lambda name: [75, 80, 86, 90, 100, 101, 120])
+    assert architecture(capability) == target
+
+
+def test_ctypes_where_cuda_bindings_are_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise RuntimeError("Failed to dlopen libnvrtc.so.12")
+
+    monkeypatch.setitem(sys.modules, "cuda.bindings.nvrtc", SimpleNamespace(nvrtcVersion=missing))
+    assert bindings.library.__wrapped__("nvrtc") is ctypes_bindings.nvrtc
+
+
+def test_libraries_of_environments_and_of_other_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libnvrtc.so.12").touch()
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+    candidates = list(ctypes_bindings._nvrtc_candidates())
+    assert candidates[-4:] == [
+        str(tmp_path / "lib" / "libnvrtc.so.12"),
+        *(f"libnvrtc.so{v}" for v in ("", ".13", ".12")),
+    ]
 
 
 def test_a_source_that_does_not_compile(kernels: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from semask_cli.ops import launcher
 from semask_cli.ops.bindings import KernelError
-from semask_cli.ops.status import network_kernels, why_plain
+from semask_cli.ops.status import PLAIN, network_kernels, why_plain
 
 
 @pytest.mark.parametrize("operator", network_kernels())
@@ -16,6 +16,15 @@ def test_why_a_plain_formulation_runs(operator: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(launcher, "loaded", lambda kernel, device: 1)
     assert why_plain(operator, device) is None
     monkeypatch.setattr(launcher, "loaded", lambda kernel, device: KernelError("no room"))
-    assert why_plain(operator, device) == "no room"
+    kernel = network_kernels()[operator][0]
+    said = why_plain(operator, device)
+    assert said is not None
+    assert said.startswith(f"{PLAIN[operator]}; {kernel.name} for Float32")
+    assert said.endswith(": no room")
     monkeypatch.setenv("SEMASK_KERNELS", "off")
-    assert why_plain(operator, device) == "SEMASK_KERNELS=off"
+    assert why_plain(operator, device) == f"{PLAIN[operator]}; SEMASK_KERNELS=off"
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert (
+        why_plain(operator, device) == f"{PLAIN[operator]}; the kernels are for NVIDIA's GPUs, torch is built for AMD's"
+    )
+    assert why_plain(operator, torch.device("mps")) == f"{PLAIN[operator]}; there is no kernel for mps"
