@@ -41,6 +41,12 @@ def evaluate(
         Definition | None,
         typer.Option(rich_help_panel=_FIGURES, help="Of mIoU; unless given, the one the model was published with."),
     ] = None,
+    boundaries: Annotated[
+        bool,
+        typer.Option(
+            "--boundaries", rich_help_panel=_FIGURES, help="Boundary IoU, and the recall of objects by size, too."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", rich_help_panel=_FIGURES, help="Print one JSON document.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", rich_help_panel=_FIGURES, help="Print the classes as comma-separated values.")
@@ -119,6 +125,7 @@ def evaluate(
             source,
             mask_encoding=pred_coding,
             definition=definition,
+            boundaries=boundaries,
             limit=limit,
             shuffle_seed=shuffle_seed,
             allow_missing=allow_missing,

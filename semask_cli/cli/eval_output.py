@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from semask_cli.datasets import Dataset
     from semask_cli.evaluation.intervals import Interval, Intervals
     from semask_cli.evaluation.journal import Record
+    from semask_cli.evaluation.locating import SizeRecall
     from semask_cli.evaluation.results import Evaluation
     from semask_cli.evaluation.runner import Plan
 
@@ -141,11 +142,22 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
             f"categories: IoU {format_percent(scores.category_iou)}, iIoU {format_percent(scores.category_iiou)}   "
             f"classes: iIoU {format_percent(scores.iiou)}"
         )
+    console.print(
+        f"each image alike: mIoU by image {format_percent(e.fine_grained.miou_by_image)}, "
+        f"by class {format_percent(e.fine_grained.miou_by_class)}, "
+        f"of the worst 5 % of images {format_percent(e.fine_grained.worst_by_image['5'])}"
+    )
+    if e.boundaries and e.objects:
+        console.print(f"Boundary IoU {format_percent(e.boundaries.miou)}   objects found: {_found(e.objects)}")
     console.print(Text(DEFINITIONS[e.definition], "dim"), soft_wrap=True)
     for name, miou in e.miou_by_definition.items():
         if miou == e.miou:
             continue
         console.print(Text(f"in {name}'s definition mIoU is {format_percent(miou)}", "dim"))
+
+
+def _found(objects: Sequence[SizeRecall]) -> str:
+    return ", ".join(f"{row.size} {format_percent(row.found)} % of {row.objects:,}" for row in objects)
 
 
 def _bounds(interval: Interval | None) -> str:

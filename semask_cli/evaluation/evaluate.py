@@ -37,6 +37,7 @@ def evaluate(
     split: str | None = None,
     mask_encoding: str = CLASS_INDICES,
     definition: Definition | None = None,
+    boundaries: bool = False,
     limit: int | None = None,
     shuffle_seed: int | None = None,
     allow_missing: int = 0,
@@ -64,6 +65,7 @@ def evaluate(
             dataset.
         definition: of mIoU: "mmseg", "detectron2" or "cityscapes"; unless given, the one that the model was published
             with, and for a folder of masks the one usual for the dataset.
+        boundaries: measure Boundary IoU and the recall of objects by their size too (see `evaluation.locating`).
         limit: evaluate so many images only, the first ones unless there is a `shuffle_seed`.
         shuffle_seed: draw the images of `limit` at random.
         allow_missing: how many images without label or prediction, and labels without image, are accepted.
@@ -107,7 +109,7 @@ def evaluate(
             f"{len(predictions.missing)} of {len(dataset.samples)} images have no mask in {source}",
             f"The first is {predictions.missing[0].id}. Complete them, or go on without: --allow-missing N.",
         )
-    settings = evaluation_settings(dataset, predictions)
+    settings = evaluation_settings(dataset, predictions, boundaries=boundaries)
     journal = Path(journal) if journal else default_journal(predictions.title, settings)
     mask_dir = Path(save_pred) if save_pred else None
     if submission and isinstance(predictions, ModelSource):
@@ -131,6 +133,7 @@ def evaluate(
         definition=definition or predictions.definition,
         journal=journal,
         mask_dir=mask_dir,
+        boundaries=boundaries,
         world=world,
     )
     evaluation = run(plan, predictions, progress=progress)

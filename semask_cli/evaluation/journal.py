@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
+from semask_cli.evaluation.locating import SIZES, Rows
 from semask_cli.evaluation.metrics import Counts
 from semask_cli.io.cache import cache_folder
 from semask_cli.io.regular import open_regular
@@ -50,7 +51,7 @@ class Record:
 
     `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
     `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
-    there is no label.
+    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, if they were asked for.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Record:
     predicted: str
     nonzero_counts: tuple[tuple[int, int, int], ...]
     instances: tuple[Instance, ...] = ()
+    boundaries: Rows = ()
+    objects: Rows = ()
 
     def counts(self, classes: int) -> Counts:
         """The confusion matrix (classes, classes + 1)."""
@@ -133,6 +136,8 @@ class Journal:
             "predicted": record.predicted,
             "cells": record.nonzero_counts,
             "instances": instances,
+            "boundaries": record.boundaries,
+            "objects": record.objects,
         }
         try:
             self._write(line)
@@ -267,10 +272,17 @@ def _record(line: bytes, classes: int) -> Record | None:
                 )
                 for label, pixels, right, right_category in fields["instances"]
             ),
+            boundaries=_rows(fields["boundaries"], (classes, *[MOST_PIXELS] * 3)),
+            objects=_rows(fields["objects"], (classes, len(SIZES), *[MOST_PIXELS] * 4)),
         )
         return record if all(instance.pixels for instance in record.instances) else None
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _rows(value: Any, limits: tuple[int, ...]) -> Rows:
+    """Rows of numbers, each below the limit of its column."""
+    return tuple(tuple(_number(n, limit) for n, limit in zip(row, limits, strict=True)) for row in value)
 
 
 def _text(value: Any) -> str:

@@ -54,9 +54,9 @@ class ClassTotals:
 class Metrics:
     """Figures in percent; nan where there is nothing to divide by.
 
-    `iou` and `acc` are (..., K) float64, nan for the classes that `definition` leaves out of the mean. `miou` and
-    `macc` (...) are their means; `aacc` is the share of labelled pixels predicted right, `fwiou` the IoU weighted by
-    label pixels. Of one confusion matrix they are scalars.
+    `iou` and `acc` (recall) are (..., K) float64, nan for the classes that `definition` leaves out of the mean. `miou`
+    and `macc` (...) are their means; `aacc` is the share of labelled pixels predicted right, `fwiou` the IoU weighted
+    by label pixels. Of one confusion matrix they are scalars.
     """
 
     definition: str
@@ -101,6 +101,16 @@ def metrics(totals: ClassTotals, definition: str) -> Metrics:
     if definition == "detectron2":
         iou[labelled == 0] = np.nan
     return Metrics(definition=definition, aacc=aacc, miou=mean(iou), macc=mean(acc), fwiou=fwiou, iou=iou, acc=acc)
+
+
+def precision_and_dice(totals: ClassTotals, definition: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision, and Dice (F1), of each class (..., K) in percent; nan for the classes that IoU has none of."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = 100 * totals.right / totals.predicted
+        dice = 200 * totals.right / (totals.labelled + totals.predicted)
+    if definition == "detectron2":
+        precision[totals.labelled == 0] = dice[totals.labelled == 0] = np.nan
+    return precision, dice
 
 
 def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -48,6 +48,8 @@ def _evaluation(document: dict[str, Any]) -> Evaluation:
     for result in evaluation.classes:
         if not _COLOUR.fullmatch(result.colour):
             raise ValueError(f"{result.colour!r} is no colour")
+    if [len(row) for row in evaluation.confusion] != [len(evaluation.classes) + 1] * len(evaluation.classes):
+        raise ValueError("another shape of the confusion matrix")
     for image in evaluation.image_results:
         _check_totals(image.totals, len(evaluation.classes))
     for value in evaluation.settings.values():

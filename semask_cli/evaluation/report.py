@@ -19,7 +19,7 @@ from semask_cli.io.files import write_atomically
 from semask_cli.io.images import RGB, read_image
 from semask_cli.output.render import Labels, overlay
 
-REPORT_FILES = ("report.html", "evaluation.json", "classes.csv")
+REPORT_FILES = ("report.html", "evaluation.json", "classes.csv", "confusion.csv")
 """The names of the files of a report."""
 
 _SHOWN = 5  # of the worst, and of the best images
@@ -45,16 +45,17 @@ class Example:
 
 
 def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source: Source) -> Path:
-    """Write report.html, evaluation.json and classes.csv to `folder`; the page's path.
+    """Write report.html, evaluation.json, classes.csv and confusion.csv to `folder`; the page's path.
 
     The images shown are predicted once more.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    page, figures, table = (folder / name for name in REPORT_FILES)
+    page, figures, table, confusion = (folder / name for name in REPORT_FILES)
     write_atomically(figures, encoded(document_text(evaluation.to_json()) + "\n"))
     write_atomically(table, encoded(evaluation.to_csv()))
+    write_atomically(confusion, encoded(evaluation.confusion_csv()))
     write_atomically(page, encoded(report_page(evaluation, dataset, source)))
     return page
 

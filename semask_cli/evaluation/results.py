@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from semask_cli.evaluation.fine_grained import FineGrained
 from semask_cli.evaluation.intervals import Interval, Intervals
+from semask_cli.evaluation.locating import Boundaries, SizeRecall
 from semask_cli.evaluation.metrics import ClassTotals
 from semask_cli.evaluation.provenance import Provenance, Run
 
@@ -24,9 +26,14 @@ JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}
 """The keys of the document that have other names than the fields."""
 
 
+_NO_CLASS = "no class"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassResult:
-    """A class: IoU and accuracy in percent (None where left out of the mean), pixels in labels and predictions.
+    """A class: figures in percent (None where left out of the mean), pixels in labels and predictions.
+
+    `acc` is the recall, `dice` the F1 of precision and recall.
 
     `interval` is that of the IoU; None where too few images have the class (see `evaluation.intervals`).
     """
@@ -36,6 +43,8 @@ class ClassResult:
     colour: str
     iou: float | None
     acc: float | None
+    precision: float | None
+    dice: float | None
     label_pixels: int
     predicted_pixels: int
     interval: Interval | None
@@ -90,6 +99,8 @@ class Evaluation:
     whole split, and is empty where it is. `missing` counts the files gone without. `left_out` are the classes that
     occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None
     where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
+    `confusion` are pixels by label (row) and prediction (column; the last one: no class). `boundaries` and `objects`
+    are None unless they were asked for.
     `provenance` says what was measured and `run` how; equal evaluations may come from different runs.
     """
 
@@ -104,6 +115,8 @@ class Evaluation:
     macc: float | None
     aacc: float | None
     fwiou: float | None
+    mprecision: float | None
+    mdice: float | None
     intervals: Intervals | None
     miou_by_definition: dict[str, float | None]
     published: float | None
@@ -111,7 +124,10 @@ class Evaluation:
     classes: tuple[ClassResult, ...]
     left_out: tuple[str, ...]
     cityscapes: CityscapesResult | None
-    confusions: tuple[Confusion, ...]
+    fine_grained: FineGrained
+    boundaries: Boundaries | None
+    objects: tuple[SizeRecall, ...] | None
+    confusion: tuple[tuple[int, ...], ...]
     image_results: tuple[ImageResult, ...]
     settings: dict[str, Any]
     provenance: Provenance
@@ -126,6 +142,31 @@ class Evaluation:
         """The document for json.dumps; `evaluation.reading` reads it back."""
         fields = {JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
         return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **fields}
+
+    def confusions(self, count: int = 50) -> tuple[Confusion, ...]:
+        """What is taken for what: the `count` largest entries of `confusion` off its diagonal, largest first."""
+        names = (*(result.name for result in self.classes), _NO_CLASS)
+        wrong = np.array(self.confusion)
+        np.fill_diagonal(wrong, 0)
+        rows, columns = np.nonzero(wrong)
+        return tuple(
+            Confusion(
+                label=names[row],
+                predicted=names[column],
+                pixels=int(-pixels),
+                share=float(100 * -pixels / self.classes[row].label_pixels),
+            )
+            for pixels, row, column in sorted(zip(-wrong[rows, columns], rows, columns, strict=True))[:count]
+        )
+
+    def confusion_csv(self) -> str:
+        """The confusion matrix as a table, with the classes' names above and before it."""
+        names = [_no_formula(result.name) for result in self.classes]
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["label", *names, _NO_CLASS])
+        writer.writerows([name, *row] for name, row in zip(names, self.confusion, strict=True))
+        return buffer.getvalue()
 
     def totals(self) -> ClassTotals:
         """The totals (N, K) of the images, in their order."""

@@ -17,6 +17,7 @@ from semask_cli.datasets.labels import read_instance_ids
 from semask_cli.errors import DatasetError, OutputError
 from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.journal import Instance, Journal, Record, Settings, labels_digest, nonzero_counts
+from semask_cli.evaluation.locating import boundary_counts, object_counts
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.provenance import Clock
 from semask_cli.evaluation.results import Evaluation
@@ -34,7 +35,7 @@ class Plan:
     """What is to be evaluated, and how: the samples of `selection`, measured in `definition` (see metrics.DEFINITIONS).
 
     `journal` is the folder in which images that are done are recorded, `mask_dir` one for the predicted masks (palette
-    PNGs). The processes of `world` share the images.
+    PNGs). The processes of `world` share the images. `boundaries` asks for what `evaluation.locating` counts.
     """
 
     dataset: Dataset
@@ -42,6 +43,7 @@ class Plan:
     definition: str
     journal: Path
     mask_dir: Path | None = None
+    boundaries: bool = False
     world: World = field(default_factory=World)
 
 
@@ -73,7 +75,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
     clock = Clock()
     if progress:
         progress.started(plan)
-    settings = evaluation_settings(plan.dataset, source)
+    settings = evaluation_settings(plan.dataset, source, boundaries=plan.boundaries)
     journal = Journal(plan.journal, settings, classes=len(plan.dataset.classes), rank=plan.world.rank)
     records, counted = _collect(plan, source, journal, progress)
     whole = is_published_split(plan.dataset) and not plan.selection.partial
@@ -92,14 +94,15 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
     )
 
 
-def evaluation_settings(dataset: Dataset, source: Source) -> Settings:
-    """All that the counts of an image depend on, besides its files."""
+def evaluation_settings(dataset: Dataset, source: Source, *, boundaries: bool = False) -> Settings:
+    """All that the counts of an image depend on, besides its files; and what is counted beyond pixels of classes."""
     folders = {} if dataset.split else {"images": str(dataset.root.resolve()), "classes": dataset.classes.classes}
     return {
         "dataset": dataset.name,
         "split": dataset.split,
         "label_coding": dataset.encoding.name,
         **folders,
+        **({"boundaries": True} if boundaries else {}),
         **source.settings,
     }
 
@@ -124,7 +127,7 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
 
     def count(sample: Sample, predicted: NDArray[np.uint8]) -> Record:
         # All that is read is read before anything is written.
-        record = _record(dataset, sample, predicted, files=_files_digest(sample, source))
+        record = _record(plan, sample, predicted, files=_files_digest(sample, source))
         if mask_dir:
             _save_mask(mask_path(mask_dir, sample), predicted, dataset)
         journal.append(record)
@@ -183,7 +186,8 @@ def _digest(*paths: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, files: str) -> Record:
+def _record(plan: Plan, sample: Sample, predicted: NDArray[np.uint8], *, files: str) -> Record:
+    dataset = plan.dataset
     image, digest = _digest(sample.image), labels_digest(predicted)
     if sample.label is None:  # predicted for a submission alone
         return Record(id=sample.id, files=files, image=image, labels="", predicted=digest, nonzero_counts=())
@@ -202,6 +206,8 @@ def _record(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8], *, f
         predicted=digest,
         nonzero_counts=nonzero_counts(confusion(labels, predicted, len(dataset.classes))),
         instances=_instances(dataset, sample, predicted),
+        boundaries=boundary_counts(labels, predicted) if plan.boundaries else (),
+        objects=object_counts(labels, predicted) if plan.boundaries else (),
     )
 
 

@@ -11,14 +11,21 @@ import numpy as np
 
 from semask_cli.datasets import ClassSet
 from semask_cli.evaluation.cityscapes import cityscapes_scores
+from semask_cli.evaluation.fine_grained import fine_grained
 from semask_cli.evaluation.intervals import Interval, intervals
 from semask_cli.evaluation.journal import Record, Settings
-from semask_cli.evaluation.metrics import DEFINITIONS, ClassTotals, Counts, Metrics, class_totals, metrics
+from semask_cli.evaluation.locating import boundaries, recall_by_size
+from semask_cli.evaluation.metrics import (
+    DEFINITIONS,
+    ClassTotals,
+    Counts,
+    class_totals,
+    mean,
+    metrics,
+    precision_and_dice,
+)
 from semask_cli.evaluation.provenance import Run, provenance
-from semask_cli.evaluation.results import CityscapesResult, ClassResult, Confusion, Evaluation, ImageResult
-
-_CONFUSIONS = 50
-_NO_CLASS = "no class"
+from semask_cli.evaluation.results import CityscapesResult, ClassResult, Evaluation, ImageResult
 
 
 def summarise(
@@ -39,6 +46,7 @@ def summarise(
 
     `split_state` goes into the provenance, and `run` into the document as it is.
     """
+    located = "boundaries" in settings
     total, totals = _sums(records, len(class_set))
     spec = class_set.spec.clusters if class_set.spec else None
     unit = spec.unit if spec else "image"
@@ -54,7 +62,9 @@ def summarise(
         published=published,
         cluster_unit=unit,
         cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
-        confusions=_confusions(total, class_set),
+        boundaries=boundaries((r.boundaries for r in records), len(class_set), definition) if located else None,
+        objects=recall_by_size(r.objects for r in records) if located else None,
+        confusion=tuple(map(tuple, total.tolist())),
         image_results=_image_results(records, clusters, totals),
         settings=json.loads(json.dumps(settings)),
         provenance=provenance(records, split_state),
@@ -69,15 +79,19 @@ def figures_of_totals(
     """The fields of Evaluation that depend on the images' `totals` (N, K) and `clusters` alone."""
     whole = ClassTotals.unstacked(totals.stacked().sum(axis=0))
     figures = metrics(whole, definition)
+    precision, dice = precision_and_dice(whole, definition)
     means, class_intervals = intervals(totals, clusters, definition, unit=unit)
     return {
         "miou": number(figures.miou),
         "macc": number(figures.macc),
         "aacc": number(figures.aacc),
         "fwiou": number(figures.fwiou),
+        "mprecision": number(mean(precision)),
+        "mdice": number(mean(dice)),
         "intervals": means,
+        "fine_grained": fine_grained(totals),
         "miou_by_definition": {name: number(metrics(whole, name).miou) for name in DEFINITIONS},
-        "classes": _class_results(whole, class_set, figures, class_intervals),
+        "classes": _class_results(whole, class_set, definition, class_intervals),
         "left_out": tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
     }
 
@@ -122,8 +136,10 @@ def _image_results(records: Sequence[Record], clusters: Sequence[str], totals: C
 
 
 def _class_results(
-    totals: ClassTotals, class_set: ClassSet, figures: Metrics, intervals: Sequence[Interval | None]
+    totals: ClassTotals, class_set: ClassSet, definition: str, intervals: Sequence[Interval | None]
 ) -> tuple[ClassResult, ...]:
+    figures = metrics(totals, definition)
+    precision, dice = precision_and_dice(totals, definition)
     return tuple(
         ClassResult(
             index=index,
@@ -131,6 +147,8 @@ def _class_results(
             colour=colour,
             iou=number(figures.iou[index]),
             acc=number(figures.acc[index]),
+            precision=number(precision[index]),
+            dice=number(dice[index]),
             label_pixels=int(totals.labelled[index]),
             predicted_pixels=int(totals.predicted[index]),
             interval=intervals[index],
@@ -147,20 +165,6 @@ def _cityscapes(total: Counts, records: Sequence[Record], class_set: ClassSet) -
         iiou=_mean(scores.iiou.values()),
         category_iiou=_mean(scores.category_iiou.values()),
         categories={name: number(value) for name, value in scores.category_iou.items()},
-    )
-
-
-def _confusions(total: Counts, class_set: ClassSet) -> tuple[Confusion, ...]:
-    """The largest counts off the diagonal, largest first."""
-    wrong = total.copy()
-    np.fill_diagonal(wrong, 0)
-    names = (*class_set.classes, _NO_CLASS)
-    labelled = class_totals(total).labelled
-    rows, columns = np.nonzero(wrong)
-    largest = sorted(zip(-wrong[rows, columns], rows, columns, strict=True))[:_CONFUSIONS]
-    return tuple(
-        Confusion(label=names[row], predicted=names[column], pixels=int(-n), share=float(100 * -n / labelled[row]))
-        for n, row, column in largest
     )
 
 

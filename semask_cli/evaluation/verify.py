@@ -14,13 +14,14 @@ from semask_cli.datasets import ClassSet, Dataset, read_labels
 from semask_cli.datasets.spec import dataset_names, dataset_spec
 from semask_cli.errors import DatasetError, UsageError
 from semask_cli.evaluation.journal import Record, default_journal, labels_digest, read_journal
-from semask_cli.evaluation.metrics import metrics
+from semask_cli.evaluation.metrics import class_totals, metrics
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.summary import figures_of_totals, number, summarise
 from semask_cli.io.regular import open_regular
 
 _NAMED = 5
+_OWN = "figures from the document's own counts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,10 @@ def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
             unit=evaluation.cluster_unit,
         ),
     )
-    return _compared("figures from the document's own counts", evaluation, anew)
+    sums = class_totals(np.array(evaluation.confusion, np.int64)).stacked()
+    if (sums != totals.stacked().sum(axis=0)).any():
+        return Check(name=_OWN, holds=False, found="the confusion matrix is not the sum of the images' counts")
+    return _compared(_OWN, evaluation, anew)
 
 
 def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -> Check:

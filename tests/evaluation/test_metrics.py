@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from semask_cli.datasets.spec import Definition
-from semask_cli.evaluation.metrics import DEFINITIONS, class_totals, confusion, metrics
+from semask_cli.evaluation.metrics import DEFINITIONS, class_totals, confusion, mean, metrics, precision_and_dice
 from tests.support.filled import labels
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
@@ -41,6 +41,9 @@ def test_mmsegs_definition(figures):
         assert getattr(ours, name.lower()) / 100 == pytest.approx(figures[name], abs=1e-12)
     np.testing.assert_allclose(ours.iou, percent(figures["IoU"]), rtol=0, atol=1e-10)
     np.testing.assert_allclose(ours.acc, percent(figures["Acc"]), rtol=0, atol=1e-10)
+    _, dice = precision_and_dice(class_totals(total), "mmseg")
+    np.testing.assert_allclose(dice, percent(figures["Dice"]), rtol=0, atol=1e-10)
+    assert mean(dice) / 100 == pytest.approx(figures["mDice"], abs=1e-12)
 
 
 @pytest.mark.parametrize("figures", golden("detectron2__*.json"))
@@ -80,6 +83,17 @@ def test_a_pixel_predicted_as_no_class_is_wrong_and_nobodys_false_positive():
     ours = metrics(class_totals(confusion(truth, predicted, 2)), "mmseg")
     assert ours.iou.tolist() == [50, 100]
     assert ours.aacc == 75
+
+
+def test_precision_is_the_share_of_a_prediction_that_is_right():
+    truth, predicted = np.array([[0, 0, 1, 255]], np.uint8), np.array([[0, 1, 1, 0]], np.uint8)
+    totals = class_totals(confusion(truth, predicted, 3))
+    precision, dice = precision_and_dice(totals, "mmseg")
+    assert precision[:2].tolist() == [100, 50]
+    assert dice[:2] == pytest.approx([200 / 3, 200 / 3])
+    assert np.isnan([precision[2], dice[2]]).all()
+    only_predicted = class_totals(confusion(truth, np.where(predicted == 1, 2, predicted), 3))
+    assert [np.isnan(precision_and_dice(only_predicted, name)[1][2]) for name in ("mmseg", "detectron2")] == [0, 1]
 
 
 def test_nothing_labelled_gives_nan_and_no_warning(recwarn):
