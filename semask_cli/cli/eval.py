@@ -47,6 +47,10 @@ def evaluate(
             "--boundaries", rich_help_panel=_FIGURES, help="Boundary IoU, and the recall of objects by size, too."
         ),
     ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option("--calibration", rich_help_panel=_FIGURES, help="How far the model's scores can be trusted, too."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", rich_help_panel=_FIGURES, help="Print one JSON document.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", rich_help_panel=_FIGURES, help="Print the classes as comma-separated values.")
@@ -126,6 +130,7 @@ def evaluate(
             mask_encoding=pred_coding,
             definition=definition,
             boundaries=boundaries,
+            calibration=calibration,
             limit=limit,
             shuffle_seed=shuffle_seed,
             allow_missing=allow_missing,

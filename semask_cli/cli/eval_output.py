@@ -149,6 +149,9 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
     )
     if e.boundaries and e.objects:
         console.print(f"Boundary IoU {format_percent(e.boundaries.miou)}   objects found: {_found(e.objects)}")
+    if c := e.calibration:
+        console.print(f"calibration error {format_percent(c.ece)}, risk-coverage area {format_percent(c.aurc)}")
+        console.print(Text(f"scores: {c.score}", "dim"), soft_wrap=True)
     console.print(Text(DEFINITIONS[e.definition], "dim"), soft_wrap=True)
     for name, miou in e.miou_by_definition.items():
         if miou == e.miou:

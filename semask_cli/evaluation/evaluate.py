@@ -38,6 +38,7 @@ def evaluate(
     mask_encoding: str = CLASS_INDICES,
     definition: Definition | None = None,
     boundaries: bool = False,
+    calibration: bool = False,
     limit: int | None = None,
     shuffle_seed: int | None = None,
     allow_missing: int = 0,
@@ -66,6 +67,7 @@ def evaluate(
         definition: of mIoU: "mmseg", "detectron2" or "cityscapes"; unless given, the one that the model was published
             with, and for a folder of masks the one usual for the dataset.
         boundaries: measure Boundary IoU and the recall of objects by their size too (see `evaluation.locating`).
+        calibration: measure whether a model's scores say how often it is right (see `evaluation.calibration`).
         limit: evaluate so many images only, the first ones unless there is a `shuffle_seed`.
         shuffle_seed: draw the images of `limit` at random.
         allow_missing: how many images without label or prediction, and labels without image, are accepted.
@@ -92,6 +94,8 @@ def evaluate(
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)
+    if calibration and not isinstance(predictions, ModelSource):
+        raise UsageError("masks have no scores to calibrate", "Calibration is measured of a model that is run.")
     if submission:
         submission_encoding(dataset)  # refuses a dataset without a server before the work is done
     if world.rank == 0:
@@ -109,7 +113,7 @@ def evaluate(
             f"{len(predictions.missing)} of {len(dataset.samples)} images have no mask in {source}",
             f"The first is {predictions.missing[0].id}. Complete them, or go on without: --allow-missing N.",
         )
-    settings = evaluation_settings(dataset, predictions, boundaries=boundaries)
+    settings = evaluation_settings(dataset, predictions, boundaries=boundaries, calibration=calibration)
     journal = Path(journal) if journal else default_journal(predictions.title, settings)
     mask_dir = Path(save_pred) if save_pred else None
     if submission and isinstance(predictions, ModelSource):
@@ -134,6 +138,7 @@ def evaluate(
         journal=journal,
         mask_dir=mask_dir,
         boundaries=boundaries,
+        calibration=calibration,
         world=world,
     )
     evaluation = run(plan, predictions, progress=progress)

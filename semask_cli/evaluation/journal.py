@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
+from semask_cli.evaluation.calibration import EDGES, ONE
 from semask_cli.evaluation.locating import SIZES, Rows
 from semask_cli.evaluation.metrics import Counts
 from semask_cli.io.cache import cache_folder
@@ -51,7 +52,8 @@ class Record:
 
     `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
     `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
-    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, if they were asked for.
+    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, `confidence` that
+    of `evaluation.calibration`, if they were asked for.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Record:
     instances: tuple[Instance, ...] = ()
     boundaries: Rows = ()
     objects: Rows = ()
+    confidence: Rows = ()
 
     def counts(self, classes: int) -> Counts:
         """The confusion matrix (classes, classes + 1)."""
@@ -138,6 +141,7 @@ class Journal:
             "instances": instances,
             "boundaries": record.boundaries,
             "objects": record.objects,
+            "confidence": record.confidence,
         }
         try:
             self._write(line)
@@ -273,6 +277,7 @@ def _record(line: bytes, classes: int) -> Record | None:
                 for label, pixels, right, right_category in fields["instances"]
             ),
             boundaries=_rows(fields["boundaries"], (classes, *[MOST_PIXELS] * 3)),
+            confidence=_rows(fields["confidence"], (classes, len(EDGES) + 1, *[MOST_PIXELS] * 2, MOST_PIXELS * ONE)),
             objects=_rows(fields["objects"], (classes, len(SIZES), *[MOST_PIXELS] * 4)),
         )
         return record if all(instance.pixels for instance in record.instances) else None

@@ -74,7 +74,7 @@ def provenance(records: Sequence[Record], split: str) -> Provenance:
 def counts_digest(record: Record) -> str:
     """SHA-256 of all that was counted for an image."""
     instances = [(i.label, i.pixels, i.right, i.right_category) for i in record.instances]
-    counted = [record.nonzero_counts, instances, record.boundaries, record.objects]
+    counted = [record.nonzero_counts, instances, record.boundaries, record.objects, record.confidence]
     return hashlib.sha256(json.dumps(counted, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from semask_cli.evaluation.calibration import Calibration
 from semask_cli.evaluation.fine_grained import FineGrained
 from semask_cli.evaluation.intervals import Interval, Intervals
 from semask_cli.evaluation.locating import Boundaries, SizeRecall
@@ -99,8 +100,8 @@ class Evaluation:
     whole split, and is empty where it is. `missing` counts the files gone without. `left_out` are the classes that
     occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None
     where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
-    `confusion` are pixels by label (row) and prediction (column; the last one: no class). `boundaries` and `objects`
-    are None unless they were asked for.
+    `confusion` are pixels by label (row) and prediction (column; the last one: no class). `boundaries`, `objects`
+    and `calibration` are None unless they were asked for.
     `provenance` says what was measured and `run` how; equal evaluations may come from different runs.
     """
 
@@ -127,6 +128,7 @@ class Evaluation:
     fine_grained: FineGrained
     boundaries: Boundaries | None
     objects: tuple[SizeRecall, ...] | None
+    calibration: Calibration | None
     confusion: tuple[tuple[int, ...], ...]
     image_results: tuple[ImageResult, ...]
     settings: dict[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from semask_cli.datasets import Dataset, Sample, read_labels, read_values
 from semask_cli.datasets.labels import read_instance_ids
 from semask_cli.errors import DatasetError, OutputError
+from semask_cli.evaluation.calibration import confidence_counts
 from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.journal import Instance, Journal, Record, Settings, labels_digest, nonzero_counts
 from semask_cli.evaluation.locating import boundary_counts, object_counts
@@ -22,7 +23,7 @@ from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.provenance import Clock
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.selection import Selection, is_published_split, split_in_words
-from semask_cli.evaluation.sources import Source
+from semask_cli.evaluation.sources import ModelSource, Source
 from semask_cli.evaluation.summary import summarise
 from semask_cli.evaluation.world import World
 from semask_cli.io.files import write_atomically
@@ -35,7 +36,8 @@ class Plan:
     """What is to be evaluated, and how: the samples of `selection`, measured in `definition` (see metrics.DEFINITIONS).
 
     `journal` is the folder in which images that are done are recorded, `mask_dir` one for the predicted masks (palette
-    PNGs). The processes of `world` share the images. `boundaries` asks for what `evaluation.locating` counts.
+    PNGs). The processes of `world` share the images. `boundaries` asks for what `evaluation.locating` counts,
+    `calibration` (of a model alone) for what `evaluation.calibration` does.
     """
 
     dataset: Dataset
@@ -44,6 +46,7 @@ class Plan:
     journal: Path
     mask_dir: Path | None = None
     boundaries: bool = False
+    calibration: bool = False
     world: World = field(default_factory=World)
 
 
@@ -75,7 +78,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
     clock = Clock()
     if progress:
         progress.started(plan)
-    settings = evaluation_settings(plan.dataset, source, boundaries=plan.boundaries)
+    settings = evaluation_settings(plan.dataset, source, boundaries=plan.boundaries, calibration=plan.calibration)
     journal = Journal(plan.journal, settings, classes=len(plan.dataset.classes), rank=plan.world.rank)
     records, counted = _collect(plan, source, journal, progress)
     whole = is_published_split(plan.dataset) and not plan.selection.partial
@@ -94,7 +97,9 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
     )
 
 
-def evaluation_settings(dataset: Dataset, source: Source, *, boundaries: bool = False) -> Settings:
+def evaluation_settings(
+    dataset: Dataset, source: Source, *, boundaries: bool = False, calibration: bool = False
+) -> Settings:
     """All that the counts of an image depend on, besides its files; and what is counted beyond pixels of classes."""
     folders = {} if dataset.split else {"images": str(dataset.root.resolve()), "classes": dataset.classes.classes}
     return {
@@ -103,6 +108,7 @@ def evaluation_settings(dataset: Dataset, source: Source, *, boundaries: bool = 
         "label_coding": dataset.encoding.name,
         **folders,
         **({"boundaries": True} if boundaries else {}),
+        **({"calibration": source.score} if calibration and isinstance(source, ModelSource) else {}),
         **source.settings,
     }
 
@@ -125,9 +131,9 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
         progress.resumed(tuple(done.values()), len(assigned))
     world.barrier()  # all processes have read the journal, so all divide the same pending samples
 
-    def count(sample: Sample, predicted: NDArray[np.uint8]) -> Record:
+    def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> Record:
         # All that is read is read before anything is written.
-        record = _record(plan, sample, predicted, files=_files_digest(sample, source))
+        record = _record(plan, sample, predicted, scores, files=_files_digest(sample, source))
         if mask_dir:
             _save_mask(mask_path(mask_dir, sample), predicted, dataset)
         journal.append(record)
@@ -141,10 +147,10 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
     # While one image is predicted the one before it is counted.
     with ThreadPoolExecutor(1) as worker:
         counting: Future[Record] | None = None
-        for number, (sample, predicted) in enumerate(zip(assigned, source.labels(assigned), strict=True)):
+        for number, (sample, prediction) in enumerate(zip(assigned, _predictions(plan, source, assigned), strict=True)):
             if counting:
                 settle(counting, len(assigned) - number)
-            counting = worker.submit(count, sample, predicted)
+            counting = worker.submit(count, sample, *prediction)
         if counting:
             settle(counting, 0)
     world.barrier()  # all records are on disk
@@ -186,7 +192,25 @@ def _digest(*paths: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _record(plan: Plan, sample: Sample, predicted: NDArray[np.uint8], *, files: str) -> Record:
+def _predictions(
+    plan: Plan, source: Source, samples: Sequence[Sample]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
+    """The labels of each sample, with the scores of these where calibration needs them."""
+    if plan.calibration and isinstance(source, ModelSource):
+        yield from source.labels_and_scores(samples)
+    else:
+        for labels in source.labels(samples):
+            yield labels, None
+
+
+def _record(
+    plan: Plan,
+    sample: Sample,
+    predicted: NDArray[np.uint8],
+    scores: NDArray[np.float32] | None,
+    *,
+    files: str,
+) -> Record:
     dataset = plan.dataset
     image, digest = _digest(sample.image), labels_digest(predicted)
     if sample.label is None:  # predicted for a submission alone
@@ -208,6 +232,7 @@ def _record(plan: Plan, sample: Sample, predicted: NDArray[np.uint8], *, files: 
         instances=_instances(dataset, sample, predicted),
         boundaries=boundary_counts(labels, predicted) if plan.boundaries else (),
         objects=object_counts(labels, predicted) if plan.boundaries else (),
+        confidence=() if scores is None else confidence_counts(labels, predicted, scores),
     )
 
 

@@ -119,6 +119,22 @@ class ModelSource:
                 raise segmentation
             yield segmentation.labels
 
+    @property
+    def score(self) -> str:
+        """What the score of a pixel's class is."""
+        if self._segmenter.network.softmax:
+            return "softmax, averaged over the views"
+        return "sum over queries of class probability times mask probability, at most 1"
+
+    def labels_and_scores(self, samples: Iterable[Sample]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        """As `labels`, each with the score of each pixel's class, float32 (H, W), not below 0."""
+        images = (sample.image for sample in samples)
+        for segmentation in self._segmenter.predict_each(images, confidence=True):
+            if isinstance(segmentation, ImageError):
+                raise segmentation
+            assert segmentation.confidence is not None
+            yield segmentation.labels, segmentation.confidence
+
 
 class MaskFolder:
     """Masks below `folder`, one for each image: grey or palette PNGs whose pixel values are in `encoding`.

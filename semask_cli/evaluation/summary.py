@@ -10,6 +10,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from semask_cli.datasets import ClassSet
+from semask_cli.evaluation.calibration import calibration
 from semask_cli.evaluation.cityscapes import cityscapes_scores
 from semask_cli.evaluation.fine_grained import fine_grained
 from semask_cli.evaluation.intervals import Interval, intervals
@@ -46,7 +47,7 @@ def summarise(
 
     `split_state` goes into the provenance, and `run` into the document as it is.
     """
-    located = "boundaries" in settings
+    located, score = "boundaries" in settings, settings.get("calibration")
     total, totals = _sums(records, len(class_set))
     spec = class_set.spec.clusters if class_set.spec else None
     unit = spec.unit if spec else "image"
@@ -64,6 +65,7 @@ def summarise(
         cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
         boundaries=boundaries((r.boundaries for r in records), len(class_set), definition) if located else None,
         objects=recall_by_size(r.objects for r in records) if located else None,
+        calibration=calibration((r.confidence for r in records), class_set.classes, score) if score else None,
         confusion=tuple(map(tuple, total.tolist())),
         image_results=_image_results(records, clusters, totals),
         settings=json.loads(json.dumps(settings)),

@@ -1,0 +1,170 @@
+"""Whether a model's scores say how often it is right: calibration error, reliability diagram, risk and coverage.
+
+The confidence of a pixel is the merged score of its class. Of a Semantic-FPN that is a probability: the softmax,
+averaged over the views. Of a mask classifier (MaskFormer, Mask2Former) it is the sum over queries of class probability
+times mask probability, which is none: it may exceed 1, and is counted as 1 there.
+
+Expected calibration error is that of Guo et al. (On Calibration of Modern Neural Networks, 2017), with 15 bins of equal
+width. The risk-coverage curve and the area under it (AURC) are those of Geifman and El-Yaniv (2017): the share of wrong
+pixels among the most confident ones. Both are computed from histograms, whose memory does not grow with the images: the
+bins of the error are divided in four, and the last one ever finer towards 1, where most pixels are. Pixels of one bin
+count as equally confident, which changes AURC by one or two percent of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.datasets import IGNORE
+from semask_cli.evaluation.locating import Rows
+
+BINS = 15
+"""Of the calibration error and the reliability diagram, of equal width."""
+
+_PARTS = 4  # of each of them but the last, in the histograms
+_HALVINGS = 16  # of the last one, towards 1
+ONE = 2**16
+"""Confidences are summed as whole numbers of this fraction, so that no order of images changes a sum."""
+
+EDGES = np.concatenate(
+    [np.arange(1, (BINS - 1) * _PARTS + 1) / (BINS * _PARTS), 1 - 2.0 ** -np.arange(1, _HALVINGS + 1) / BINS]
+)
+"""Between the bins of the histograms."""
+
+_BIN_OF = np.minimum(np.arange(len(EDGES) + 1) // _PARTS, BINS - 1)  # the bin of the error that a histogram's lies in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """The pixels of confidence `low` to `high`: their share of all, mean confidence and accuracy, in percent."""
+
+    low: float
+    high: float
+    share: float
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskAt:
+    """The share of wrong pixels (`risk`) among the `coverage` most confident ones, in percent."""
+
+    coverage: float
+    risk: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassCalibration:
+    """Of the pixels predicted as a class, in percent: None where there are none."""
+
+    name: str
+    ece: float | None
+    aurc: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Expected calibration error and AURC in percent, and what they are computed from. `score` says what a score is."""
+
+    score: str
+    ece: float | None
+    aurc: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    risk_coverage: tuple[RiskAt, ...]
+    classes: tuple[ClassCalibration, ...]
+
+
+def confidence_counts(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], confidence: NDArray[np.float32]) -> Rows:
+    """(predicted class, bin of the histogram, pixels, those right, sum of confidence in 65536ths), where not empty.
+
+    All are (H, W): class indices or IGNORE, and the score of the predicted class, from 0 up.
+    """
+    counted = (labels != IGNORE) & (predicted != IGNORE)
+    classes, scores = predicted[counted], np.minimum(confidence[counted], 1)
+    bins = np.searchsorted(EDGES.astype(np.float32), scores, "right")
+    cells = classes.astype(np.int64) * (len(EDGES) + 1) + bins
+    right = labels[counted] == classes
+    length = IGNORE * (len(EDGES) + 1)
+    pixels = np.bincount(cells, minlength=length)
+    # Float64 holds these whole numbers exactly.
+    sums = [np.bincount(cells, weights=each, minlength=length) for each in (right, np.round(scores * ONE))]
+    return tuple(
+        (cell // (len(EDGES) + 1), cell % (len(EDGES) + 1), int(pixels[cell]), *(int(each[cell]) for each in sums))
+        for cell in np.flatnonzero(pixels).tolist()
+    )
+
+
+def calibration(rows: Iterable[Rows], names: tuple[str, ...], score: str) -> Calibration:
+    """Of all images' `confidence_counts`, for the classes called `names`."""
+    histograms = np.zeros((len(names), len(EDGES) + 1, 3), np.int64)
+    for image in rows:
+        for index, bin_, *counts in image:
+            histograms[index, bin_] += counts
+    whole = histograms.sum(axis=0)
+    return Calibration(
+        score=score,
+        ece=expected_calibration_error(whole),
+        aurc=area_under_risk_coverage(whole),
+        reliability=_reliability(whole),
+        risk_coverage=_risk_coverage(whole),
+        classes=tuple(
+            ClassCalibration(
+                name=name, ece=expected_calibration_error(histogram), aurc=area_under_risk_coverage(histogram)
+            )
+            for name, histogram in zip(names, histograms, strict=True)
+        ),
+    )
+
+
+def expected_calibration_error(histogram: NDArray[np.int64]) -> float | None:
+    """In percent, of (bins, 3): pixels, those right, sum of confidence in 65536ths. None without a pixel."""
+    pixels, right, confidence = _merged(histogram).T
+    total = int(pixels.sum())
+    return float(100 * np.abs(right - confidence / ONE).sum() / total) if total else None
+
+
+def area_under_risk_coverage(histogram: NDArray[np.int64]) -> float | None:
+    """AURC in percent, of (bins, 3) as above; the mean over the orders in which pixels of one bin may stand."""
+    pixels, right = histogram[::-1, 0], histogram[::-1, 1]
+    kept = pixels > 0
+    n, wrong = pixels[kept].astype(np.float64), (pixels - right)[kept].astype(np.float64)
+    if not len(n):
+        return None
+    before, wrong_before = np.cumsum(n) - n, np.cumsum(wrong) - wrong
+    # The integral of (wrong_before + wrong t) / (before + n t) over t from 0 to 1, times n.
+    slope = wrong / n
+    logarithm = np.log1p(np.divide(n, before, out=np.zeros_like(n), where=before > 0))
+    areas = wrong + (wrong_before - slope * before) * logarithm
+    return float(100 * areas.sum() / n.sum())
+
+
+def _merged(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The histogram in the bins of the error (BINS, 3)."""
+    merged = np.zeros((BINS, 3), np.int64)
+    np.add.at(merged, _BIN_OF, histogram)
+    return merged
+
+
+def _reliability(histogram: NDArray[np.int64]) -> tuple[ReliabilityBin, ...]:
+    total = max(1, int(histogram[:, 0].sum()))
+    return tuple(
+        ReliabilityBin(
+            low=100 * index / BINS,
+            high=100 * (index + 1) / BINS,
+            share=100 * pixels / total,
+            confidence=100 * confidence / ONE / pixels if pixels else None,
+            accuracy=100 * right / pixels if pixels else None,
+        )
+        for index, (pixels, right, confidence) in enumerate(_merged(histogram).tolist())
+    )
+
+
+def _risk_coverage(histogram: NDArray[np.int64]) -> tuple[RiskAt, ...]:
+    """One point for each bin that has pixels, from the most confident on."""
+    pixels, right = np.cumsum(histogram[::-1, 0]), np.cumsum(histogram[::-1, 1])
+    points = [(p, r) for p, r, n in zip(pixels.tolist(), right.tolist(), histogram[::-1, 0], strict=True) if n]
+    return tuple(RiskAt(coverage=100 * p / points[-1][0], risk=100 * (p - r) / p) for p, r in points)
