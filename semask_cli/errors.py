@@ -131,3 +131,9 @@ class DeviceError(SemaskError):
     """A device, a precision, memory or a library that this machine does not have."""
 
     exit_code = 40
+
+
+class ExportError(SemaskError):
+    """A network that computes something else in another engine. It was not kept."""
+
+    exit_code = 41

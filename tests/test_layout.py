@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
     *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
-    *("output", "inference", "evaluation", "api", "machine", "cli"),
+    *("output", "inference", "evaluation", "export", "api", "machine", "cli"),
 )
 """The rooms and the loose modules of the package, from the lowest to the highest."""
 
@@ -33,6 +33,9 @@ TESTED_ELSEWHERE = {
     "cli/doctor.py": "machine/test_doctor.py",
     "cli/download.py": "checkpoints/test_download.py",
     "cli/eval_output.py": "cli/test_eval.py",
+    "cli/export.py": "export/test_export_model.py",
+    "export/formats.py": "export/test_export_model.py",
+    "export/script.py": "export/test_export_model.py",
     "cli/reporting.py": "cli/test_predict.py",
     "datasets/mat_files.py": "datasets/test_labels.py",
     "evaluation/comparable.py": "evaluation/test_compare.py",

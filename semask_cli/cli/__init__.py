@@ -25,6 +25,7 @@ from semask_cli.cli.demo import demo
 from semask_cli.cli.doctor import doctor
 from semask_cli.cli.download import download
 from semask_cli.cli.eval import evaluate
+from semask_cli.cli.export import export
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
 from semask_cli.cli.reporting import report
@@ -46,6 +47,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "check": check,
     "compare": compare,
     "download": download,
+    "export": export,
     "models": models,
     "classes": classes,
     "doctor": doctor,

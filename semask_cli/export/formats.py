@@ -1,0 +1,154 @@
+"""The files of other engines: written from a graph, and run to be compared. An engine is imported when it is used."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.export import ExportedProgram
+
+from semask_cli.errors import UsageError
+
+Format = Literal["onnx", "openvino", "torch-export"]
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Images (B, 3, H, W) to scores (B, classes, H, W)."""
+
+INPUT, OUTPUT = "image", "scores"
+OPSET = 18  # TensorRT computes the GridSample of opset 20 wrongly (github.com/NVIDIA/TensorRT/issues/4646)
+
+
+@contextmanager
+def _needs(format: Format) -> Iterator[None]:
+    """Turns a missing package into what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the format {format} needs {error.name}, which is not installed", "Run: pip install 'semask[export]'"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Converters print what they do, warn of each other and log what they could not make simpler."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
+    with _needs("onnx"):
+        import onnxscript  # noqa: F401  (torch's exporter is made of it)
+    with _quiet():
+        exported = torch.onnx.export(
+            program, (), input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
+        )
+        assert exported is not None
+        exported.model.metadata_props.update({key: _text(value) for key, value in about.items()})
+        exported.save(path)
+
+
+def _run_onnx(path: Path) -> Run:
+    with _needs("onnx"):
+        import onnxruntime
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def _write_openvino(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
+    with _needs("openvino"):
+        import openvino
+    with _quiet():
+        model = openvino.convert_model(program)
+    model.input(0).set_names({INPUT})
+    model.output(0).set_names({OUTPUT})
+    for key, value in about.items():
+        model.set_rt_info(_text(value), ["semask", key])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _run_openvino(path: Path) -> Run:
+    with _needs("openvino"):
+        import openvino
+    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: compiled({INPUT: images})[OUTPUT]
+
+
+def _write_torch_export(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
+    torch.export.save(program, path, extra_files={"semask.json": json.dumps(about)})
+
+
+@torch.no_grad()
+def _torch_export_scores(module: torch.nn.Module, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return module(torch.from_numpy(images)).numpy()
+
+
+def _run_torch_export(path: Path) -> Run:
+    module = torch.export.load(path).module()
+    return lambda images: _torch_export_scores(module, images)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How a format is written and run. `write` takes a graph, a path and what is to be known of it.
+
+    `packages` are those that the script beside the file needs, `load` its line that makes `run` of PATH.
+    """
+
+    ending: str
+    write: Callable[[ExportedProgram, Path, Mapping[str, Any]], None]
+    run: Callable[[Path], Run]
+    packages: str
+    load: str
+
+
+ENGINES: Mapping[Format, Engine] = {
+    "onnx": Engine(
+        ".onnx",
+        _write_onnx,
+        _run_onnx,
+        "onnxruntime",
+        "import onnxruntime\n\nsession = onnxruntime.InferenceSession(PATH)\n"
+        'run = lambda image: session.run(["scores"], {"image": image})[0]',
+    ),
+    "openvino": Engine(
+        ".xml",
+        _write_openvino,
+        _run_openvino,
+        "openvino",
+        "import openvino\n\n"
+        "# Where the processor can, it would compute in bf16, which is faster and not the same.\n"
+        'compiled = openvino.compile_model(PATH, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})\n'
+        'run = lambda image: compiled({"image": image})["scores"]',
+    ),
+    "torch-export": Engine(
+        ".pt2",
+        _write_torch_export,
+        _run_torch_export,
+        "torch",
+        "import torch\n\nmodule = torch.export.load(PATH).module()\n"
+        "run = lambda image: module(torch.from_numpy(image)).detach().numpy()",
+    ),
+}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

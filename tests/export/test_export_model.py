@@ -1,0 +1,105 @@
+"""An exported network is run in its engine and kept only if it computes what ours does."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino
+import pytest
+from PIL import Image
+from torch.export import ExportedProgram
+
+import semask_cli
+from semask_cli.errors import ExportError, UsageError
+from semask_cli.export import export_model as exporting
+from semask_cli.export.export_model import export_model
+from semask_cli.export.formats import ENGINES, FORMATS, Format
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.io.resources import project_file
+from semask_cli.models.network import Network
+
+SIZE = (96, 160)
+SCENES = sorted((project_file("demo") / "images").iterdir())[:2]
+
+
+@pytest.fixture(scope="module")
+def fpn() -> Segmenter:
+    return semask_cli.load("toy-street-fpn", device="cpu", precision="fp32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_script_beside_the_file_gives_the_labels_of_the_model(
+    fpn: Segmenter, tmp_path: Path, format: Format
+) -> None:
+    path = tmp_path / f"toy{ENGINES[format].ending}"
+    compared = export_model(fpn, path, format=format, size=SIZE, images=SCENES)
+    assert compared.is_equal
+    assert compared.images == 2
+    photo = tmp_path / "photo.png"
+    Image.open(SCENES[0]).resize(SIZE[::-1], Image.Resampling.BILINEAR).save(photo)
+    script = [sys.executable, f"{path}.py", str(photo), str(tmp_path / "mask.png")]
+    printed = subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    native = semask_cli.load("toy-street-fpn", scales="native").predict(photo)
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    assert np.mean(mask == native.labels) >= 0.9999
+    assert native.shares()[0].name in printed
+
+    about = json.loads(Path(f"{path}.json").read_text())
+    assert about["classes"] == list(native.classes)
+    assert about["comparison"]["equal_labels"] == compared.equal_labels
+    kept = {
+        "onnx": lambda: {entry.key: entry.value for entry in onnx.load(path).metadata_props}["model"],
+        "openvino": lambda: openvino.Core().read_model(path).get_rt_info(["semask", "model"]).value,
+        "torch-export": lambda: about["model"],
+    }
+    assert kept[format]() == "toy-street-fpn"
+
+
+def test_a_network_that_computes_something_else_is_not_kept(
+    fpn: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = exporting.trace
+
+    def broken(network: Network, *, height: int, width: int) -> ExportedProgram:
+        """A graph whose last weights are others by a thousandth."""
+        other = copy.deepcopy(network)
+        other.get_submodule("decode_head.conv_seg").weight.mul_(1.001)
+        return trace(other, height=height, width=width)
+
+    monkeypatch.setattr(exporting, "trace", broken)
+    with pytest.raises(ExportError, match="something else") as caught:
+        export_model(fpn, tmp_path / "toy.pt2", format="torch-export", size=SIZE, images=SCENES)
+    assert caught.value.exit_code == 41
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "size", "said"),
+    [
+        ("a.pt2", "onnx", SIZE, r"onnx is written as \.onnx"),
+        ("a.onnx", "tensorrt", SIZE, "no format called 'tensorrt'"),
+        ("a.onnx", "onnx", (16, 64), "32 pixels"),
+    ],
+)
+def test_what_cannot_be_exported(
+    fpn: Segmenter, tmp_path: Path, name: str, format: Format, size: tuple[int, int], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        export_model(fpn, tmp_path / name, format=format, size=size)
+
+
+def test_a_missing_package_says_what_to_install(
+    fpn: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UsageError, match="openvino, which is not installed") as caught:
+        export_model(fpn, tmp_path / "a.xml", format="openvino", size=SIZE)
+    assert "semask[export]" in caught.value.suggestion
+    assert list(tmp_path.iterdir()) == []
