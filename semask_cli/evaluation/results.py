@@ -11,11 +11,12 @@ import dataclasses
 import io
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from semask_cli.evaluation.calibration import Calibration
+from semask_cli.evaluation.confusions import Order, class_order, library, shares
 from semask_cli.evaluation.fine_grained import FineGrained
 from semask_cli.evaluation.intervals import Interval, Intervals
 from semask_cli.evaluation.locating import Boundaries, SizeRecall
@@ -169,6 +170,45 @@ class Evaluation:
         writer.writerow(["label", *names, _NO_CLASS])
         writer.writerows([name, *row] for name, row in zip(names, self.confusion, strict=True))
         return buffer.getvalue()
+
+    def plot_confusion(self, axes: Any = None, *, order: Order = "similarity") -> Any:
+        """Draw the confusion matrix, as shares of each label's pixels, on matplotlib's `axes`, or on new ones.
+
+        `order` is that of the classes; see `confusions.class_order`. Returns the axes.
+
+        Raises:
+            DeviceError: matplotlib is not installed.
+        """
+        pyplot = library("matplotlib.pyplot")
+        if axes is None:
+            side = max(4.0, 0.28 * len(self.classes))
+            _, axes = pyplot.subplots(figsize=(side, side), layout="constrained")
+        counts = np.array(self.confusion, np.int64)
+        indices = class_order(counts, order)
+        names = [self.classes[index].name for index in indices]
+        axes.imshow(shares(counts)[np.ix_(indices, indices)], vmin=0, vmax=1, cmap="Blues")
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("labelled")
+        axes.set_title(f"{self.title} on {self.dataset}")
+        return axes
+
+    def to_pandas(self, table: Literal["classes", "images"] = "classes") -> Any:
+        """The classes by name, or the images by id, as a pandas DataFrame of figures in percent.
+
+        Raises:
+            DeviceError: pandas is not installed.
+        """
+        rows: Any = self.classes if table == "classes" else self.image_results
+        key = "name" if table == "classes" else "id"
+        columns = [field.name for field in dataclasses.fields(rows[0]) if field.name not in ("interval", "totals")]
+        frame = library("pandas").DataFrame([{name: getattr(row, name) for name in columns} for row in rows])
+        if table == "classes":
+            intervals = [row.interval for row in self.classes]
+            frame["iou_low"] = [interval and interval.low for interval in intervals]
+            frame["iou_high"] = [interval and interval.high for interval in intervals]
+        return frame.set_index(key)
 
     def totals(self) -> ClassTotals:
         """The totals (N, K) of the images, in their order."""

@@ -1,0 +1,66 @@
+"""The confusion matrix as something to look at: orders in which classes that are confused stand beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.errors import DeviceError
+
+Order = Literal["index", "frequency", "similarity"]
+
+
+def shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of each label's pixels the share, 0 to 1, predicted as each class (K, K + 1); 0 where a class has no label."""
+    labelled = confusion.sum(axis=1, keepdims=True)
+    return np.divide(confusion, labelled, out=np.zeros(confusion.shape), where=labelled > 0)
+
+
+def class_order(confusion: NDArray[np.int64], order: Order) -> list[int]:
+    """The class indices in an order: "frequency" has the most labelled first, "similarity" the confused side by side.
+
+    Classes are similar in so far as either is taken for the other; they are joined by average linkage, and the leaves
+    of that tree ordered so that neighbours are most similar (Bar-Joseph et al. 2001), as scipy has it.
+    """
+    return _ORDERS[order](confusion)
+
+
+def library(name: str) -> Any:
+    """A library that only the analysis of results needs.
+
+    Raises:
+        DeviceError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise DeviceError(
+            f"{name.partition('.')[0]} is not installed", "Install it: pip install 'semask[analysis]'"
+        ) from error
+
+
+def _by_frequency(confusion: NDArray[np.int64]) -> list[int]:
+    return np.argsort(-confusion.sum(axis=1), kind="stable").tolist()
+
+
+def _by_similarity(confusion: NDArray[np.int64]) -> list[int]:
+    classes = len(confusion)
+    if classes < 3:
+        return list(range(classes))
+    from scipy.cluster.hierarchy import leaves_list, linkage  # type: ignore[import-untyped]
+
+    share = shares(confusion)[:, :classes]
+    distance = 1 - np.maximum(share, share.T)
+    upper = distance[np.triu_indices(classes, 1)]
+    return leaves_list(linkage(upper, "average", optimal_ordering=True)).tolist()
+
+
+_ORDERS: dict[Order, Callable[[NDArray[np.int64]], list[int]]] = {
+    "index": lambda confusion: list(range(len(confusion))),
+    "frequency": _by_frequency,
+    "similarity": _by_similarity,
+}
