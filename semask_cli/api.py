@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.checkpoints.store import Progress
 from semask_cli.errors import DeviceError
@@ -34,7 +36,7 @@ def load(
     scales: Sequence[float] | Literal["native", "published"] | None = None,
     flip: bool = False,
     memory_budget: int | None = None,
-    cuda_graphs: bool = False,
+    cuda_graphs: bool | None = None,
     random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Segmenter:
@@ -60,8 +62,8 @@ def load(
         memory_budget: bytes that an image may take beyond the weights: on a GPU for everything, where batches shrink
             and merging moves to the CPU to keep it (unless given, all there is); on a CPU, beyond the layers of one
             view or window, for class scores and windows that wait to be merged (1 GiB unless given).
-        cuda_graphs: on a GPU, replay the network from a CUDA graph for the first few sizes of windows or images that
-            come back. Not measured yet.
+        cuda_graphs: replay the network from CUDA graphs for sizes of windows or images that come back, unless it is
+            False; on NVIDIA's GPUs by default. Not measured yet.
         random_weights: need no checkpoint; for measuring speed.
         progress: called with (bytes so far, bytes in all or None) during a download.
 
@@ -102,7 +104,7 @@ def load(
         device=chosen_device,
         precision=chosen_precision,
         memory=memory_budget or MEMORY,
-        cuda_graphs=cuda_graphs,
+        cuda_graphs=_nvidia(chosen_device) if cuda_graphs is None else cuda_graphs,
         digest=digest,
     )
 
@@ -117,6 +119,10 @@ def build_model(name: str, *, dataset: str | None = None) -> Network:
         UnknownModelError: no such row.
     """
     return build_network(load_zoo().find(name, dataset=dataset))
+
+
+def _nvidia(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.version.hip is None
 
 
 def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:

@@ -96,13 +96,13 @@ class ModelOptions:
         ),
     ] = None
     cuda_graphs: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--cuda-graphs",
+            "--cuda-graphs/--no-cuda-graphs",
             rich_help_panel=_MACHINE,
-            help="On a GPU, replay the network for sizes of windows or images that come back.",
+            help="Replay the network for sizes of windows or images that come back; on NVIDIA's GPUs by default.",
         ),
-    ] = False
+    ] = None
 
     def load(self, *, random_weights: bool = False) -> Segmenter:
         """The segmenter that the options ask for; a checkpoint that has to be fetched shows its progress.

@@ -1,86 +1,116 @@
 """Passes of a network replayed from CUDA graphs.
 
-A pass of a large network launches about 3000 kernels, one by one, and a fast GPU waits for the host. A graph launches
+A pass of a large network launches a thousand kernels, one by one, and a fast GPU waits for the host. A graph launches
 them at once, for one shape of pixels and at fixed addresses.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
 
 log = logging.getLogger(__name__)
 
-WARMUP_PASSES = 2  # of a shape, before it is worth a graph; they load kernels and fill caches, which a capture cannot
-MAX_GRAPHS = 4  # one a shape: each holds its input and its predictions, and all share the memory between them
+WARMUP_PASSES = 1  # of a shape, before it is worth a graph; it loads kernels and fills caches, which a capture cannot
+MAX_GRAPHS = 16
+SHARE_OF_MEMORY = 0.5  # of what is free on the device when the first graph is captured, for all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A pass from `pixels` to `predictions`, which each replay overwrites. `reads` must outlive the graph."""
+    """A pass from `pixels` to `outputs`, which each replay overwrites. `reads` must outlive the graph."""
 
     graph: torch.cuda.CUDAGraph
     pixels: Tensor
-    predictions: list[Prediction]
+    outputs: Any
     reads: list[Tensor]
 
 
 class CudaGraphs:
-    """`network.predict`, replayed for the first few shapes of pixels that come back. Not for several threads.
+    """`network.predict`, replayed for shapes of pixels that come back. Not for several threads.
 
-    Where a pass cannot be captured, the log says why, and all go on without graphs.
+    Shapes are those of the padded pixels, which the images of a dataset share more often than their own sizes. Graphs
+    are captured on one stream and into one pool, so that all share the memory between their inputs and their outputs.
+    Where there are too many, or too large ones, a shape that has come more often takes the place of the one that was
+    not replayed for longest. Where a pass cannot be captured, the log says why, and all go on without graphs.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.captured: OrderedDict[torch.Size, Captured] = OrderedDict()  # the one replayed last comes last
         self._passes: Counter[torch.Size] = Counter()
-        self.captured: dict[torch.Size, Captured] = {}
-        self._limit = MAX_GRAPHS
+        self._refused = False
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: Any = None
+        self._held = self._budget = 0  # bytes
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         """As `Network.predict`, for pixels (B, 3, H, W) on a GPU."""
-        self._passes[pixels.shape] += 1
-        comes_back = self._passes[pixels.shape] > WARMUP_PASSES
-        if comes_back and pixels.shape not in self.captured and len(self.captured) < self._limit:
-            self._capture(pixels)
-        captured = self.captured.get(pixels.shape)
-        if captured is None:
-            return self.network.predict(pixels)
-        captured.pixels.copy_(pixels)
-        captured.graph.replay()
-        return [_copy(prediction) for prediction in captured.predictions]
+        padded = self.network.padded(pixels)
+        outputs = self._replayed(padded)
+        if outputs is None:
+            outputs = self.network(padded)
+        return self.network.predictions(outputs, (pixels.shape[2], pixels.shape[3]))
 
     def clear(self) -> None:
         """Give the graphs' memory back."""
         self.captured.clear()
+        self._pool, self._held = None, 0
 
-    def _capture(self, pixels: Tensor) -> None:
-        pool = next((captured.graph.pool() for captured in self.captured.values()), None)
-        graph, static_pixels, reads = torch.cuda.CUDAGraph(), torch.empty_like(pixels), _Reads()
+    def _replayed(self, pixels: Tensor) -> Any:
+        """A copy of what the pass for this shape gives, or None where it has no graph."""
+        self._passes[pixels.shape] += 1
+        if pixels.shape not in self.captured and not self._captures(pixels):
+            return None
+        self.captured.move_to_end(pixels.shape)
+        captured = self.captured[pixels.shape]
+        captured.pixels.copy_(pixels)
+        captured.graph.replay()
+        return tree_map(torch.clone, captured.outputs)
+
+    def _captures(self, pixels: Tensor) -> bool:
+        """Captures a graph if it is worth it, and says whether there is one."""
+        if self._refused or self._passes[pixels.shape] <= WARMUP_PASSES:
+            return False
         with torch.cuda.device(pixels.device):
-            before = torch.cuda.current_stream()
-            try:
-                # Other threads may allocate meanwhile, as the one that decodes images does.
-                with torch.cuda.graph(graph, pool, torch.cuda.Stream(), capture_error_mode="thread_local"), reads:
-                    predictions = self.network.predict(static_pixels)
-            except RuntimeError as error:
-                log.warning("going on without CUDA graphs: %s", str(error).partition("\n")[0])
-                torch.cuda.set_stream(before)  # a failed capture may leave its own
-                self._limit = 0
-                self.clear()
-            else:
-                self.captured[pixels.shape] = Captured(graph, static_pixels, predictions, list(reads.tensors.values()))
+            if self._stream is None:
+                self._stream = torch.cuda.Stream()
+                self._budget = int(SHARE_OF_MEMORY * torch.cuda.mem_get_info()[0])
+            if self.captured and (len(self.captured) >= MAX_GRAPHS or self._held > self._budget):
+                oldest = next(iter(self.captured))
+                if self._passes[oldest] >= self._passes[pixels.shape]:
+                    return False
+                del self.captured[oldest]  # the pool keeps its memory, for the new one
+            return self._capture(pixels)
+
+    def _capture(self, pixels: Tensor) -> bool:
+        graph, static_pixels, reads = torch.cuda.CUDAGraph(), torch.empty_like(pixels), _Reads()
+        before, reserved = torch.cuda.current_stream(), torch.cuda.memory_reserved()
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        try:
+            # Other threads may allocate meanwhile, as the one that decodes images does.
+            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"), reads:
+                outputs = self.network(static_pixels)
+        except RuntimeError as error:
+            log.warning("going on without CUDA graphs: %s", str(error).partition("\n")[0])
+            torch.cuda.set_stream(before)  # a failed capture may leave its own
+            self._refused = True
+            self.clear()
+            return False
+        self._held += max(0, torch.cuda.memory_reserved() - reserved)
+        self.captured[pixels.shape] = Captured(graph, static_pixels, outputs, list(reads.tensors.values()))
+        return True
 
 
 class _Reads(TorchDispatchMode):
@@ -108,9 +138,3 @@ class _Reads(TorchDispatchMode):
 def _memory(tree: object) -> list[tuple[int, Tensor]]:
     """The tensors somewhere in there, and where the memory that each is a part of begins."""
     return [(leaf.untyped_storage().data_ptr(), leaf) for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _copy(prediction: Prediction) -> Prediction:
-    values = {field.name: getattr(prediction, field.name) for field in fields(prediction)}  # type: ignore[arg-type]
-    tensors = {name: value.clone() for name, value in values.items() if isinstance(value, Tensor)}
-    return replace(prediction, **tensors)  # type: ignore[type-var]

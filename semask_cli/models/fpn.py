@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
+from semask_cli.models.patches import PatchEmbed
 from semask_cli.models.prediction import DenseLogits, Prediction
 from semask_cli.zoo import ModelSpec
 
@@ -64,6 +65,7 @@ class SemanticFPN(Network):
     """SeMask Swin under a Semantic-FPN head."""
 
     softmax = True
+    size_divisor = PatchEmbed.SIZE  # the published code pads to whole patches, within the backbone
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -75,6 +77,5 @@ class SemanticFPN(Network):
         features, _ = self.backbone(pixels)
         return self.decode_head(features)
 
-    def predict(self, pixels: Tensor) -> list[Prediction]:
-        size = (pixels.shape[2], pixels.shape[3])
-        return [DenseLogits(logits, size) for logits in self(pixels).float().contiguous()]
+    def predictions(self, outputs: Tensor, size: tuple[int, int]) -> list[Prediction]:
+        return [DenseLogits(logits, size) for logits in outputs.float().contiguous()]

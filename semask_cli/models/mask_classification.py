@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semask_cli.models.backbone import SeMaskSwin
@@ -60,10 +59,7 @@ class MaskClassification:
 
 
 class MaskClassifier(Network):
-    """A backbone under `sem_seg_head`, a module that turns its four features into class and mask logits.
-
-    `size_divisor` is what the sides of its input are padded to a multiple of.
-    """
+    """A backbone under `sem_seg_head`, a module that turns its four features into class and mask logits."""
 
     softmax = False
 
@@ -81,12 +77,10 @@ class MaskClassifier(Network):
         features, _ = self.backbone(pixels)
         return self.sem_seg_head(features)
 
-    def predict(self, pixels: Tensor) -> list[Prediction]:
-        height, width = pixels.shape[2:]
-        padded = F.pad(pixels, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
-        class_logits, mask_logits = self(padded)
-        sizes = (height, width), (padded.shape[2], padded.shape[3])
+    def predictions(self, outputs: tuple[Tensor, Tensor], size: tuple[int, int]) -> list[Prediction]:
+        class_logits, mask_logits = outputs
+        padded_size = (size[0] + -size[0] % self.size_divisor, size[1] + -size[1] % self.size_divisor)
         return [
-            MaskClassification(classes, masks, *sizes)
+            MaskClassification(classes, masks, size, padded_size)
             for classes, masks in zip(class_logits.float(), mask_logits.float().contiguous(), strict=True)
         ]

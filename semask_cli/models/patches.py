@@ -22,8 +22,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, ceil(H / 4), ceil(W / 4), dim)."""
-        height, width = pixels.shape[2:]
-        pixels = F.pad(pixels, (0, -width % self.SIZE, 0, -height % self.SIZE))
+        right, bottom = -pixels.shape[3] % self.SIZE, -pixels.shape[2] % self.SIZE
+        pixels = F.pad(pixels, (0, right, 0, bottom)) if right or bottom else pixels
         return self.norm(self.proj(pixels).permute(0, 2, 3, 1))
 
 

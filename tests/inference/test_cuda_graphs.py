@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import semask_cli
-from semask_cli.inference.cuda_graphs import MAX_GRAPHS, WARMUP_PASSES, CudaGraphs, _Reads
+from semask_cli.inference import cuda_graphs
+from semask_cli.inference.cuda_graphs import WARMUP_PASSES, CudaGraphs, _Reads
 from semask_cli.models import attention, positions, windows
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
@@ -37,9 +39,7 @@ class Graph:
     def __init__(self) -> None:
         self.steps: list[tuple[Any, ...]] = []
         self.replays = 0
-
-    def pool(self) -> int:
-        return 0
+        self.place: tuple[object, object] = (None, None)
 
     def replay(self) -> None:
         self.replays += 1
@@ -69,17 +69,22 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
     def record(graph: Graph, pool: object, stream: object, *, capture_error_mode: str) -> Iterator[None]:
         with Recorder(graph):
             yield
+        graph.place = pool, stream
         recorded.append(graph)
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", record)
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    for name in ("Stream", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "Stream", object)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 2000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 0)
     monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: None)
     return recorded
 
 
+@functools.cache
 def network(name: str) -> Network:
     return semask_cli.load(name, device="cpu").network
 
@@ -102,20 +107,63 @@ def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, gr
             torch.testing.assert_close(maps(found), maps(expected))
 
 
+def heights(count: int) -> list[Tensor]:
+    return [torch.randn(1, 3, 32 + 8 * i, 32) for i in range(count)]
+
+
 @torch.inference_mode()
-def test_only_shapes_that_come_back_are_captured_and_only_a_few(graphs: list[Graph]) -> None:
+def test_shapes_that_come_back_are_captured_on_one_stream_into_one_pool(graphs: list[Graph]) -> None:
     replayed = CudaGraphs(network("toy-street-fpn"))
-    for height in range(32, 32 + 8 * (MAX_GRAPHS + 2), 8):
-        for _ in range(WARMUP_PASSES):
-            replayed.predict(torch.randn(1, 3, height, 32))
+    for pixels in heights(3) * WARMUP_PASSES:
+        replayed.predict(pixels)
     assert not graphs
-    for _ in range(2):
-        for height in range(32, 32 + 8 * (MAX_GRAPHS + 2), 8):
-            replayed.predict(torch.randn(1, 3, height, 32))
-    assert [graph.replays for graph in graphs] == [2] * MAX_GRAPHS
+    for pixels in heights(3) * 2:
+        replayed.predict(pixels)
+    assert [graph.replays for graph in graphs] == [2, 2, 2]
+    assert len({graph.place for graph in graphs}) == 1
+    assert all(place is not None for place in graphs[0].place)
     replayed.clear()
-    replayed.predict(torch.randn(1, 3, 32, 32))
-    assert len(graphs) == MAX_GRAPHS + 1
+    replayed.predict(heights(1)[0])
+    assert len(graphs) == 4
+    assert graphs[3].place[0] is not graphs[0].place[0], "memory that was given back"
+    assert graphs[3].place[1] is graphs[0].place[1]
+
+
+@torch.inference_mode()
+def test_sizes_that_are_padded_to_one_share_a_graph(graphs: list[Graph]) -> None:
+    plain = network("toy-street-m2f")
+    replayed = CudaGraphs(plain)
+    sizes = [(40, 70), (64, 96), (33, 65), (50, 90)]  # to multiples of 32
+    for height, width in sizes:
+        pixels = torch.randn(1, 3, height, width)
+        [found], [expected] = replayed.predict(pixels), plain.predict(pixels)
+        assert found.size == (height, width)
+        torch.testing.assert_close(maps(found), maps(expected))
+    assert [graph.replays for graph in graphs] == [len(sizes) - WARMUP_PASSES]
+
+
+@pytest.mark.parametrize("limit", ["count", "memory"])
+@torch.inference_mode()
+def test_what_comes_more_often_takes_the_place_of_what_was_not_replayed_for_longest(
+    limit: str, graphs: list[Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if limit == "count":
+        monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 2)
+    else:  # each graph takes 260 of the 500 bytes that are for all
+        reserved = itertools.count(step=260)
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: next(reserved))
+    replayed = CudaGraphs(network("toy-street-fpn"))
+    one, two, three = heights(3)
+    for pixels in [one, one, two, two, two, one, one]:
+        replayed.predict(pixels)
+    assert list(replayed.captured) == [two.shape, one.shape]
+    for _ in range(3):
+        replayed.predict(three)
+    assert three.shape not in replayed.captured, "it has come as often as the one that would go, not more"
+    replayed.predict(three)
+    assert list(replayed.captured)[-1] == three.shape
+    assert two.shape not in replayed.captured
+    assert len(graphs) == 3
 
 
 @torch.inference_mode()
