@@ -35,6 +35,7 @@ _PIXEL_DECODERS: Mapping[Decoder, tuple[PixelDecoder, ...]] = {
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _DRIVE_ID = re.compile(r"[A-Za-z0-9_-]*")
 _SHA256 = re.compile(r"([0-9A-Fa-f]{64})?")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
 _NAME_WORDS = "up to 80 letters, digits and ._- that do not begin with a dot"
 
 
@@ -58,12 +59,13 @@ class BackboneSpec:
 class CheckpointSpec:
     """One published file of a row, with the mIoU (in percent) published for it.
 
-    It lies on Google Drive (`drive_id`), or at `path`: relative to the zoo file that names it, in weights.toml to this
-    package. `sha256` is empty while unknown.
+    It lies on Google Drive (`drive_id`), at the addresses `urls`, which are tried first, or at `path`: relative to the
+    zoo file that names it, in weights.toml to this package. `sha256` is empty while unknown; with `urls` it is known.
     """
 
     label: str
     drive_id: str = ""
+    urls: tuple[str, ...] = ()
     path: Path | None = None
     sha256: str = ""
     miou: float | None = None
@@ -72,7 +74,9 @@ class CheckpointSpec:
     @property
     def page(self) -> str:
         """The address where a person can fetch the file with a browser; empty for a local file."""
-        return f"https://drive.google.com/file/d/{self.drive_id}/view" if self.drive_id else ""
+        if self.drive_id:
+            return f"https://drive.google.com/file/d/{self.drive_id}/view"
+        return next((url for url in self.urls if url.startswith("https://")), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +244,7 @@ def _model(
     _check_choice("definition", table["definition"], get_args(Definition))
     files = tuple(_checkpoint(entry, folder) for entry in table.pop("checkpoints", ()))
     head = MappingProxyType(table.pop("head", {}))
-    first = next((f for f in files if f.drive_id or f.path), None)
+    first = next((f for f in files if f.drive_id or f.urls or f.path), None)
     return ModelSpec(
         name=name, backbone=BackboneSpec(**backbone), checkpoints=files, checkpoint=first, head=head, **_frozen(table)
     )
@@ -262,8 +266,13 @@ def _checkpoint(entry: dict[str, Any], folder: Path) -> CheckpointSpec:
     _check_form("label", entry["label"], _NAME, _NAME_WORDS)
     _check_form("drive_id", entry.get("drive_id", ""), _DRIVE_ID, "made of letters, digits and _-")
     _check_form("sha256", entry.get("sha256", ""), _SHA256, "64 hexadecimal digits, or empty")
+    urls = tuple(entry.get("urls", ()))
+    for url in urls:
+        _check_form("urls", url, _URL, "an address, as in https://… or s3://…")
+    if urls and not entry.get("sha256"):
+        raise ValueError("urls need the sha256 of the file")
     path = folder / entry["path"] if "path" in entry else None
-    return CheckpointSpec(**{**entry, "path": path})
+    return CheckpointSpec(**{**entry, "path": path, "urls": urls})
 
 
 def _select(spec: ModelSpec, label: str) -> ModelSpec:

@@ -1,4 +1,4 @@
-"""Fetching published files from Google Drive: resumed after a kill, once at a time, checked before they are opened.
+"""Fetching published files, from mirrors or Google Drive: resumed after a kill, once at a time, checked unopened.
 
 Conversion imports torch and the networks, which takes seconds: it is imported once a file has arrived.
 """
@@ -15,13 +15,21 @@ from pathlib import Path
 from semask_cli.checkpoints import leftovers, store
 from semask_cli.checkpoints.parts import Part, transfer_folder
 from semask_cli.checkpoints.store import Progress
-from semask_cli.errors import CheckpointError, DamagedCheckpointError, DownloadError, OfflineError, OutputError
+from semask_cli.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    DownloadError,
+    OfflineError,
+    OutputError,
+    printable,
+)
 from semask_cli.io import files
 from semask_cli.io.cache import WAY_OUT, offline
 from semask_cli.zoo import ModelSpec, Zoo
 
 _BYTES_PER_PARAMETER = 16  # float32, and as much again for each of the three that an optimizer may keep
 _ROOM = 2**30  # bytes of anything else in a published file
+LARGEST = 8 * 2**30  # bytes of a file of which nothing is known
 
 
 def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
@@ -64,7 +72,8 @@ def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
 def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progress | None = None) -> Path:
     """Fetch the published file itself, verified and not converted, into `folder`, past the cache.
 
-    A file that is there already is verified, and never replaced.
+    A file that is there already is verified, and never replaced. The folder gets an index of digests, which makes it a
+    mirror that others can point to.
 
     Raises:
         OfflineError, DownloadError, CheckpointError, OutputError: as `download`.
@@ -75,10 +84,13 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
 
         if os.path.lexists(target):
             verified(target, spec, zoo)
-            return target
-        with _fetched(spec, target, progress=progress) as source, files.writing(target):
-            verified(source, spec, zoo)
-            source.replace(target)
+        else:
+            with _fetched(spec, target, progress=progress) as source, files.writing(target):
+                verified(source, spec, zoo)
+                source.replace(target)
+    from semask_cli.checkpoints.mirrors import add_to_index
+
+    add_to_index(target)
     return target
 
 
@@ -107,45 +119,72 @@ def _is_intact(spec: ModelSpec, path: Path) -> bool:
 def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Iterator[Path]:
     """The published file that is to be `target`, in a private folder beside it that the block may use up.
 
-    If the transfer breaks off, the folder stays, and the next call continues with what is in it.
+    Mirrors are asked before Google Drive. If the transfer breaks off, the folder stays, and the next call continues
+    with what is in it.
     """
+    _refuse_what_is_not_fetched(spec)
+    from semask_cli.checkpoints import mirrors  # who has the file does not wait for requests
+
+    for place in mirrors.places(spec, local=offline()):
+        with _transfer(target, place.address) as source:
+            try:
+                with files.writing(source, way_out=WAY_OUT):
+                    mirrors.fetch(place, source, largest=_largest(spec), progress=progress)
+            except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
+                print(f"{printable(place.address)} gave no {target.name}: {error}", file=sys.stderr)
+                continue
+            yield source
+            return
     drive_id = _drive_id(spec)
+    with _transfer(target, drive_id) as source:
+        _fetch(spec, drive_id, source, progress=progress)
+        yield source
+
+
+@contextmanager
+def _transfer(target: Path, origin: str) -> Iterator[Path]:
+    """Where to fetch to; the folder stays if the transfer breaks off with something that can be continued."""
     with files.writing(target, way_out=WAY_OUT):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder, lock = transfer_folder(target, drive_id)
+        folder, lock = transfer_folder(target, origin)
     source = folder / target.name
     keep = False
     try:
-        try:
-            _fetch(spec, drive_id, source, progress=progress)
-        except (DownloadError, OutputError, KeyboardInterrupt):
-            keep = Part(source, drive_id=drive_id).identity() is not None
-            raise
         yield source
+    except (DownloadError, OutputError, KeyboardInterrupt):
+        keep = Part(source, origin=origin).identity() is not None
+        raise
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
-def _drive_id(spec: ModelSpec) -> str:
-    """Where the file is fetched.
-
-    Raises:
-        CheckpointError: it is not on Google Drive.
-        OfflineError: SEMASK_OFFLINE is set.
-    """
+def _refuse_what_is_not_fetched(spec: ModelSpec) -> None:
+    """Raises CheckpointError: the file is a local one."""
     file, name = store.published_file(spec), store.full_name(spec)
     if file.path and file.path.is_file():
         raise CheckpointError(f"the file of {name} is not fetched: it lies at {file.path}", "Copy it from there.")
     if file.path:
         raise CheckpointError(f"the file of {name} is missing: {file.path}", "It came with the zoo file that lists it.")
+
+
+def _drive_id(spec: ModelSpec) -> str:
+    """The file on Google Drive, the last place to ask.
+
+    Raises:
+        OfflineError: SEMASK_OFFLINE is set.
+        DownloadError: it is not there.
+    """
+    file, name = store.published_file(spec), store.full_name(spec)
     if offline():
         raise OfflineError(
             f"the checkpoint of {name} is not on this machine, and SEMASK_OFFLINE is set",
             f"Go online and run: semask download {name}\n{_by_hand(spec)}\n"
             "Or give a file that you have: --checkpoint FILE",
         )
+    if not file.drive_id:
+        raise DownloadError(f"no address of the file of {name} gave it", f"Try again later.\n{_by_hand(spec)}")
     return file.drive_id
 
 
@@ -159,10 +198,9 @@ def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress |
     from semask_cli.checkpoints import drive  # who has the file does not wait for requests and gdown
 
     name = store.full_name(spec)
-    largest = int(spec.params_m * 1e6) * _BYTES_PER_PARAMETER + _ROOM if spec.params_m else drive.LARGEST
     try:
         with files.writing(source, way_out=WAY_OUT):
-            drive.fetch(drive_id, source, largest=largest, progress=progress)
+            drive.fetch(drive_id, source, largest=_largest(spec), progress=progress)
     except drive.NotHandedOutError as error:
         raise DownloadError(
             f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
@@ -178,3 +216,8 @@ def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress |
             f"the download of {name} was given up, because the server sent {error}",
             f"Try again later.\n{_by_hand(spec)}",
         ) from error
+
+
+def _largest(spec: ModelSpec) -> int:
+    """How many bytes the row's file may have."""
+    return int(spec.params_m * 1e6) * _BYTES_PER_PARAMETER + _ROOM if spec.params_m else LARGEST

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-import requests
 from gdown.download import get_url_from_gdrive_confirmation
 from gdown.exceptions import FileURLRetrievalError
 
 from semask_cli.checkpoints import https, transfer
-from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError
+from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError, Session
 from semask_cli.checkpoints.parts import Part
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokenOffError", "NotHandedOutError", "RefusedError", "fetch"]
 
-LARGEST = 8 * 2**30  # bytes of a file of which nothing is known
-_RETRIES = 5  # after a lost connection; each goes on where the last one stopped
 _STEPS = 8  # redirects and pages on the way to a file
 _SIGN_IN = "accounts.google.com"
 # gdown parses a page line by line. No line without one of these leads anywhere, and a page may have a million of them.
@@ -36,7 +32,7 @@ class NotHandedOutError(Exception):
     """Drive refuses the file: its quota is used up, or it is not public."""
 
 
-def fetch(drive_id: str, target: Path, *, largest: int = LARGEST, progress: Progress | None = None) -> None:
+def fetch(drive_id: str, target: Path, *, largest: int, progress: Progress | None = None) -> None:
     """Fetch a file of at most `largest` bytes to `target`, which appears only with the size that the server announced.
 
     `progress` is called with (bytes so far, bytes in all or None). What an earlier fetch of the same file left beside
@@ -48,24 +44,13 @@ def fetch(drive_id: str, target: Path, *, largest: int = LARGEST, progress: Prog
         RefusedError: what it gives is not such a file; nothing is kept.
         OutputError: the disk has no room for it.
     """
-    part = Part(target, drive_id=drive_id)
-    if part.is_complete():
-        part.finish()
-        return
     with https.session() as session:
-        for attempt in range(_RETRIES + 1):
-            try:
-                with _file(session, drive_id) as answer:
-                    transfer.receive(session, answer, part, largest=largest, progress=progress)
-                return
-            except ConnectionLostError:
-                if attempt == _RETRIES:
-                    raise
-                time.sleep(random.uniform(0, 2**attempt))
+        part = Part(target, origin=drive_id)
+        transfer.fetch(part, session, partial(_file, session, drive_id), largest=largest, progress=progress)
 
 
 @contextmanager
-def _file(session: requests.Session, drive_id: str) -> Iterator[Answer]:
+def _file(session: Session, drive_id: str) -> Iterator[Answer]:
     """The answer that holds the file itself."""
     url = f"https://drive.google.com/uc?id={drive_id}"
     for _ in range(_STEPS):

@@ -1,4 +1,4 @@
-"""Requests to the hosts of Google Drive that no server can hold up: bounded in time, and never to another host.
+"""Requests that no server can hold up: bounded in time, over https, and never to a host that was not meant.
 
 Each request runs on a thread of its own and hands over what arrives; the caller waits for that, but never longer than
 it is willing to. A server that sends one byte a second keeps a thread that nobody waits for.
@@ -26,10 +26,16 @@ _SILENCE = 30  # seconds without a byte
 _LARGEST_PAGE = 1_000_000  # bytes
 
 # A strict form, so that no two parsers of addresses can see different hosts in it.
-_ADDRESS = re.compile(r"https://([a-z0-9.-]+)(?::443)?(?:[/?#][!-~]*)?", re.IGNORECASE)
-_HOSTS = re.compile(
-    r"drive\.google\.com|docs\.google\.com|drive\.usercontent\.google\.com|([a-z0-9-]+\.)+googleusercontent\.com"
+_ADDRESS = re.compile(r"https://([a-z0-9.-]+)(?::(?:443|[0-9]{4,5}))?(?:[/?#][!-~]*)?", re.IGNORECASE)
+DRIVE = re.compile(
+    r"https://(drive\.google\.com|docs\.google\.com|drive\.usercontent\.google\.com"
+    r"|([a-z0-9-]+\.)+googleusercontent\.com)(:443)?([/?#].*)?",
+    re.IGNORECASE,
 )
+"""The addresses of Google Drive."""
+
+ANYWHERE = re.compile(r".*")
+"""For files whose digest is known: a server that a user has named may lead to any other, over https."""
 
 
 class BrokenOffError(Exception):
@@ -50,16 +56,23 @@ def host_of(address: str) -> str:
     return match[1].lower() if match else ""
 
 
-class _Session(requests.Session):
-    """Follows no redirect: requests would read the body of each into memory, however long."""
+class Session(requests.Session):
+    """Follows no redirect: requests would read the body of each into memory, however long.
+
+    Its requests go to `allowed` addresses alone.
+    """
+
+    def __init__(self, allowed: re.Pattern[str]) -> None:
+        super().__init__()
+        self.allowed = allowed
 
     def get_redirect_target(self, response: requests.Response) -> str | None:
         return None
 
 
-def session() -> requests.Session:
+def session(allowed: re.Pattern[str] = DRIVE) -> Session:
     """A session that keeps cookies, with the proxy and the certificates of the environment."""
-    opened = _Session()
+    opened = Session(allowed)
     opened.headers["User-Agent"] = f"semask/{__version__}"
     opened.headers["Accept-Encoding"] = "identity"  # offsets count the bytes of the file
     return opened
@@ -94,7 +107,7 @@ class Answer:
 
         Raises:
             BrokenOffError: it arrives too slowly, or ends early.
-            RefusedError: it is longer than any page of Drive.
+            RefusedError: it is longer than any page should be.
         """
         content, ended = self._take(_LARGEST_PAGE, seconds=_PAGE_SECONDS)
         if not ended:
@@ -114,15 +127,16 @@ class Answer:
 
 
 @contextmanager
-def get(session: requests.Session, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
+def get(session: Session, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
     """The answer to a request, as long as the block lasts.
 
     Raises:
-        RefusedError: `url` is not one of Drive's, over https; or the body is encoded.
+        RefusedError: `url` is not over https, or not one that the session may ask; or the body is encoded.
         BrokenOffError: there is no answer; the subclass if another try may help.
     """
-    if not _HOSTS.fullmatch(host_of(url)):
-        raise RefusedError(f"us to {printable(url, limit=80)}, which is not Google Drive over https")
+    if not host_of(url) or not session.allowed.fullmatch(url):
+        server = "Google Drive" if session.allowed is DRIVE else "a server"
+        raise RefusedError(f"us to {printable(url, limit=80)}, which is not {server} over https")
     items: Queue[object] = Queue(maxsize=4)
     ended = Event()
     Thread(target=_receive, args=(session, url, dict(headers or {}), items, ended), daemon=True).start()
@@ -140,7 +154,7 @@ def _encoding(headers: Mapping[str, str]) -> str:
     return headers.get("Content-Encoding", "").strip().lower() or "identity"
 
 
-def _receive(session: requests.Session, url: str, headers: dict[str, str], items: Queue[object], ended: Event) -> None:
+def _receive(session: Session, url: str, headers: dict[str, str], items: Queue[object], ended: Event) -> None:
     """Put the response, then its body in pieces, then None, or what went wrong; until `ended`."""
     try:
         with session.get(url, headers=headers, stream=True, timeout=_SILENCE) as response:

@@ -20,7 +20,7 @@ TRANSFER = ".download"  # ends the name of a folder that the next run continues 
 _NOTE = "identity.json"
 
 
-def transfer_folder(target: Path, drive_id: str) -> tuple[Path, int]:
+def transfer_folder(target: Path, origin: str) -> tuple[Path, int]:
     """A folder for the transfer of a file to `target`: the one that a killed process left, else a new one.
 
     Returns its path, and a descriptor that holds its lock.
@@ -28,7 +28,7 @@ def transfer_folder(target: Path, drive_id: str) -> tuple[Path, int]:
     for folder in private_folders(target.parent, suffix=TRANSFER):
         if (lock := claim(folder)) is not None:
             identity = _identity(folder)
-            if identity and identity.drive_id == drive_id:
+            if identity and identity.origin == origin:
                 return folder, lock
             if identity is None:  # killed before there was anything to continue
                 shutil.rmtree(folder, ignore_errors=True)
@@ -38,9 +38,10 @@ def transfer_folder(target: Path, drive_id: str) -> tuple[Path, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What tells a file on the server from another: `size` in bytes (None if not announced), and its validators."""
+    """What tells a file from another: where it is from (a Drive id, or an address), `size` in bytes (None if not
+    announced), and the server's validators."""
 
-    drive_id: str
+    origin: str
     size: int | None
     etag: str
     last_modified: str
@@ -54,9 +55,9 @@ class Identity:
 class Part:
     """What has arrived of a file that will be at `target`."""
 
-    def __init__(self, target: Path, *, drive_id: str) -> None:
+    def __init__(self, target: Path, *, origin: str) -> None:
         self.target = target
-        self.drive_id = drive_id
+        self.origin = origin
         self.path = target.with_name(f"{target.name}.part")
         self._note = target.with_name(_NOTE)
 
@@ -67,7 +68,7 @@ class Part:
     def identity(self) -> Identity | None:
         """Which file this is a part of; None if it cannot be continued."""
         identity = _identity(self.target.parent)
-        return identity if identity and identity.drive_id == self.drive_id else None
+        return identity if identity and identity.origin == self.origin else None
 
     def is_complete(self) -> bool:
         """Whether nothing is missing but the final name."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-import requests
-
 from semask_cli.checkpoints import https
-from semask_cli.checkpoints.https import Answer, ConnectionLostError, RefusedError
+from semask_cli.checkpoints.https import Answer, ConnectionLostError, RefusedError, Session
 from semask_cli.checkpoints.parts import Identity, Part
 from semask_cli.errors import OutputError
 from semask_cli.io.cache import WAY_OUT
@@ -22,13 +23,43 @@ _ROOM_INTERVAL = 2**20  # bytes between looks at the free space
 _RESERVE = 64 * 2**20  # bytes of a disk that stay free; less on a small one
 
 
-def receive(session: requests.Session, answer: Answer, part: Part, *, largest: int, progress: Progress | None) -> None:
+_RETRIES = 5  # after a lost connection; each goes on where the last one stopped
+
+
+def fetch(
+    part: Part,
+    session: Session,
+    open_file: Callable[[], AbstractContextManager[Answer]],
+    *,
+    largest: int,
+    progress: Progress | None,
+) -> None:
+    """Bring a part to its end: with what `open_file` answers, asked again after a lost connection.
+
+    Raises:
+        BrokenOffError, RefusedError, OutputError: as `drive.fetch`; else what `open_file` raises.
+    """
+    if part.is_complete():
+        part.finish()
+        return
+    for attempt in range(_RETRIES + 1):
+        try:
+            with open_file() as answer:
+                receive(session, answer, part, largest=largest, progress=progress)
+            return
+        except ConnectionLostError:
+            if attempt == _RETRIES:
+                raise
+            time.sleep(random.uniform(0, 2**attempt))
+
+
+def receive(session: Session, answer: Answer, part: Part, *, largest: int, progress: Progress | None) -> None:
     """Write the file that `answer` holds to the part's target, or only what the part lacks of it.
 
     Raises:
         BrokenOffError, RefusedError, OutputError: as `drive.fetch`.
     """
-    identity = identity_of(answer.headers, drive_id=part.drive_id)
+    identity = identity_of(answer.headers, origin=part.origin)
     _check_size(identity.size or 0, largest)
     if part.identity() == identity and 0 < part.size < (identity.size or 0):
         asked = {"Range": f"bytes={part.size}-", "If-Range": identity.validator}
@@ -39,10 +70,10 @@ def receive(session: requests.Session, answer: Answer, part: Part, *, largest: i
     return _write(answer, part, identity, largest=largest, progress=progress)
 
 
-def identity_of(headers: Mapping[str, str], *, drive_id: str) -> Identity:
+def identity_of(headers: Mapping[str, str], *, origin: str) -> Identity:
     """What an answer's headers say about the file."""
     return Identity(
-        drive_id=drive_id,
+        origin=origin,
         size=_number(headers.get("Content-Length", "")),
         etag=_text(headers.get("ETag", "")),
         last_modified=_text(headers.get("Last-Modified", "")),
@@ -54,7 +85,7 @@ def _continues(rest: Answer, identity: Identity, *, offset: int) -> bool:
     match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", rest.headers.get("Content-Range", ""))
     if rest.status != 206 or match is None or identity.size is None:
         return False
-    same = identity_of(rest.headers, drive_id=identity.drive_id)
+    same = identity_of(rest.headers, origin=identity.origin)
     return (
         tuple(map(int, match.groups())) == (offset, identity.size - 1, identity.size)
         and same.size in (None, identity.size - offset)

@@ -25,7 +25,8 @@ def download(
     to: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Save the published file itself here, checked and unchanged, for another machine."
+            metavar="DIR",
+            help="Save the published file itself here, checked and unchanged, and an index: a mirror for others.",
         ),
     ] = None,
     source: Annotated[
@@ -37,7 +38,9 @@ def download(
     zoo_file: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document: what lies where.")] = False,
 ) -> None:
-    """Fetch published checkpoints from Google Drive into the cache, where every command finds them.
+    """Fetch published checkpoints into the cache, where every command finds them.
+
+    They come from the mirrors that $SEMASK_MIRROR names, if any, else from Google Drive.
 
     An interrupted download goes on where it stopped. Each file is checked, held against its model name by name and
     shape by shape, and kept as safetensors. $SEMASK_CACHE names another cache folder.
@@ -94,7 +97,7 @@ def fetching(name: str) -> Iterator[Callable[[int, int | None], None]]:
             bar.start()
         elif not announced:
             size = decimal(total) if total else "of unknown size"
-            print(f"fetching {name} ({size}) from Google Drive", file=sys.stderr)
+            print(f"fetching {name} ({size})", file=sys.stderr)
         announced = True
         bar.update(task, completed=received, total=total)
 

@@ -142,7 +142,7 @@ def test_a_quota_explains_the_manual_way(drive: Drive, spec: ModelSpec, zoo: Zoo
 def test_no_server_and_no_network(
     spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
-    monkeypatch.setattr("semask_cli.checkpoints.drive._RETRIES", 0)
+    monkeypatch.setattr("semask_cli.checkpoints.transfer._RETRIES", 0)
     monkeypatch.delenv("SEMASK_OFFLINE")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(DownloadError, match="the connection failed"):
@@ -173,7 +173,7 @@ def test_the_published_file_itself(
     with pytest.raises(TensorShapeError) as caught:
         save_published(zoo.find("other"), zoo, folder)
     assert caught.value.suggestion == "The file fits small."
-    assert cached_files(folder) == {"small@first.pth"}
+    assert cached_files(folder) == {"small@first.pth", "SHA256SUMS"}
 
 
 def test_an_unwritable_cache_is_an_output_error(
@@ -188,7 +188,7 @@ def test_an_unwritable_cache_is_an_output_error(
 def test_the_command_tells_what_it_did(drive: Drive, zoo_file: Path, cache_folder: Path, semask: Run) -> None:
     first = semask("download", "small", "--zoo", zoo_file)
     assert first.stdout == f"small@first  {cache_folder}/checkpoints/small@first.safetensors\n"
-    assert first.stderr == "fetching small@first (4.5 MB) from Google Drive\n"
+    assert first.stderr == "fetching small@first (4.5 MB)\n"
     again = semask("download", "small", "--zoo", zoo_file)
     assert (again.stdout, again.stderr) == (first.stdout, "")
 

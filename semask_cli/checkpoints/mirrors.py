@@ -1,0 +1,198 @@
+"""Published files from other places than Google Drive: folders and servers that a zoo file or $SEMASK_MIRROR names.
+
+A mirror holds files called NAME@LABEL.pth and an index of their digests, SHA256SUMS, as `sha256sum` writes it and
+`semask download --to` makes it. Its address is a folder, file://, https://, hf://OWNER/NAME (a model repository of
+Hugging Face), or anything else that fsspec knows (s3://, gs://), which the extra `semask[remote]` brings.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from semask_cli.checkpoints import https, store, transfer
+from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError, Session
+from semask_cli.checkpoints.parts import Identity, Part
+from semask_cli.io.files import write_atomically
+from semask_cli.zoo import ModelSpec
+
+if TYPE_CHECKING:
+    from semask_cli.checkpoints.store import Progress
+
+__all__ = ["BrokenOffError", "Place", "RefusedError", "add_to_index", "fetch", "places"]
+
+VARIABLE = "SEMASK_MIRROR"
+"""Addresses of mirrors, with spaces between."""
+
+INDEX = "SHA256SUMS"
+_WEB = ("https://", "hf://")
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_LARGEST_INDEX = 1_000_000  # bytes
+_STEPS = 8  # redirects on the way to a file
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The address of a file, and the SHA-256 that it must have."""
+
+    address: str
+    sha256: str
+
+
+def places(spec: ModelSpec, *, local: bool = False) -> Iterator[Place]:
+    """Where the row's file may be fetched: the mirrors of the user, in order, then the addresses of the zoo file.
+
+    With `local`, only those on this machine's disks. A mirror whose index cannot be read, or does not list the file, is
+    passed over.
+    """
+    file, name = store.published_file(spec), store.download_path(spec).name
+    for base in os.environ.get(VARIABLE, "").split():
+        if (not local or _local(base)) and (digest := _index(base).get(name)):
+            yield Place(_inside(base, name), digest)
+    for address in file.urls:
+        if not local or _local(address):
+            yield Place(address, file.sha256.lower())
+
+
+def fetch(place: Place, target: Path, *, largest: int, progress: Progress | None = None) -> None:
+    """Fetch a file of at most `largest` bytes to `target`, a file in a private folder (see `parts`).
+
+    Raises:
+        BrokenOffError: it did not give all of it; what has arrived over https is kept, and continued.
+        RefusedError: it is not the file whose digest is known; nothing is kept.
+        OutputError: the disk has no room for it.
+    """
+    part = Part(target, origin=place.address)
+    if place.address.startswith(_WEB):
+        with https.session(https.ANYWHERE) as session:
+            opened = partial(_answer, session, _web_address(place.address))
+            transfer.fetch(part, session, opened, largest=largest, progress=progress)
+    else:
+        _copy(place, part, largest=largest, progress=progress)
+    if (digest := store.sha256(target)) != place.sha256:
+        raise RefusedError(f"a file whose SHA-256 is {digest}, where {place.sha256} is listed")
+
+
+def add_to_index(path: Path) -> None:
+    """Note the digest of a file in the index beside it; an earlier line of the file goes.
+
+    Raises:
+        OutputError: the index cannot be written.
+    """
+    with store.locked(INDEX):
+        index = path.with_name(INDEX)
+        listed = _parsed(index.read_text(encoding="utf-8")) if index.is_file() else {}
+        listed[path.name] = store.sha256(path)
+        write_atomically(index, "".join(f"{digest}  {name}\n" for name, digest in sorted(listed.items())).encode())
+
+
+@cache
+def _index(base: str) -> dict[str, str]:
+    """Digests by the names of a mirror's files; empty if it has no index that can be read."""
+    try:
+        return _parsed(_text(_inside(base, INDEX)))
+    except (OSError, BrokenOffError, RefusedError, ValueError):
+        return {}
+
+
+def _parsed(text: str) -> dict[str, str]:
+    return {match[2]: match[1] for line in text.splitlines() if (match := _LINE.fullmatch(line))}
+
+
+def _text(address: str) -> str:
+    if address.startswith(_WEB):
+        with https.session(https.ANYWHERE) as session, _answer(session, _web_address(address)) as answer:
+            return answer.page()
+    with _open(address) as (file, _):
+        return file.read(_LARGEST_INDEX).decode()
+
+
+@contextmanager
+def _answer(session: Session, url: str) -> Iterator[Answer]:
+    """The answer that holds the file itself, past redirects."""
+    for _ in range(_STEPS):
+        with https.get(session, url) as answer:
+            if "Location" in answer.headers and 300 <= answer.status < 400:
+                try:
+                    url = urljoin(url, answer.headers["Location"])
+                except ValueError:
+                    raise RefusedError("a redirect to an address that cannot be read") from None
+            elif answer.status >= 500:
+                raise ConnectionLostError(f"the server answered {answer.status}")
+            elif answer.status != 200:
+                raise RefusedError(f"the answer {answer.status}")
+            else:
+                yield answer
+                return
+    raise RefusedError(f"{_STEPS} redirects, and no file")
+
+
+def _copy(place: Place, part: Part, *, largest: int, progress: Progress | None) -> None:
+    """A file that is not on the web, from its beginning."""
+    try:
+        with _open(place.address) as (file, size):
+            part.begin(Identity(origin=place.address, size=size, etag="", last_modified=""))
+            with part.path.open("wb") as copied:
+                while block := file.read(2**20):
+                    copied.write(block)
+                    if copied.tell() > largest:
+                        raise RefusedError(f"a file of more than {largest / 1e9:.1f} GB")
+                    if progress:
+                        progress(copied.tell(), size)
+    except FileNotFoundError:
+        raise RefusedError("nothing: there is no such file") from None
+    part.finish()
+
+
+@contextmanager
+def _open(address: str) -> Iterator[tuple[Any, int | None]]:
+    """A file of this machine or of a store, and its size if it is known.
+
+    Raises:
+        RefusedError: the package that knows such addresses is not installed.
+        BrokenOffError: the store does not give it.
+        OSError: it cannot be opened.
+    """
+    if path := _local(address):
+        with path.open("rb") as file:
+            yield file, path.stat().st_size
+        return
+    try:
+        import fsspec
+
+        opened = fsspec.open(address, "rb")
+    except (ImportError, ValueError) as error:
+        raise RefusedError(f"nothing: {error} (pip install 'semask[remote]' brings S3 and Google Cloud)") from error
+    try:
+        with opened as file:
+            yield file, getattr(file, "size", None)
+    except (FileNotFoundError, RefusedError, BrokenOffError):
+        raise
+    except Exception as error:  # a store's own kinds of errors
+        raise BrokenOffError(f"the store failed ({type(error).__name__})") from error
+
+
+def _local(address: str) -> Path | None:
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if "://" in address else Path(address).expanduser()
+
+
+def _inside(base: str, name: str) -> str:
+    return f"{base.rstrip('/')}/{name}"
+
+
+def _web_address(address: str) -> str:
+    """hf://OWNER/NAME/FILE as the address that Hugging Face serves it at."""
+    if not address.startswith("hf://"):
+        return address
+    owner, name, file = (*address.removeprefix("hf://").split("/", 2), "", "")[:3]
+    return f"https://huggingface.co/{owner}/{name}/resolve/main/{file}"

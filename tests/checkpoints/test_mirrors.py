@@ -1,0 +1,193 @@
+"""Files come from mirrors before Google Drive, held against the digest that is listed for them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+import trustme
+
+from semask_cli.checkpoints import mirrors
+from semask_cli.checkpoints.download import download, save_published
+from semask_cli.errors import DownloadError, OfflineError, ZooError
+from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.drive_server import Drive
+
+NAME = "small@first.pth"
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
+    mirrors._index.cache_clear()
+    monkeypatch.setenv("SEMASK_CACHE", str(cache_folder))
+
+
+@pytest.fixture
+def mirror(file: Path, tmp_path: Path) -> Path:
+    """A folder with the file of `small` and its index."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    shutil.copy(file, folder / NAME)
+    mirrors.add_to_index(folder / NAME)
+    return folder
+
+
+@pytest.fixture
+def web(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a web server over TLS that serves `mirror`; /moved/ leads to it."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/moved/"):
+                self.send_response(302)
+                self.send_header("Location", self.path.removeprefix("/moved"))
+                self.end_headers()
+            else:
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = ThreadingHTTPServer(("localhost", 0), partial(Handler, directory=str(mirror)))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.delenv("SEMASK_OFFLINE")
+    yield f"https://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "/nowhere {}"])
+def test_a_folder_is_a_mirror_also_offline(
+    spec: ModelSpec, zoo: Zoo, mirror: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv("SEMASK_MIRROR", form.format(mirror))
+    assert download(spec, zoo).is_file()
+    assert (mirror / NAME).is_file()
+
+
+@pytest.mark.parametrize("start", ["", "/moved"])
+def test_a_web_server_is_a_mirror(
+    spec: ModelSpec, zoo: Zoo, web: str, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setenv("SEMASK_MIRROR", f"{web}{start}/")
+    received: list[int] = []
+    assert download(spec, zoo, progress=lambda so_far, _: received.append(so_far)).is_file()
+    assert received == sorted(received)
+    assert received[-1] > 4_000_000
+
+
+def test_a_model_repository_is_a_web_server() -> None:
+    address = mirrors._web_address("hf://owner/name/folder/small@first.pth")
+    assert address == "https://huggingface.co/owner/name/resolve/main/folder/small@first.pth"
+
+
+def test_any_store_of_fsspec_is_a_mirror(
+    spec: ModelSpec, zoo: Zoo, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEMASK_OFFLINE")
+    store = fsspec.filesystem("memory")
+    store.put(str(mirror), "/models", recursive=True)
+    monkeypatch.setenv("SEMASK_MIRROR", "memory://models")
+    assert download(spec, zoo).is_file()
+    store.rm("/models", recursive=True)
+
+
+def test_a_zoo_file_names_addresses_with_a_digest(
+    zoo_file: Path, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256((mirror / NAME).read_bytes()).hexdigest()
+    urls = f'urls = ["file:///nowhere/{NAME}", "file://{mirror}/{NAME}"]'
+    text = zoo_file.read_text().replace('drive_id = "small-drive-id"\nsha256 = ""', f'{urls}\nsha256 = "{digest}"')
+    zoo_file.write_text(text)
+    other = tmp_path / "other.toml"
+    other.write_text(text)
+    zoo = load_zoo(other)
+    assert download(zoo.find("small"), zoo).is_file()
+    without = tmp_path / "without.toml"
+    without.write_text(text.replace(digest, ""))
+    with pytest.raises(ZooError, match="urls need the sha256"):
+        load_zoo(without)
+
+
+def test_a_mirror_with_another_file_is_passed_over(
+    spec: ModelSpec,
+    zoo: Zoo,
+    mirror: Path,
+    drive: Drive,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with (mirror / NAME).open("r+b") as file:
+        file.write(b"other")
+    monkeypatch.setenv("SEMASK_MIRROR", str(mirror))
+    assert download(spec, zoo).is_file()
+    assert f"{mirror}/{NAME} gave no {NAME}: a file whose SHA-256 is" in capsys.readouterr().err
+    assert len(drive.transfers) == 1
+
+
+def test_where_no_mirror_has_it_drive_is_asked(
+    spec: ModelSpec, zoo: Zoo, drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMASK_MIRROR", f"{tmp_path}/none s3://nobody/nothing https://localhost:9")
+    assert download(spec, zoo).is_file()
+    assert len(drive.transfers) == 1
+
+
+def test_offline_no_web_server_is_asked(spec: ModelSpec, zoo: Zoo, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMASK_OFFLINE", "1")
+    monkeypatch.setenv("SEMASK_MIRROR", web)
+    with pytest.raises(OfflineError):
+        download(spec, zoo)
+
+
+def test_addresses_that_all_fail_are_an_error(zoo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEMASK_OFFLINE")
+    text = zoo_file.read_text().replace(
+        'drive_id = "small-drive-id"\nsha256 = ""', f'urls = ["file:///nowhere/{NAME}"]\nsha256 = "{"0" * 64}"'
+    )
+    (tmp_path / "other.toml").write_text(text)
+    zoo = load_zoo(tmp_path / "other.toml")
+    with pytest.raises(DownloadError, match="no address of the file of small@first gave it"):
+        download(zoo.find("small"), zoo)
+
+
+def test_a_folder_of_saved_files_is_a_mirror(
+    spec: ModelSpec, zoo: Zoo, drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = save_published(spec, zoo, tmp_path / "saved")
+    checked = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=saved.parent, capture_output=True, text=True)
+    assert checked.stdout == f"{NAME}: OK\n"
+    save_published(spec, zoo, tmp_path / "saved")  # again: verified, and listed once
+    assert len((saved.parent / "SHA256SUMS").read_text().splitlines()) == 1
+    monkeypatch.setenv("SEMASK_OFFLINE", "1")
+    monkeypatch.setenv("SEMASK_MIRROR", str(saved.parent))
+    assert download(spec, zoo).is_file()
+
+
+def test_an_installed_program_needs_no_fsspec(tmp_path: Path, mirror: Path) -> None:
+    code = (
+        "import sys; sys.modules['fsspec'] = None\n"
+        "from semask_cli.checkpoints import mirrors\n"
+        f"assert mirrors._index({str(mirror)!r})\n"
+        "try: mirrors._text('s3://a/b')\n"
+        "except mirrors.RefusedError as error: print(error)\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "semask[remote]" in printed
