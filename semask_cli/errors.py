@@ -137,3 +137,9 @@ class ExportError(SemaskError):
     """A network that computes something else in another engine. It was not kept."""
 
     exit_code = 41
+
+
+class WorldError(SemaskError):
+    """A process of a run that several share has ended before the others."""
+
+    exit_code = 50

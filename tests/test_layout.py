@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
     *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
-    *("output", "inference", "evaluation", "export", "api", "machine", "cli"),
+    *("output", "inference", "api", "distributed", "ray", "evaluation", "export", "machine", "cli"),
 )
 """The rooms and the loose modules of the package, from the lowest to the highest."""
 
@@ -37,6 +37,8 @@ TESTED_ELSEWHERE = {
     "export/formats.py": "export/test_export_model.py",
     "export/script.py": "export/test_export_model.py",
     "cli/reporting.py": "cli/test_predict.py",
+    "cli/status.py": "distributed/test_status.py",
+    "distributed/answers.py": "distributed/test_segment_batch.py",
     "datasets/mat_files.py": "datasets/test_labels.py",
     "evaluation/comparable.py": "evaluation/test_compare.py",
     "evaluation/differences.py": "evaluation/test_compare.py",

@@ -29,6 +29,7 @@ from semask_cli.cli.export import export
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
 from semask_cli.cli.reporting import report
+from semask_cli.cli.status import status
 from semask_cli.errors import INTERRUPTED, DeviceError, OutputError, SemaskError
 from semask_cli.version import __version__
 
@@ -50,6 +51,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "models": models,
     "classes": classes,
+    "status": status,
     "doctor": doctor,
     "bench": bench,
     "demo": demo,

@@ -14,6 +14,7 @@ from semask_cli.cli.eval_output import EvaluationProgress, print_evaluation, ver
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.datasets.spec import Definition
+from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
 from semask_cli.zoo import load_zoo
 
@@ -80,6 +81,18 @@ def evaluate(
     fresh: Annotated[
         bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Begin again, whatever the journal holds.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", rich_help_panel=_RUN, help="Only this part of the images, into the --journal."),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_RUN,
+            help="Run nothing: sum up the journals in this folder, and in those below it. May be given several times.",
+        ),
+    ] = None,
     save_pred: Annotated[
         Path | None, typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Write the predicted masks here.")
     ] = None,
@@ -96,9 +109,10 @@ def evaluate(
     --journal), and with --root or --images looks at the files too. Where anything differs it says what, and leaves with
     exit code 31.
 
-    Processes share the images under torchrun, and the figures stay the same to the last bit: `torchrun
-    --nproc-per-node 4 -m semask_cli eval …`. (On CPUs give every run the same --threads: the last bit of a sum depends
-    on how many threads make it.)
+    Processes share the images under torchrun, on one machine or on several that share no disk, and the figures stay the
+    same to the last bit: `torchrun --nproc-per-node 4 -m semask_cli eval …`. Jobs that do not know each other divide
+    them with --shard and --journal, and --merge sums up. (On CPUs give every run the same --threads: the last bit of a
+    sum depends on how many threads make it.)
     """
     if verify:
         located = dataset_options.root or dataset_options.images
@@ -110,15 +124,19 @@ def evaluate(
         raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
     if shuffle_seed is not None and limit is None:
         raise UsageError("--shuffle-seed draws the images of --limit", "Give --limit N with it.")
+    from semask_cli.distributed.world import join_world
     from semask_cli.evaluation.evaluate import evaluate as run_evaluation
+    from semask_cli.evaluation.journal import journal_folders
     from semask_cli.evaluation.results import document_text
-    from semask_cli.evaluation.sources import ModelSource
-    from semask_cli.evaluation.world import join_world
+    from semask_cli.evaluation.sources import JournalSource, ModelSource
 
     with join_world() as world, EvaluationProgress() as progress:
         source: ModelSource | Path
         if pred:
             source, classes_of = pred, options.dataset
+        elif merge:
+            source = JournalSource.of(journal_folders(merge)[0], load_zoo(options.zoo), model=options.model)
+            classes_of = options.dataset or source.spec.dataset
         else:
             spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
             load = replace(options, device=world.device(options.device)).load
@@ -136,6 +154,8 @@ def evaluate(
             allow_missing=allow_missing,
             journal=journal,
             fresh=fresh,
+            shard=Shard.parse(shard) if shard else None,
+            merge=merge or (),
             save_pred=save_pred,
             submission=submission,
             report=report,

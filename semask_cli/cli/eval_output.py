@@ -28,8 +28,7 @@ _LINE_EVERY = 30  # seconds, where stderr is a file
 class EvaluationProgress:
     """Shows on stderr how an evaluation goes on: a bar on a terminal, else a line now and then.
 
-    It shows images done, the mIoU so far and the time left. Of several processes the first one shows its own images,
-    and those in the journal.
+    It shows images done, the mIoU so far and the time left; the first of several processes shows what all have done.
     """
 
     def __init__(self) -> None:
@@ -82,7 +81,7 @@ class EvaluationProgress:
 
         self._total += record.counts(self._classes)
         now = time.monotonic()
-        done = max(0, self._images - remaining * self._plan.world.size)
+        done = self._images - remaining
         seconds = round((now - self._begun) / (self._remaining_then - remaining) * remaining)
         miou = metrics(class_totals(self._total), self._plan.definition).miou
         state = f"{done} of {self._images}  mIoU {miou:.2f} so far  {timedelta(seconds=seconds)} left"

@@ -110,22 +110,30 @@ class ModelOptions:
         Raises:
             UsageError: an option that cannot be read, or options that do not go together; else as `semask_cli.load`.
         """
+        import torch
+
+        from semask_cli.api import load
+
+        arguments = self.arguments()
+        model = arguments.pop("model")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        with fetching(model or f"the model of {self.dataset or 'ade20k'}") as progress:
+            return load(model, **arguments, random_weights=random_weights, progress=progress)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `semask_cli.load`, "model" being the first of them.
+
+        Raises:
+            UsageError: an option that cannot be read, or options that do not go together.
+        """
         if self.ms_flip and self.scales:
             raise UsageError("--ms-flip brings the published scales", "Give it alone, or --scales with --flip.")
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name, parse in _PARSERS.items():
             arguments[name] = None if arguments[name] is None else parse(arguments[name])
-        model, threads, ms_flip = (arguments.pop(name) for name in ("model", "threads", "ms_flip"))
-        if ms_flip:
-            arguments |= {"scales": "published", "flip": True}
-        import torch
-
-        from semask_cli.api import load
-
-        if threads:
-            torch.set_num_threads(threads)
-        with fetching(model or f"the model of {self.dataset or 'ade20k'}") as progress:
-            return load(model, **arguments, random_weights=random_weights, progress=progress)
+        del arguments["threads"], arguments["ms_flip"]
+        return arguments | ({"scales": "published", "flip": True} if self.ms_flip else {})
 
 
 def parse_size(option: str, text: str) -> tuple[int, int]:

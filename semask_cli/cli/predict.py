@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
@@ -16,29 +16,32 @@ import typer
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.cli.reporting import report
-from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError, printable
+from semask_cli.distributed.shards import Shard
+from semask_cli.distributed.world import world_of_torchrun
+from semask_cli.errors import ImageError, SemaskError, UsageError, printable
 from semask_cli.output.percentages import format_share
+from semask_cli.zoo import load_zoo
 
 if TYPE_CHECKING:
-    from semask_cli.io.inputs import Input
-    from semask_cli.output.segmentation import Kind, Segmentation
+    from semask_cli.distributed.answers import Outputs
+    from semask_cli.distributed.prediction import Outcome, Run
+    from semask_cli.output.class_shares import ClassShare
+    from semask_cli.output.segmentation import Kind
 
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
-PENDING_WRITES = 2  # images whose files are being written while the network goes on
 
 SAVE_HELP = (
     "Any of mask, index, color, overlay, contour, side, legend, confidence, json, coco, coco-polygons, geojson, cvat, "
     "labelstudio, with commas between."
 )
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RUN = "The run"
 
 
 @with_option_groups
 def predict(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, or - for stdin.")
-    ],
+        list[str] | None, typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, or - for stdin.")
+    ] = None,
     *,
     options: ModelOptions,
     output: Annotated[
@@ -52,43 +55,125 @@ def predict(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse larger images; a small file may unpack to a huge one.")
     ] = 2**28,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout; every image is segmented anew.")
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_RUN,
+            help="A list of images: a .txt file with a path in each line, or a .csv or .parquet file with columns path"
+            " and id.",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Segment anew what is done already.")
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_RUN,
+            help="Segment on this Ray cluster; local starts one on this machine, auto finds the one it belongs to.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", rich_help_panel=_RUN, help="Only this part of the images: 0/8 … 7/8 are all of them."
+        ),
+    ] = None,
 ) -> None:
-    """Segment images: a palette PNG for each, whose pixel values are class indices, and a line of what was found."""
-    from semask_cli.io.inputs import find_inputs
-    from semask_cli.output.paths import output_paths
-    from semask_cli.output.segmentation import KINDS, needs
+    """Segment images: a palette PNG for each, whose pixel values are class indices, and a line of what was found.
+
+    A killed run goes on where it was when it is started again: images whose files are there, made with the same model
+    and settings from the same source, are left out.
+
+    Processes share the images under torchrun, each with a GPU of its own: `torchrun --nproc-per-node 8 -m semask_cli
+    predict …`.
+    """
+    from semask_cli.distributed.answers import Outputs
+    from semask_cli.distributed.prediction import Run, segment_here
+    from semask_cli.distributed.run_journal import RunJournal
+    from semask_cli.io.manifest import Inputs
+    from semask_cli.output.paths import plan_outputs
+    from semask_cli.output.segmentation import KINDS
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",")]
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
-    entries = find_inputs(inputs)
-    paths = output_paths(entries, output, kinds)
-    segmenter = options.load()
-    sources = (entry.path or _stdin() for entry in entries)
-    confidence = as_json or "json" in kinds or "confidence" in needs(kinds)
-    results = segmenter.predict_each(sources, confidence=confidence, max_pixels=max_pixels)
+    if not (inputs or manifest):
+        raise UsageError("there is nothing to segment", "Name an image, a folder, or a list of images with --manifest.")
+    part, world = Shard.parse(shard) if shard else Shard(), world_of_torchrun()
+    if as_json and (world.size > 1 or ray):
+        raise UsageError("--json prints one document of what one process does", "Use --save json.")
+    part = part.part(world.rank, world.size)
+    named = Inputs(names=tuple(inputs or ()), manifest=manifest)
+    tasks = plan_outputs((entry for entry in named.find(output=output) if part.holds(entry.id)), output, kinds)
+    first = list(islice(tasks, 1))  # what stands against the run is said before the model is loaded
+    outputs = Outputs(kinds=tuple(kinds), opacity=opacity, tolerance=tolerance)
+
+    def begin(settings: Mapping[str, Any]) -> Run:
+        if as_json:
+            return Run(chain(first, tasks))
+        journal = RunJournal(output, {**settings, **outputs.settings}, shard=part, fresh=fresh)
+        journal.note_inputs(named)
+        return Run(chain(first, tasks), journal=journal)
+
+    with ExitStack() as stack:
+        if ray:
+            from semask_cli.ray import cluster
+
+            stack.enter_context(cluster(ray))
+            run, outcomes = _on_ray(options, outputs, begin, max_pixels=max_pixels)
+        else:
+            segmenter = replace(options, device=world.device(options.device)).load()
+            run = begin(segmenter.settings)
+            outcomes = segment_here(
+                run, segmenter, outputs, open_stdin=_stdin, max_pixels=max_pixels, documents=as_json
+            )
+        _print(run, outcomes, as_json=as_json)
+
+
+def _on_ray(
+    options: ModelOptions, outputs: Outputs, begin: Callable[[Mapping[str, Any]], Run], *, max_pixels: int
+) -> tuple[Run, Generator[Outcome, None, None]]:
+    from semask_cli.datasets import classes
+    from semask_cli.ray import Actors, segment_on_ray, settings_on_ray
+
+    arguments = options.arguments()
+    model, actors = arguments.pop("model"), Actors.of_cluster(device=arguments.pop("device"), threads=options.threads)
+    run = begin(settings_on_ray(model, actors, **arguments))
+    palette = classes(load_zoo(options.zoo).find(model, dataset=options.dataset).dataset).palette
+    saving = {"save": outputs.kinds, "opacity": outputs.opacity, "tolerance": outputs.tolerance}
+    return run, segment_on_ray(run, model, actors, palette=palette, max_pixels=max_pixels, **saving, **arguments)
+
+
+def _print(run: Run, outcomes: Generator[Outcome, None, None], *, as_json: bool) -> None:
+    """A line for each image, or one document, as they come."""
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
-    written = _written(zip(entries, results, strict=True), paths, opacity=opacity, tolerance=tolerance)
     try:
-        for entry, result in _progress(written, total=len(entries)):
-            if isinstance(result, SemaskError):
-                failures.append(result)
-                rows.append({"input": entry.name, "error": result.message, "suggestion": result.suggestion})
+        for outcome in _progress(run, outcomes):
+            name, error = outcome.task.entry.name, outcome.answer.error
+            files = {kind: str(path) for kind, path in outcome.task.files.items()}
+            if error:
+                failures.append(error)
+                rows.append({"input": name, "error": error.message, "suggestion": error.suggestion})
                 if not as_json:
-                    report(result)
-                continue
-            files = {kind: str(path) for kind, path in paths[entry].items()}
-            if as_json:
-                rows.append({"input": entry.name, "files": files, **result.to_json()})
+                    report(error)
+            elif outcome.document:
+                rows.append({"input": name, "files": files, **outcome.document})
             else:
-                _print_line(entry, result, next(iter(files.values())))
+                _print_line(name, outcome.answer.classes, next(iter(files.values())))
     finally:  # whatever ends the run, what was done is said
         if as_json:
             print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
+        if run.done_before:
+            print(f"{run.done_before} of {run.images} images were done before", file=sys.stderr)
     if failures:
-        print(f"{len(failures)} of {len(entries)} images could not be segmented", file=sys.stderr)
+        print(f"{len(failures)} of {run.images} images could not be segmented", file=sys.stderr)
         raise typer.Exit(failures[0].exit_code)
 
 
@@ -98,59 +183,29 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _written(
-    results: Iterator[tuple[Input, Segmentation | SemaskError]],
-    paths: dict[Input, dict[Kind, Path]],
-    *,
-    opacity: float,
-    tolerance: float,
-) -> Iterator[tuple[Input, Segmentation | SemaskError]]:
-    """The same results, in order, once their files are on disk; writing goes on beside the network.
-
-    A result that cannot be written becomes its error, but a full disk ends the run: no other would be written either.
-    """
-
-    def write(entry: Input, result: Segmentation | SemaskError) -> tuple[Input, Segmentation | SemaskError]:
-        if isinstance(result, SemaskError):
-            return entry, result
-        result = replace(result, name=Path(entry.name).name)
-        try:
-            for kind, path in paths[entry].items():
-                result.save(path, kind=kind, opacity=opacity, tolerance=tolerance)
-        except OutputError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
-                raise
-            return entry, error
-        return entry, result
-
-    pending: list[Future[tuple[Input, Segmentation | SemaskError]]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-        for entry, result in results:
-            pending.append(writer.submit(write, entry, result))
-            if len(pending) > PENDING_WRITES:
-                yield pending.pop(0).result()
-        for future in pending:
-            yield future.result()
-
-
-def _progress(
-    results: Iterator[tuple[Input, Segmentation | SemaskError]], *, total: int
-) -> Iterator[tuple[Input, Segmentation | SemaskError]]:
-    """A progress bar on stderr, where that is a terminal and there is something to wait for."""
+def _progress(run: Run, outcomes: Generator[Outcome, None, None]) -> Iterator[Outcome]:
+    """A count on stderr, where that is a terminal, from the second image on."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=total == 1 or not console.is_terminal) as bar:
-        yield from bar.track(results, total=total, description="predict")
+    columns = (SpinnerColumn(), TextColumn("predict"), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+        closing(outcomes),
+    ):
+        task = bar.add_task("", total=None)
+        for outcome in outcomes:
+            bar.update(task, completed=run.images, visible=run.images > 1)
+            yield outcome
 
 
-def _print_line(entry: Input, result: Segmentation, path: str) -> None:
+def _print_line(name: str, shares: Sequence[ClassShare], path: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    line = Text(f"{printable(entry.name)} -> {printable(path)} ")
-    for share in result.shares()[:SHOWN_CLASSES]:
+    line = Text(f"{printable(name)} -> {printable(path)} ")
+    for share in shares[:SHOWN_CLASSES]:
         line.append("  ")
         line.append("█ ", style="rgb({},{},{})".format(*share.colour))
         line.append(f"{share.name} {format_share(share.share)}")

@@ -11,15 +11,16 @@ from semask_cli.datasets import Sample
 from semask_cli.datasets.check import refuse_defects
 from semask_cli.datasets.folders import Dataset, as_dataset
 from semask_cli.datasets.spec import CLASS_INDICES, Definition
+from semask_cli.distributed.shards import Shard
+from semask_cli.distributed.world import World
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.evaluation.journal import default_journal, forget, journal_file, journal_files
+from semask_cli.evaluation.journal import default_journal, forget, journal_file, journal_files, journal_folders
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.runner import Plan, Progress, evaluation_settings, mask_path, run
 from semask_cli.evaluation.selection import select
 from semask_cli.evaluation.sources import ModelSource, Source, as_source
 from semask_cli.evaluation.submission import submission_encoding, submission_names, write_submission
-from semask_cli.evaluation.world import World
 from semask_cli.io.overwriting import refuse_replacing
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def evaluate(
     allow_missing: int = 0,
     journal: str | os.PathLike[str] | None = None,
     fresh: bool = False,
+    shard: Shard | None = None,
+    merge: Sequence[str | os.PathLike[str]] = (),
     save_pred: str | os.PathLike[str] | None = None,
     submission: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
@@ -73,13 +76,15 @@ def evaluate(
         allow_missing: how many images without label or prediction, and labels without image, are accepted.
         journal: the folder of the journal; unless given, one in the cache for each dataset, source and settings.
         fresh: begin again, whatever the journal holds.
+        shard: evaluate only this part of the images, into a file of its own in the journal.
+        merge: sum up what is in these journals, in which all images must have been counted; nothing is run.
         save_pred: a folder for the predicted masks (palette PNGs of class indices).
         submission: a ZIP file for the masks in the encoding of the benchmark's server; images without a label are
             predicted too.
         report: a folder for a page to read, with the figures as JSON and CSV beside it.
         progress: is told how the evaluation goes on.
-        world: the processes that share the images under torchrun (`evaluation.world.join_world`). Each returns the same
-            evaluation, and the first one writes.
+        world: the processes that share the images under torchrun (`distributed.world.join_world`). Each returns the
+            same evaluation, and the first one writes.
 
     Raises:
         UsageError: arguments that do not go together, or a journal that was begun with other settings.
@@ -91,6 +96,8 @@ def evaluate(
         raise UsageError(f"no definition of mIoU is called {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
     if shuffle_seed is not None and limit is None:
         raise UsageError("a shuffle seed draws the images of a limit", "Give a limit with it.")
+    if merge and (shard or fresh or save_pred or submission):
+        raise UsageError("merging journals runs nothing", "Leave out the shard, and what begins anew or writes masks.")
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)
@@ -107,6 +114,7 @@ def evaluate(
         limit=limit,
         shuffle_seed=shuffle_seed,
         unlabelled_too=submission is not None,
+        shard=shard,
     )
     if predictions.missing and selection.missing > allow_missing:
         raise DatasetError(
@@ -114,15 +122,16 @@ def evaluate(
             f"The first is {predictions.missing[0].id}. Complete them, or go on without: --allow-missing N.",
         )
     settings = evaluation_settings(dataset, predictions, boundaries=boundaries, calibration=calibration)
-    journal = Path(journal) if journal else default_journal(predictions.title, settings)
+    journals = tuple(journal_folders(merge))
+    journal = Path(journal) if journal else journals[0] if journals else default_journal(predictions.title, settings)
     mask_dir = Path(save_pred) if save_pred else None
     if submission and isinstance(predictions, ModelSource):
         mask_dir = mask_dir or journal / "masks"
     if world.rank == 0:
         outputs = _output_files(
             selection.samples,
-            world,
-            journal=journal,
+            journal=None if merge else journal,
+            number=shard.index if shard else 0,
             mask_dir=mask_dir,
             submission=Path(submission) if submission else None,
             report=Path(report) if report else None,
@@ -130,12 +139,13 @@ def evaluate(
         refuse_replacing(outputs, _input_files(dataset, predictions))
         if fresh:
             forget(journal)
-    world.barrier()  # no process reads a journal that is about to be forgotten
     plan = Plan(
         dataset=dataset,
         selection=selection,
         definition=definition or predictions.definition,
         journal=journal,
+        journal_number=shard.index if shard else 0,
+        merged=journals,
         mask_dir=mask_dir,
         boundaries=boundaries,
         calibration=calibration,
@@ -154,15 +164,16 @@ def evaluate(
 
 def _output_files(
     samples: Sequence[Sample],
-    world: World,
     *,
-    journal: Path,
+    journal: Path | None,
+    number: int,
     mask_dir: Path | None,
     submission: Path | None,
     report: Path | None,
 ) -> Iterator[Path]:
     """Every file that the evaluation will write or remove."""
-    yield from {*journal_files(journal), *(journal_file(journal, rank) for rank in range(world.size))}
+    if journal:
+        yield from {*journal_files(journal), journal_file(journal, number)}
     if mask_dir:
         yield from (mask_path(mask_dir, sample) for sample in samples)
     if submission:

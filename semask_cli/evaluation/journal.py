@@ -1,9 +1,8 @@
 """The journal of an evaluation: what each image counted, kept so that a killed run loses one image at most.
 
-A folder with one file for each process, append-only JSON lines: first a header with the settings of the run, then a
-record for each image, on disk (fsync) before the next begins. Each line carries a checksum (CRC-32 of its other
-fields), and one that differs from it is not counted. Figures are computed from the set of records alone, so it does not
-matter in which run, by which process or in which order they were made.
+A folder with one file for each process (see `io.journal`): first a header with the settings of the run, then a record
+for each image, on disk (fsync) before the next begins. A damaged line is not counted. Figures are computed from the set
+of records alone, so it does not matter in which run, by which process or in which order they were made.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from semask_cli.evaluation.calibration import EDGES, ONE
 from semask_cli.evaluation.locating import SIZES, Rows
 from semask_cli.evaluation.metrics import Counts
 from semask_cli.io.cache import cache_folder
-from semask_cli.io.regular import open_regular
+from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
 
 _FORMAT = "semask journal 3"
 _ANOTHER = "Name another one with --journal, or begin it again with --fresh."
@@ -67,6 +65,21 @@ class Record:
     objects: Rows = ()
     confidence: Rows = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """The line of a journal."""
+        return {
+            "id": self.id,
+            "files": self.files,
+            "image": self.image,
+            "labels": self.labels,
+            "predicted": self.predicted,
+            "cells": self.nonzero_counts,
+            "instances": [(i.label, i.pixels, i.right, i.right_category) for i in self.instances],
+            "boundaries": self.boundaries,
+            "objects": self.objects,
+            "confidence": self.confidence,
+        }
+
     def counts(self, classes: int) -> Counts:
         """The confusion matrix (classes, classes + 1)."""
         counts = np.zeros((classes, classes + 1), np.int64)
@@ -93,7 +106,7 @@ class JournalContents:
 
 
 class Journal:
-    """The journal in `folder`; a process appends to the file of its own `rank` and reads those of all.
+    """The journal in `folder`, to whose file number `number` is appended; for several threads.
 
     `classes` is the number of classes that records count.
 
@@ -102,15 +115,12 @@ class Journal:
         OutputError: the folder cannot be read or written.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, classes: int, rank: int = 0) -> None:
-        self.folder, self._settings, self._classes = folder, json.loads(json.dumps(settings)), classes
+    def __init__(self, folder: Path, settings: Settings, *, classes: int, number: int = 0) -> None:
+        self.folder, self._settings, self._classes = folder, settings, classes
         self.read()  # refuses a journal of other settings before anything is written
+        header = {"format": _FORMAT, "settings": settings}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = journal_file(folder, rank).open("ab+")
-            self._cut_torn_line()
-            if self._file.tell() == 0:
-                self._write({"format": _FORMAT, "settings": self._settings})
+            self._writer = JournalWriter(journal_file(folder, number), header)
         except OSError as error:
             raise OutputError(f"cannot write the journal {folder}: {error.strerror}", _ANOTHER) from error
 
@@ -120,7 +130,7 @@ class Journal:
         Raises:
             UsageError, OutputError: as the class says.
         """
-        return read_journal(self.folder, self._settings, classes=self._classes)
+        return read_journals([self.folder], self._settings, classes=self._classes)
 
     def append(self, record: Record) -> None:
         """Write one record and see it onto the disk.
@@ -128,77 +138,74 @@ class Journal:
         Raises:
             OutputError: it could not be written.
         """
-        instances = [
-            (instance.label, instance.pixels, instance.right, instance.right_category) for instance in record.instances
-        ]
-        line = {
-            "id": record.id,
-            "files": record.files,
-            "image": record.image,
-            "labels": record.labels,
-            "predicted": record.predicted,
-            "cells": record.nonzero_counts,
-            "instances": instances,
-            "boundaries": record.boundaries,
-            "objects": record.objects,
-            "confidence": record.confidence,
-        }
         try:
-            self._write(line)
+            self._writer.append(record.to_json())
         except OSError as error:
             raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}", _ANOTHER) from error
 
-    def _write(self, fields: Mapping[str, Any]) -> None:
-        line = json.dumps({**fields, "crc": _checksum(fields)}, separators=(",", ":"))
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
-    def _cut_torn_line(self) -> None:
-        self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
-        self._file.seek(0, os.SEEK_END)
+def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) -> JournalContents:
+    """All that is in the journals of several folders, which were begun with these settings.
 
-
-def read_journal(folder: Path, settings: Settings, *, classes: int) -> JournalContents:
-    """All that is in `folder`; nothing where there is no journal. Raises as `Journal`."""
+    Raises:
+        UsageError, OutputError: as `Journal` says.
+    """
     records: list[Record] = []
     damaged = 0
-    for file in journal_files(folder):
-        lines = _whole_lines(file)
-        if lines:
-            _refuse_other_settings(file, lines.pop(0), settings)
-        read = [_record(line, classes) for line in lines]
-        records += filter(None, read)
-        damaged += read.count(None)
+    for folder in folders:
+        for file in journal_files(folder):
+            lines = _lines(file)
+            if lines:
+                _refuse_other_settings(file, _settings(file, lines.pop(0)), json.loads(json.dumps(settings)))
+            read = [parsed_record(fields or {}, classes) for fields in lines]
+            records += filter(None, read)
+            damaged += read.count(None)
     return JournalContents(records=tuple(records), damaged=damaged)
 
 
 def default_journal(title: str, settings: Settings) -> Path:
     """The folder for the journal of a run called `title`: one in the cache for each combination of settings."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    name = "-".join(filter(None, (title, settings["dataset"], settings["split"], digest)))
+    name = "-".join(filter(None, (title, settings["dataset"], settings["split"], settings_digest(settings))))
     return cache_folder() / "evaluations" / name
 
 
-def _refuse_other_settings(file: Path, line: bytes, settings: Settings) -> None:
-    header = _fields(line) or {}
-    if header.get("format") != _FORMAT:
+def journal_settings(folder: Path) -> Settings:
+    """The settings that the journal in `folder` was begun with.
+
+    Raises:
+        UsageError: there is none, or its header is damaged.
+        OutputError: the folder cannot be read.
+    """
+    for file in journal_files(folder):
+        if lines := _lines(file):
+            return _settings(file, lines[0])
+    raise UsageError(f"there is no journal in {folder}", "Name a folder that was a --journal.")
+
+
+def _settings(file: Path, header: Mapping[str, Any] | None) -> Settings:
+    if not header or header.get("format") != _FORMAT:
         raise UsageError(
             f"the journal {file} does not say which evaluation it belongs to: its first line is damaged, "
             "or was written by another version of semask",
             _ANOTHER,
         )
-    earlier = header["settings"]
+    return header["settings"]
+
+
+def _refuse_other_settings(file: Path, earlier: Settings, settings: Settings) -> None:
+    if changed := differing_settings(earlier, settings):
+        raise UsageError(f"the journal {file} belongs to another evaluation: {changed}", _ANOTHER)
+
+
+def differing_settings(earlier: Settings, settings: Settings) -> str:
+    """In words what differs between settings; empty where nothing does."""
     changed = [key for key in {**earlier, **settings} if earlier.get(key) != settings.get(key)]
-    if changed:
-        was = "; ".join(f"{key} was {earlier.get(key)!r}, is {settings.get(key)!r}" for key in changed)
-        raise UsageError(f"the journal {file} belongs to another evaluation: {was}", _ANOTHER)
+    return "; ".join(f"{key} was {earlier.get(key)!r}, is {settings.get(key)!r}" for key in changed)
 
 
-def journal_file(folder: Path, rank: int) -> Path:
-    """The file of a process."""
-    return folder / f"rank-{rank}.jsonl"
+def journal_file(folder: Path, number: int) -> Path:
+    """The file that a process appends to, which has its shard's number."""
+    return folder / f"rank-{number}.jsonl"
 
 
 def journal_files(folder: Path) -> list[Path]:
@@ -211,6 +218,21 @@ def journal_files(folder: Path) -> list[Path]:
         return sorted(folder.glob("rank-*.jsonl"))
     except OSError as error:
         raise OutputError(f"cannot read the journal {folder}: {error.strerror}", _ANOTHER) from error
+
+
+def journal_folders(named: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The folders among these, and those in them, that hold a journal.
+
+    Raises:
+        UsageError: one of them has none.
+    """
+    found: list[Path] = []
+    for folder in map(Path, named):
+        holding = [place for place in (folder, *sorted(folder.glob("*"))) if journal_files(place)]
+        if not holding:
+            raise UsageError(f"there is no journal in {folder}", "Name a folder that was a --journal.")
+        found += holding
+    return found
 
 
 def forget(folder: Path) -> None:
@@ -231,31 +253,15 @@ def labels_digest(labels: NDArray[np.uint8]) -> str:
     return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()
 
 
-def _whole_lines(file: Path) -> list[bytes]:
-    """The lines of a journal, without the last one if a kill has torn it."""
+def _lines(file: Path) -> list[dict[str, Any] | None]:
     try:
-        with open_regular(file) as stream:
-            return stream.read().split(b"\n")[:-1]
+        return list(read_lines(file))
     except OSError as error:
         raise OutputError(f"cannot read the journal {file}: {error.strerror}", _ANOTHER) from error
 
 
-def _checksum(fields: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
-
-
-def _fields(line: bytes) -> dict[str, Any] | None:
-    """What was written as this line; None if it is no longer that."""
-    try:
-        fields = json.loads(line)
-        return fields if fields.pop("crc") == _checksum(fields) else None
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):  # damage may leave any JSON, or none
-        return None
-
-
-def _record(line: bytes, classes: int) -> Record | None:
-    """The record in a line; None if it is damaged, or counts what cannot be."""
-    fields = _fields(line) or {}
+def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
+    """The record that a line holds; None if it counts what cannot be."""
     try:
         record = Record(
             id=_text(fields["id"]),

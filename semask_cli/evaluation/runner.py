@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -14,10 +16,21 @@ from numpy.typing import NDArray
 
 from semask_cli.datasets import Dataset, Sample, read_labels, read_values
 from semask_cli.datasets.labels import read_instance_ids
-from semask_cli.errors import DatasetError, OutputError
+from semask_cli.distributed.world import World
+from semask_cli.errors import DatasetError, OutputError, UsageError
 from semask_cli.evaluation.calibration import confidence_counts
 from semask_cli.evaluation.cityscapes import instances
-from semask_cli.evaluation.journal import Instance, Journal, Record, Settings, labels_digest, nonzero_counts
+from semask_cli.evaluation.journal import (
+    Instance,
+    Journal,
+    Record,
+    Settings,
+    differing_settings,
+    labels_digest,
+    nonzero_counts,
+    parsed_record,
+    read_journals,
+)
 from semask_cli.evaluation.locating import boundary_counts, object_counts
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.provenance import Clock
@@ -25,7 +38,6 @@ from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.selection import Selection, is_published_split, split_in_words
 from semask_cli.evaluation.sources import ModelSource, Source
 from semask_cli.evaluation.summary import summarise
-from semask_cli.evaluation.world import World
 from semask_cli.io.files import write_atomically
 from semask_cli.io.regular import open_regular
 from semask_cli.output.render import encode_mask
@@ -35,15 +47,18 @@ from semask_cli.output.render import encode_mask
 class Plan:
     """What is to be evaluated, and how: the samples of `selection`, measured in `definition` (see metrics.DEFINITIONS).
 
-    `journal` is the folder in which images that are done are recorded, `mask_dir` one for the predicted masks (palette
-    PNGs). The processes of `world` share the images. `boundaries` asks for what `evaluation.locating` counts,
-    `calibration` (of a model alone) for what `evaluation.calibration` does.
+    `journal` is the folder in which images that are done are recorded, in the file number `journal_number`; `mask_dir`
+    is one for the predicted masks (palette PNGs). The processes of `world` share the images; rank 0 alone writes. With
+    `merged` all images have been counted before, in the journals of these folders. `boundaries` asks for what
+    `evaluation.locating` counts, `calibration` (of a model alone) for what `evaluation.calibration` does.
     """
 
     dataset: Dataset
     selection: Selection
     definition: str
     journal: Path
+    journal_number: int = 0
+    merged: tuple[Path, ...] = ()
     mask_dir: Path | None = None
     boundaries: bool = False
     calibration: bool = False
@@ -51,7 +66,7 @@ class Plan:
 
 
 class Progress(Protocol):
-    """Is told how an evaluation goes on. `remaining` is the number of images that this process has yet to count."""
+    """Is told how an evaluation goes on, in the first of several processes. `remaining` images are left to count."""
 
     def started(self, plan: Plan) -> None:
         """The dataset is sound and the model loaded."""
@@ -63,7 +78,7 @@ class Progress(Protocol):
         """So many lines of the journal are damaged; their images are evaluated again."""
 
     def counted(self, record: Record, remaining: int) -> None:
-        """This process has added a record."""
+        """A record has been added."""
 
 
 def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Evaluation:
@@ -76,11 +91,23 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         OutputError: the journal or a mask cannot be written.
     """
     clock = Clock()
+    world, classes = plan.world, len(plan.dataset.classes)
+    settings = json.loads(
+        json.dumps(evaluation_settings(plan.dataset, source, boundaries=plan.boundaries, calibration=plan.calibration))
+    )
+    if changed := differing_settings(world.share(settings), settings):
+        raise UsageError(f"the processes of this run differ: {changed}", "Start all of them alike.")
+    progress = progress if world.rank == 0 else None
     if progress:
         progress.started(plan)
-    settings = evaluation_settings(plan.dataset, source, boundaries=plan.boundaries, calibration=plan.calibration)
-    journal = Journal(plan.journal, settings, classes=len(plan.dataset.classes), rank=plan.world.rank)
-    records, counted = _collect(plan, source, journal, progress)
+    if plan.merged:
+        records, counted = _merged(plan, source, settings), 0
+    else:
+        journal = None
+        if world.rank == 0:
+            journal = Journal(plan.journal, settings, classes=classes, number=plan.journal_number)
+        records, counted = _collect(plan, source, journal, progress)
+        records = world.share(records)
     whole = is_published_split(plan.dataset) and not plan.selection.partial
     return summarise(
         records,
@@ -113,47 +140,61 @@ def evaluation_settings(
     }
 
 
-def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | None) -> tuple[list[Record], int]:
+def _merged(plan: Plan, source: Source, settings: Settings) -> list[Record]:
+    contents = read_journals(plan.merged, settings, classes=len(plan.dataset.classes))
+    records, _ = _sort_out(contents.records, plan.selection.samples, source)
+    if lost := {sample.id for sample in plan.selection.samples} - records.keys():
+        raise OutputError(
+            f"the journals lack {len(lost)} of {len(plan.selection.samples)} images, such as {min(lost)}",
+            "Run their shards again, or name all journals.",
+        )
+    return [records[key] for key in sorted(records)]
+
+
+def _collect(
+    plan: Plan, source: Source, journal: Journal | None, progress: Progress | None
+) -> tuple[list[Record], int]:
     """The records of the samples, sorted by id: those in the journal whose files are unchanged, and new ones.
 
-    And how many this process has added.
+    None in processes that have no journal, which send to the one that has. And how many this process has counted.
     """
-    dataset, samples, mask_dir, world = plan.dataset, plan.selection.samples, plan.mask_dir, plan.world
-    by_id = {sample.id: sample for sample in samples}
-    contents = journal.read()
-    current, stale = _sort_out(contents.records, samples, source)
-    done = {key: record for key, record in current.items() if not mask_dir or _is_saved(mask_dir, by_id[key], record)}
-    pending = [sample for sample in samples if sample.id not in done]
-    assigned = pending[world.rank :: world.size]
-    if progress and contents.damaged:
-        progress.damaged(contents.damaged)
-    if progress:
-        progress.resumed(tuple(done.values()), len(assigned))
-    world.barrier()  # all processes have read the journal, so all divide the same pending samples
+    dataset, world = plan.dataset, plan.world
+    by_id = {sample.id: sample for sample in plan.selection.samples}
+    stale: set[tuple[str, str]] = set()
+    pending: list[str] = []
+    if journal:
+        contents = journal.read()
+        current, stale = _sort_out(contents.records, plan.selection.samples, source)
+        done = {key: record for key, record in current.items() if _has_mask(plan, by_id[key], record)}
+        pending = [id for id in by_id if id not in done]
+        if progress:
+            if contents.damaged:
+                progress.damaged(contents.damaged)
+            progress.resumed(tuple(done.values()), len(pending))
+    pending = world.share(pending)
+    keeper = _Keeper(plan, journal, progress, remaining=len(pending))
+    assigned = [by_id[id] for id in pending[world.rank :: world.size]]
 
-    def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> Record:
+    def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> None:
         # All that is read is read before anything is written.
         record = _record(plan, sample, predicted, scores, files=_files_digest(sample, source))
-        if mask_dir:
-            _save_mask(mask_path(mask_dir, sample), predicted, dataset)
-        journal.append(record)
-        return record
-
-    def settle(counting: Future[Record], remaining: int) -> None:
-        record = counting.result()
-        if progress:
-            progress.counted(record, remaining)
+        mask = _encoded_mask(predicted, dataset) if plan.mask_dir else b""
+        if journal:
+            keeper.keep(record, mask)
+        else:
+            world.send(json.dumps(record.to_json()).encode() + b"\n" + mask)
 
     # While one image is predicted the one before it is counted.
-    with ThreadPoolExecutor(1) as worker:
-        counting: Future[Record] | None = None
-        for number, (sample, prediction) in enumerate(zip(assigned, _predictions(plan, source, assigned), strict=True)):
+    with world.gathering(keeper.receive), ThreadPoolExecutor(1) as worker:
+        counting: Future[None] | None = None
+        for sample, prediction in zip(assigned, _predictions(plan, source, assigned), strict=True):
             if counting:
-                settle(counting, len(assigned) - number)
+                counting.result()
             counting = worker.submit(count, sample, *prediction)
         if counting:
-            settle(counting, 0)
-    world.barrier()  # all records are on disk
+            counting.result()
+    if not journal:
+        return [], len(assigned)
     records = {record.id: record for record in journal.read().records if (record.id, record.files) not in stale}
     if lost := by_id.keys() - records.keys():
         raise OutputError(
@@ -161,6 +202,31 @@ def _collect(plan: Plan, source: Source, journal: Journal, progress: Progress | 
             "Something else has changed it, or the files behind it. Start the same command again.",
         )
     return [records[key] for key in sorted(by_id)], len(assigned)
+
+
+class _Keeper:
+    """Writes what has been counted, here or by another process: the mask, then the record."""
+
+    def __init__(self, plan: Plan, journal: Journal | None, progress: Progress | None, *, remaining: int) -> None:
+        self._plan, self._journal, self._progress, self._remaining = plan, journal, progress, remaining
+        self._samples = {sample.id: sample for sample in plan.selection.samples}
+        self._lock = Lock()
+
+    def receive(self, message: bytes) -> None:
+        line, _, mask = message.partition(b"\n")
+        record = parsed_record(json.loads(line), len(self._plan.dataset.classes))
+        assert record is not None  # the same version of the program has made it
+        self.keep(record, mask)
+
+    def keep(self, record: Record, mask: bytes) -> None:
+        assert self._journal is not None
+        if self._plan.mask_dir:
+            write_atomically(mask_path(self._plan.mask_dir, self._samples[record.id]), mask)
+        self._journal.append(record)
+        with self._lock:
+            self._remaining -= 1
+            if self._progress:
+                self._progress.counted(record, self._remaining)
 
 
 def _sort_out(
@@ -249,14 +315,16 @@ def mask_path(folder: Path, sample: Sample) -> Path:
     return folder / f"{sample.id}.png"
 
 
-def _save_mask(path: Path, predicted: NDArray[np.uint8], dataset: Dataset) -> None:
+def _encoded_mask(predicted: NDArray[np.uint8], dataset: Dataset) -> bytes:
     classes = dataset.classes
-    write_atomically(path, encode_mask(predicted, classes.palette, dataset=classes.name, classes=classes.classes))
+    return encode_mask(predicted, classes.palette, dataset=classes.name, classes=classes.classes)
 
 
-def _is_saved(folder: Path, sample: Sample, record: Record) -> bool:
-    """Whether the mask in `folder` is the one that was counted: a mask of another run may lie there."""
+def _has_mask(plan: Plan, sample: Sample, record: Record) -> bool:
+    """Whether the mask that was counted is there, if it is wanted: a mask of another run may lie in its place."""
+    if not plan.mask_dir:
+        return True
     try:
-        return labels_digest(read_values(mask_path(folder, sample)).astype(np.uint8)) == record.predicted
+        return labels_digest(read_values(mask_path(plan.mask_dir, sample)).astype(np.uint8)) == record.predicted
     except DatasetError:
         return False

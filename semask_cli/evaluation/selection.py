@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from semask_cli.datasets import Dataset, Sample
+from semask_cli.distributed.shards import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,11 @@ def select(
     limit: int | None = None,
     shuffle_seed: int | None = None,
     unlabelled_too: bool = False,
+    shard: Shard | None = None,
 ) -> Selection:
     """The images with a label and a prediction: all, or `limit` of them, the first or drawn at random.
+
+    Of these a `shard` takes its own.
 
     `unlabelled_too` takes images without a label as well, which count nothing: they are predicted for a submission.
     """
@@ -44,6 +48,9 @@ def select(
         if shuffle_seed is not None:
             random.Random(shuffle_seed).shuffle(samples)
         samples = samples[:limit]
+    if shard:
+        reasons.append(f"shard {shard} of {len(samples)} images")
+        samples = [sample for sample in samples if shard.holds(sample.id)]
     return Selection(samples=tuple(samples), missing=missing, partial="; ".join(reasons))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import PIL
@@ -16,13 +17,18 @@ from numpy.typing import NDArray
 from semask_cli.datasets import Dataset, LabelEncoding, Sample, read_labels
 from semask_cli.datasets.samples import files_below
 from semask_cli.datasets.spec import CLASS_INDICES
-from semask_cli.errors import DatasetError, ImageError, UsageError
-from semask_cli.evaluation.journal import Settings
+from semask_cli.errors import DatasetError, SemaskError, UsageError
+from semask_cli.evaluation.journal import Settings, journal_settings
 from semask_cli.version import __version__
-from semask_cli.zoo import ModelSpec
+from semask_cli.zoo import ModelSpec, Zoo
 
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
+    from semask_cli.output.segmentation import Segmentation
+
+
+DATASET_SETTINGS = ("dataset", "split", "label_coding", "images", "classes", "boundaries", "calibration")
+"""Of the settings of an evaluation those that are not the source's."""
 
 
 class Source(Protocol):
@@ -81,21 +87,7 @@ class ModelSource:
 
     @property
     def settings(self) -> Settings:
-        from semask_cli.inference.versions import versions  # imports torch, which a folder of masks does not need
-
-        segmenter, config = self._segmenter, self._segmenter.config
-        windows = {"crop": config.crop, "stride": config.stride} if config.mode == "slide" else {}
-        return {
-            "model": segmenter.spec.name,
-            "checkpoint": segmenter.digest,
-            "device": segmenter.device.type,
-            "precision": segmenter.precision,
-            "mode": config.mode,
-            **windows,
-            "scales": config.scales,
-            "flip": config.flip,
-            "versions": versions(),
-        }
+        return self._segmenter.settings
 
     @property
     def definition(self) -> str:
@@ -104,19 +96,13 @@ class ModelSource:
     @property
     def published(self) -> float | None:
         spec, config = self._segmenter.spec, self._segmenter.config
-        if config.mode != "whole":
-            return None
-        if config.flip:
-            return spec.published_miou_ms_flip if config.scales == spec.ms_scales else None
-        return spec.published_miou if config.scales is None else None
+        return _published(spec, config.mode, config.scales, flip=config.flip)
 
     def file_of(self, sample: Sample) -> Path:
         return sample.image
 
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
-        for segmentation in self._segmenter.predict_each(sample.image for sample in samples):
-            if isinstance(segmentation, ImageError):
-                raise segmentation
+        for segmentation in self._segmentations(samples):
             yield segmentation.labels
 
     @property
@@ -128,12 +114,61 @@ class ModelSource:
 
     def labels_and_scores(self, samples: Iterable[Sample]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         """As `labels`, each with the score of each pixel's class, float32 (H, W), not below 0."""
-        images = (sample.image for sample in samples)
-        for segmentation in self._segmenter.predict_each(images, confidence=True):
-            if isinstance(segmentation, ImageError):
-                raise segmentation
+        for segmentation in self._segmentations(samples, confidence=True):
             assert segmentation.confidence is not None
             yield segmentation.labels, segmentation.confidence
+
+    def _segmentations(self, samples: Iterable[Sample], *, confidence: bool = False) -> Iterator[Segmentation]:
+        images = (sample.image for sample in samples)
+        with closing(self._segmenter.predict_each(images, confidence=confidence)) as results:
+            for result in results:
+                if isinstance(result, SemaskError):
+                    raise result
+                yield result
+
+
+class JournalSource(ModelSource):
+    """The model that a journal with these `settings` is of, which is not loaded: nothing is predicted any more."""
+
+    def __init__(self, spec: ModelSpec, settings: Settings) -> None:
+        super().__init__(spec, self._refuse)
+        self._score = settings.get("calibration", "")
+        self._settings = {key: value for key, value in settings.items() if key not in DATASET_SETTINGS}
+
+    @classmethod
+    def of(cls, journal: Path, zoo: Zoo, *, model: str | None = None) -> Self:
+        """The source of a journal.
+
+        Raises:
+            UsageError: there is no journal, or it is of masks, or of another model than the one named.
+        """
+        settings = journal_settings(journal)
+        if "model" not in settings:
+            raise UsageError(f"the journal {journal} is of masks", "Name their folder with --pred.")
+        spec = zoo.find(settings["model"])
+        if model and zoo.find(model) != spec:
+            raise UsageError(f"the journal {journal} is of {spec.name}, not of {model}")
+        return cls(spec, settings)
+
+    def _refuse(self) -> Segmenter:
+        raise AssertionError("journals are merged without their model")
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    @property
+    def definition(self) -> str:
+        return self.spec.definition
+
+    @property
+    def published(self) -> float | None:
+        scales = self._settings["scales"]
+        return _published(self.spec, self._settings["mode"], scales, flip=self._settings["flip"])
+
+    @property
+    def score(self) -> str:
+        return self._score
 
 
 class MaskFolder:
@@ -169,6 +204,16 @@ class MaskFolder:
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
         for sample in samples:
             yield read_labels(self._files[sample.id], self._encoding)
+
+
+def _published(spec: ModelSpec, mode: str, scales: Sequence[float] | str | None, *, flip: bool) -> float | None:
+    """The figure that was published for these settings, if any was."""
+    if mode != "whole":
+        return None
+    if flip:
+        multi_scale = not isinstance(scales, str | None) and tuple(scales) == spec.ms_scales
+        return spec.published_miou_ms_flip if multi_scale else None
+    return spec.published_miou if scales is None else None
 
 
 def as_source(

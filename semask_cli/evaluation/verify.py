@@ -13,7 +13,7 @@ import numpy as np
 from semask_cli.datasets import ClassSet, Dataset, read_labels
 from semask_cli.datasets.spec import dataset_names, dataset_spec
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.evaluation.journal import Record, default_journal, labels_digest, read_journal
+from semask_cli.evaluation.journal import Record, default_journal, labels_digest, read_journals
 from semask_cli.evaluation.metrics import class_totals, metrics
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.results import Evaluation, ImageResult
@@ -81,7 +81,7 @@ def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -
     name = "figures from the journal"
     folder = folder or default_journal(evaluation.title, evaluation.settings)
     try:
-        contents = read_journal(folder, evaluation.settings, classes=len(class_set))
+        contents = read_journals([folder], evaluation.settings, classes=len(class_set))
     except UsageError as error:
         return Check(name=name, holds=False, found=error.message)
     if not contents.records:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semask_cli.datasets import classes
-from semask_cli.errors import DeviceError, ImageError
+from semask_cli.errors import DeviceError, SemaskError
 from semask_cli.inference.config import InferenceConfig
 from semask_cli.inference.cuda_graphs import CudaGraphs
 from semask_cli.inference.device import ChosenPrecision, computing
@@ -21,6 +21,7 @@ from semask_cli.inference.memory import is_out_of_memory
 from semask_cli.inference.merge import MEMORY, Merge, View
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.stopwatch import Stopwatch
+from semask_cli.inference.stream import Reserve, Stages, pool_threads, stream
 from semask_cli.inference.transfers import to_host
 from semask_cli.inference.versions import versions
 from semask_cli.inference.views import normalise, resize, view_sizes
@@ -32,8 +33,26 @@ from semask_cli.zoo import ModelSpec
 
 log = logging.getLogger(__name__)
 
-GPU_BATCH = 8  # windows or flipped views in a batch on a GPU; fewer where its memory is too small
-DECODE_AHEAD = 2  # images decoded before the network asks for them
+GPU_BATCH = 8  # images, windows or flipped views in a batch on a GPU; fewer where its memory is too small
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """An image with all that needs no network: its `pixels`, uint8 RGB (H, W, 3), and its views before mirroring.
+
+    `watch` has measured what was done so far.
+    """
+
+    pixels: RGB
+    views: tuple[RGB, ...]
+    watch: Stopwatch
+
+    @property
+    def view_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(view.shape for view in self.views)
 
 
 class Segmenter:
@@ -67,47 +86,85 @@ class Segmenter:
 
         Raises:
             ImageError: the image cannot be read.
+            UsageError: a scale makes the image larger than any that is read.
         """
-        watch = Stopwatch()
-        with watch("decode"):
-            pixels = read_image(image, max_pixels=max_pixels)
-        return self._segmentation(pixels, watch, confidence=confidence)
+        prepared = self.prepare(image, max_pixels=max_pixels)
+        return self.predict_prepared([prepared], confidence=confidence)[0]
 
     def predict_each(
         self, images: Iterable[ImageSource], *, confidence: bool = False, max_pixels: int = MAX_PIXELS
-    ) -> Iterator[Segmentation | ImageError]:
+    ) -> Generator[Segmentation | SemaskError, None, None]:
         """Segment many images, in order. The next ones are decoded while the network works.
 
         An image that cannot be read gives its error in its place.
         """
+        return self.process(
+            images,
+            open_item=lambda image: image,
+            finish=lambda image, answer: answer,
+            confidence=confidence,
+            max_pixels=max_pixels,
+        )
 
-        def decode(image: ImageSource) -> tuple[RGB | ImageError, Stopwatch]:
-            watch = Stopwatch()
-            try:
-                with watch("decode"):
-                    return read_image(image, max_pixels=max_pixels), watch
-            except ImageError as error:
-                return error, watch
+    def process(
+        self,
+        items: Iterable[Item],
+        *,
+        open_item: Callable[[Item], ImageSource],
+        finish: Callable[[Item, Segmentation | SemaskError], Result],
+        confidence: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Generator[Result, None, None]:
+        """What `finish` makes of each item's segmentation or error, in order; many are in hand at a time.
 
-        sources = iter(images)
-        with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
-            decoding = deque(decoder.submit(decode, image) for image in islice(sources, DECODE_AHEAD))
-            while decoding:
-                pixels, watch = decoding.popleft().result()
-                decoding.extend(decoder.submit(decode, image) for image in islice(sources, 1))
-                if isinstance(pixels, ImageError):
-                    yield pixels
-                else:
-                    yield self._segmentation(pixels, watch, confidence=confidence)
+        `open_item` and `finish` are called in threads beside the network: reading and writing belong there.
+        """
+
+        def prepare(item: Item, reserve: Reserve) -> PreparedImage:
+            return self.prepare(open_item(item), max_pixels=max_pixels, reserve=reserve)
+
+        stages = Stages(
+            prepare=prepare,
+            batch_key=lambda prepared: prepared.view_shapes,
+            predict=lambda batch: self.predict_prepared(batch, confidence=confidence),
+            finish=finish,
+        )
+        on_cpu = self.device.type == "cpu"
+        batch_size = 1 if self.config.mode == "slide" else self._batch_size
+        return stream(items, stages, threads=pool_threads(network_on_cpu=on_cpu), batch_size=batch_size)
+
+    def prepare(
+        self, image: ImageSource, *, max_pixels: int = MAX_PIXELS, reserve: Reserve | None = None
+    ) -> PreparedImage:
+        """Read an image and resize it to its views; `reserve` is told its size before it is decoded.
+
+        Raises:
+            ImageError: the image cannot be read.
+            UsageError: a scale makes the image larger than any that is read.
+        """
+        watch = Stopwatch()
+        with watch("decode"):
+            pixels = read_image(image, max_pixels=max_pixels, before_decoding=reserve)
+        with watch("resize"):
+            sizes = view_sizes(self.spec, self.config, *pixels.shape[:2])
+            views = tuple(resize(pixels, size, preprocessing=self.spec.preprocessing) for size in sizes)
+        return PreparedImage(pixels, views, watch)
+
+    @torch.inference_mode()
+    def predict_prepared(self, images: Sequence[PreparedImage], *, confidence: bool = False) -> list[Segmentation]:
+        """Segment images whose views have the same sizes, their views of one size together."""
+        return [
+            self._segmentation(image, merge, confidence=confidence)
+            for image, merge in zip(images, self._merges(images), strict=True)
+        ]
 
     @torch.inference_mode()
     def scores(self, image: ImageSource) -> Tensor:
         """The merged class scores at the image's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
-        return self._merge(read_image(image), Stopwatch()).scores()
+        return self._merges([self.prepare(image)])[0].scores()
 
-    @torch.inference_mode()
-    def _segmentation(self, pixels: RGB, watch: Stopwatch, *, confidence: bool) -> Segmentation:
-        merge = self._merge(pixels, watch)
+    def _segmentation(self, image: PreparedImage, merge: Merge, *, confidence: bool) -> Segmentation:
+        watch = image.watch
         with watch("merge", on=self.device):
             labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
         if labels.device.type != "cpu":
@@ -118,30 +175,43 @@ class Segmenter:
             labels=labels.numpy(),
             classes=class_set.classes,
             palette=class_set.palette,
-            image=pixels,
+            image=image.pixels,
             confidence=None if best is None else best.numpy(),
             info=self._info(watch),
         )
 
-    def _merge(self, pixels: RGB, watch: Stopwatch) -> Merge:
-        """The image's views, predicted (windows are predicted when their rows are merged), and how to merge them."""
+    def _merges(self, images: Sequence[PreparedImage]) -> list[Merge]:
+        """The images' views, predicted (windows are predicted when their rows are merged), and how to merge them."""
+        flips = (False, True) if self.config.flip else (False,)
+        merged: list[list[View]] = [[] for _ in images]
+        for number in range(len(images[0].views)):
+            views = [_mirrored(image.views[number], flip) for image in images for flip in flips]
+            predictions = iter(self._predict_views(views, [image.watch for image in images]))
+            for image_views in merged:
+                image_views += [View(next(predictions), flip) for flip in flips]
+        return [
+            Merge(
+                views,
+                size=(image.pixels.shape[0], image.pixels.shape[1]),
+                softmax=self.network.softmax,
+                device=self.device,
+                memory=self.memory,
+            )
+            for image, views in zip(images, merged, strict=True)
+        ]
+
+    def _predict_views(self, views: list[RGB], watches: Sequence[Stopwatch]) -> list[Prediction]:
+        """The predictions of views of one size; the images behind `watches` share the time."""
 
         def predict_batch(images: list[RGB]) -> list[Prediction]:
-            with watch("network", on=self.device):
+            with ExitStack() as running:
+                for watch in watches:
+                    running.enter_context(watch("network", on=self.device, share=1 / len(watches)))
                 return self._predict_batch(images)
 
-        height, width = pixels.shape[:2]
-        views = []
-        for size in view_sizes(self.spec, self.config, height, width):
-            with watch("resize"):
-                image = resize(pixels, size, preprocessing=self.spec.preprocessing)
-                images = [image, np.ascontiguousarray(image[:, ::-1])] if self.config.flip else [image]
-            if self.config.mode == "slide":
-                predictions: list[Prediction] = [SlidingWindow(image, self.config, predict_batch) for image in images]
-            else:
-                predictions = predict_batch(images)
-            views += [View(p, flipped) for p, flipped in zip(predictions, (False, True), strict=False)]
-        return Merge(views, size=(height, width), softmax=self.network.softmax, device=self.device, memory=self.memory)
+        if self.config.mode == "slide":
+            return [SlidingWindow(view, self.config, predict_batch) for view in views]
+        return predict_batch(views)
 
     def _predict_batch(self, images: list[RGB]) -> list[Prediction]:
         """The network on images of one size, in batches that fit the GPU's memory."""
@@ -167,6 +237,23 @@ class Segmenter:
                 log.warning("out of memory on %s: going on with batches of %d", self.device, self._batch_size)
         return predictions
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that labels depend on besides the image, as JSON values."""
+        config = self.config
+        windows = {"crop": list(config.crop), "stride": list(config.stride)} if config.mode == "slide" else {}
+        return {
+            "model": self.spec.name,
+            "checkpoint": self.digest,
+            "device": self.device.type,
+            "precision": self.precision,
+            "mode": config.mode,
+            **windows,
+            "scales": list(config.scales) if isinstance(config.scales, tuple) else config.scales,
+            "flip": config.flip,
+            "versions": versions(),
+        }
+
     def _info(self, watch: Stopwatch) -> RunInfo:
         return RunInfo(
             model=self.spec.name,
@@ -180,3 +267,7 @@ class Segmenter:
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
             versions=versions(),
         )
+
+
+def _mirrored(view: RGB, flip: bool) -> RGB:
+    return np.ascontiguousarray(view[:, ::-1]) if flip else view

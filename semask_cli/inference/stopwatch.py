@@ -17,7 +17,8 @@ class Stopwatch:
     """Milliseconds by stage. A stage within another is taken out of the outer one.
 
     A stage `on` a CUDA device is timed there, between two events in its current stream: the host only queues the work,
-    and does not wait for it to be timed. What is elapsed is asked for when `milliseconds` is read.
+    and does not wait for it to be timed. What is elapsed is asked for when `milliseconds` is read. Of what is done for
+    several images at once each counts its `share`.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class Stopwatch:
         self._within: list[list[Elapsed]] = []
 
     @contextmanager
-    def __call__(self, stage: str, *, on: torch.device | None = None) -> Iterator[None]:
+    def __call__(self, stage: str, *, on: torch.device | None = None, share: float = 1.0) -> Iterator[None]:
         begin = _cuda_event(on) if on is not None and on.type == "cuda" else time.perf_counter()
         inner: list[Elapsed] = []
         self._within.append(inner)
@@ -38,7 +39,7 @@ class Stopwatch:
             else:
                 spent = 1000 * (time.perf_counter() - begin)
                 elapsed = lambda: spent  # noqa: E731
-            self._stages.append((stage, lambda: elapsed() - sum(part() for part in inner)))
+            self._stages.append((stage, lambda: share * (elapsed() - sum(part() for part in inner))))
             if self._within:
                 self._within[-1].append(elapsed)
 

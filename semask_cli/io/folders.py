@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,37 +22,62 @@ class FolderContents:
 
 
 def search(folder: Path) -> FolderContents:
-    """All that lies below `folder`, linked folders included; nothing where there is no such folder.
-
-    A folder that is linked to from several places, or from inside itself, is searched once: at its own place if that is
-    below `folder`.
-    """
-    if _absent(folder):
-        return FolderContents(files=(), unreadable={})
+    """All that lies below `folder`, as `walk` finds it; nothing where there is no such folder."""
     files: list[Path] = []
     unreadable: dict[Path, str] = {}
+    for path, reason in walk(folder):
+        if reason is None:
+            files.append(path)
+        else:
+            unreadable[path] = reason
+    return FolderContents(files=tuple(sorted(files)), unreadable=unreadable)
+
+
+def walk(folder: Path, *, without: Path | None = None) -> Iterator[tuple[Path, str | None]]:
+    """The files below `folder`, linked folders included, and folders that cannot be read, with the reason.
+
+    A folder's own files come first, by name, then its sub-folders, one at a time: the names in one folder are held, not
+    more. A folder that is linked to from several places, or from inside itself, is searched once: at its own place if
+    that is below `folder`. `without` is not searched, unless it is `folder` itself.
+    """
+    if _absent(folder):
+        return
     searched: set[tuple[int, int]] = set()
     pending, linked = [os.fspath(folder)], deque[str]()
     while pending or linked:
         current = pending.pop() if pending else linked.popleft()
         try:
-            status = os.stat(current)
-            if (status.st_dev, status.st_ino) in searched:
+            identity = _identity(current)
+            if identity in searched or (searched and without and identity == _identity_or_none(without)):
                 continue
-            searched.add((status.st_dev, status.st_ino))
+            searched.add(identity)
+            files, folders = [], []
             with os.scandir(current) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+                for entry in scan:
+                    if not _is_folder(entry):
+                        files.append(entry.name)
+                    elif entry.is_symlink():
+                        linked.append(entry.path)
+                    else:
+                        folders.append(entry.path)
         except OSError as error:
-            unreadable[Path(current)] = error.strerror or str(error)
+            yield Path(current), error.strerror or str(error)
             continue
-        for entry in entries:
-            if not _is_folder(entry):
-                files.append(Path(entry.path))
-            elif entry.is_symlink():
-                linked.append(entry.path)
-            else:
-                pending.append(entry.path)
-    return FolderContents(files=tuple(sorted(files)), unreadable=unreadable)
+        pending += sorted(folders, reverse=True)
+        files.sort()
+        for name in files:
+            yield Path(current, name), None
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _identity_or_none(folder: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        return _identity(folder)
+    return None
 
 
 def _absent(folder: Path) -> bool:

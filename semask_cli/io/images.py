@@ -21,7 +21,7 @@ import ctypes
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -66,11 +66,14 @@ _AGAIN = "Fetch or export it again."
 _OPEN_LOCK = threading.Lock()
 
 
-def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def read_image(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, before_decoding: Callable[[int, int], object] | None = None
+) -> npt.NDArray[np.uint8]:
     """Read the image that `source` holds: a path, encoded bytes, a binary stream, a PIL image or an array.
 
     An array is checked, and copied only where it is not contiguous. A PIL image is left as it is. The module says
-    what is decided for alpha, 16 bits, EXIF rotation and the like.
+    what is decided for alpha, 16 bits, EXIF rotation and the like. `before_decoding` is told the height and width of
+    what is to be decoded, as stored, while its header alone has been read.
 
     Returns:
         uint8 RGB (H, W, 3), C-contiguous, in displayed orientation.
@@ -83,12 +86,9 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         return _checked(source)
     if isinstance(source, Image.Image):
         return _rgb(decoded(source, "the image").copy(), "the image")  # made upright in place: not the caller's
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), "the image", max_pixels)
-    if not isinstance(source, str | os.PathLike):
-        return _decode(_seekable(source), str(getattr(source, "name", "the image")), max_pixels)
-    with open_image(source, max_pixels=max_pixels) as image:
-        name = _shown(source)
+    with _opened(source, max_pixels) as (image, name):
+        if before_decoding:
+            before_decoding(image.height, image.width)
         return _rgb(decoded(image, name), name)
 
 
@@ -160,8 +160,17 @@ def _compare_checksums(file: BinaryIO, name: str, max_pixels: int) -> None:
     file.seek(0)
 
 
-def _decode(stream: BinaryIO, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
-    return _rgb(decoded(_header(stream, name, max_pixels), name), name)
+@contextmanager
+def _opened(source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) -> Iterator[tuple[Image.Image, str]]:
+    """What is encoded somewhere, with its header read, and what messages call it."""
+    if isinstance(source, str | os.PathLike):
+        with open_image(source, max_pixels=max_pixels) as image:
+            yield image, _shown(source)
+    elif isinstance(source, bytes):
+        yield _header(io.BytesIO(source), "the image", max_pixels), "the image"
+    else:
+        name = str(getattr(source, "name", "the image"))
+        yield _header(_seekable(source), name, max_pixels), name
 
 
 def _header(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:

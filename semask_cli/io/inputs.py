@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.errors import ImageError
-from semask_cli.io.folders import search
+from semask_cli.io.folders import walk
 from semask_cli.io.images import is_image_path
 
 STDIN = "-"
@@ -26,50 +26,58 @@ class Input:
     stem: Path
 
     @property
+    def id(self) -> str:
+        """The image's place below what was named, without suffix, as in "street/one"."""
+        return self.stem.as_posix()
+
+    @property
     def name(self) -> str:
         """The input as messages name it."""
         return str(self.path) if self.path else "stdin"
 
 
-def find_inputs(names: Iterable[str]) -> list[Input]:
+def find_inputs(names: Iterable[str], *, output: Path | None = None) -> Iterator[Input]:
     """Files, folders (searched with all sub-folders), glob patterns and "-" for stdin, in the order given.
 
     A folder's images keep their sub-folders. A name that exists is that file, brackets or not; else it is a pattern.
-    Linked folders are searched too, each once.
+    Linked folders are searched too, each once. Folders are searched as the inputs are asked for; what lies in the
+    folder `output` within one of them is no input.
 
     Raises:
-        ImageError: nothing is there, or a folder holds no image.
+        ImageError: nothing is there, or a folder holds no image. When the name's turn has come.
     """
-    inputs: list[Input] = []
     for name in names:
         path = Path(name)
         if name == STDIN:
-            inputs.append(Input(None, Path("stdin")))
+            yield Input(None, Path("stdin"))
         elif os.path.isdir(name):
-            inputs += _below(path)
+            yield from _below(path, output)
         elif os.path.lexists(name) or not glob.has_magic(name):
-            inputs.append(Input(path, Path(path.stem)))
+            yield Input(path, Path(path.stem))
         else:
-            inputs += _matching(name)
-    return list(dict.fromkeys(inputs))
+            yield from _matching(name, output)
 
 
-def _below(folder: Path) -> list[Input]:
-    found = search(folder)
-    images = [*filter(is_image_path, found.files), *found.unreadable]
-    if not images:
+def _below(folder: Path, output: Path | None) -> Iterator[Input]:
+    found = False
+    for path, unreadable in walk(folder, without=output):
+        if unreadable or is_image_path(path):
+            found = True
+            yield _input(path, folder)
+    if not found:
         raise ImageError(f"there is no image in {folder}", "Files are known by endings such as .jpg and .png.")
-    return [_input(path, folder) for path in sorted(images)]
 
 
-def _matching(pattern: str) -> list[Input]:
+def _matching(pattern: str, output: Path | None) -> list[Input]:
     """Matches keep the sub-folders below the part of the pattern that is no pattern."""
     parts = Path(pattern).parts
     fixed = _fixed_parts(parts)
+    within = output if output and not Path(*fixed).is_relative_to(output) else None
     matches = [path for path in map(Path, glob.glob(pattern, recursive=True)) if is_image_path(path)]
     paths = sorted(_once(matches) if "**" in parts else matches)
     for end in range(len(fixed), len(parts)):
         paths += _unreadable(glob.glob(str(Path(*parts[:end])), recursive=True))
+    paths = [path for path in paths if not within or not path.is_relative_to(within)]
     if not paths:
         raise ImageError(f"no image matches {pattern}")
     return [_input(path, Path(*fixed)) for path in paths]

@@ -1,35 +1,95 @@
-"""The files that the results of many images are written to, decided before any of them is read."""
+"""The files that the results of many images are written to: no two of one name, and none that is read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from semask_cli.errors import OutputError
+from semask_cli.io.images import is_image_path
 from semask_cli.io.inputs import Input
 from semask_cli.output.segmentation import Kind, file_name
 
+CHECKED_FIRST = 10_000
+"""Inputs that are looked at together before the first of them is read."""
 
-def output_paths(inputs: Iterable[Input], folder: Path, kinds: Iterable[Kind]) -> dict[Input, dict[Kind, Path]]:
-    """The file of each kind for each image.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """An image and the file for each kind of output; or an `error`, why it cannot be written."""
+
+    entry: Input
+    files: Mapping[Kind, Path]
+    error: OutputError | None = None
+
+
+def plan_outputs(entries: Iterable[Input], folder: Path, kinds: Iterable[Kind]) -> Iterator[Task]:
+    """The files of each kind for each image, in order; an image that comes a second time is left out.
+
+    Of the first inputs all are compared with all before one is given. Of the later ones each is compared with those
+    before it, and one that cannot be written has its error, since a run of hours shall not end by it.
 
     Raises:
-        OutputError: two images would write one file, or a result would replace an image that is read.
+        OutputError: at the first inputs: two images would write one file, or a result would replace an image that is
+            read.
     """
-    inputs, kinds = list(inputs), list(kinds)
-    images = {os.path.realpath(entry.path) for entry in inputs if entry.path}
+    entries, kinds = iter(entries), tuple(kinds)
+    first = list(dict.fromkeys(islice(entries, CHECKED_FIRST)))
+    read = {os.path.realpath(entry.path) for entry in first if entry.path}
     owner: dict[Path, Input] = {}
-    paths: dict[Input, dict[Kind, Path]] = {}
-    for entry in inputs:
-        stem = folder / entry.stem
-        paths[entry] = {kind: stem.with_name(file_name(stem.name, kind)) for kind in kinds}
-        for path in paths[entry].values():
-            if os.path.realpath(path) in images:
-                raise OutputError(f"{path} would replace an image that is read", "Name another folder with -o.")
-            if (other := owner.setdefault(path, entry)) is not entry:
+    tasks = [Task(entry=entry, files=_files(entry, folder, kinds)) for entry in first]
+    for task in tasks:
+        for path in task.files.values():
+            if os.path.realpath(path) in read:
+                raise _replaces(path)
+            if (other := owner.setdefault(path, task.entry)) is not task.entry:
                 raise OutputError(
-                    f"{other.name} and {entry.name} would both be written to {path}",
+                    f"{other.name} and {task.entry.name} would both be written to {path}",
                     "Run them apart, with another -o; or name their common folder, which keeps sub-folders.",
                 )
-    return paths
+    written = {hash(path) for path in owner}
+    folders = {_real_folder(os.path.dirname(path)) for path in read}
+    del owner, first, read
+    yield from tasks
+    for entry in entries:
+        if entry.path:
+            folders.add(_real_folder(os.path.dirname(entry.path)))
+        files = _files(entry, folder, kinds)
+        yield Task(entry=entry, files=files, error=_conflict(entry, files, written, folders))
+
+
+def _conflict(
+    entry: Input, files: Mapping[Kind, Path], written: set[int], folders: Collection[str]
+) -> OutputError | None:
+    """What stands against writing these files.
+
+    `written` are the hashes of those before them, `folders` those that images are read from: none of these is replaced.
+    """
+    for path in files.values():
+        if is_image_path(path) and _real_folder(os.path.dirname(path)) in folders and os.path.lexists(path):
+            return _replaces(path)
+        if hash(path) in written:
+            return OutputError(
+                f"{path} has been written for another image than {entry.name}",
+                "Run them apart, with another -o; or name their common folder, which keeps sub-folders.",
+            )
+        written.add(hash(path))
+    return None
+
+
+def _files(entry: Input, folder: Path, kinds: Iterable[Kind]) -> dict[Kind, Path]:
+    stem = folder / entry.stem
+    return {kind: stem.with_name(file_name(stem.name, kind)) for kind in kinds}
+
+
+def _replaces(path: Path) -> OutputError:
+    return OutputError(f"{path} would replace an image that is read", "Name another folder with -o.")
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)

@@ -126,18 +126,33 @@ class Segmentation:
             OutputError: the file cannot be written, or is too large for a JPEG; nothing is left of it.
         """
         path = Path(path)
+        try:
+            content = self.encoded(kind, ending=path.suffix.lower(), opacity=opacity, tolerance=tolerance)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error.message}", error.suggestion) from error
+        write_atomically(path, content)
+
+    def encoded(
+        self, kind: Kind = "mask", *, ending: str | None = None, opacity: float = 0.5, tolerance: float = 0
+    ) -> bytes:
+        """The bytes of the file that `save` would write, as its `ending` (".png") says; unless given, the kind's first.
+
+        Raises:
+            UsageError, OutputError: as `save`.
+        """
         if kind not in KINDS:
             raise UsageError(f"there is no kind of output called {kind!r}", f"There are {', '.join(KINDS)}.")
-        output, ending = _OUTPUTS[kind], path.suffix.lower()
+        output = _OUTPUTS[kind]
+        ending = output.endings[0] if ending is None else ending
         if ending not in output.endings:
-            raise UsageError(f"{path}: {kind} is written as {' or '.join(output.endings)}")
+            raise UsageError(f"{kind} is written as {' or '.join(output.endings)}")
         if not 0 <= opacity <= 1:
             raise UsageError(f"an opacity of {opacity}: it goes from 0 to 1")
         if not 0 <= tolerance < math.inf:
             raise UsageError(f"a tolerance of {tolerance}: it is a number of pixels, 0 or more")
         if output.needs and getattr(self, output.needs) is None:
             raise UsageError(f"{kind} needs the {output.needs}, which this segmentation was made without keeping")
-        write_atomically(path, output.encode(self, _Options(ending=ending, opacity=opacity, tolerance=tolerance)))
+        return output.encode(self, _Options(ending=ending, opacity=opacity, tolerance=tolerance))
 
 
 def file_name(stem: str, kind: Kind) -> str:

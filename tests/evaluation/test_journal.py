@@ -58,7 +58,7 @@ def test_wherever_a_kill_cuts_the_file_the_whole_records_remain_and_writing_goes
 
 
 def test_every_process_reads_what_all_have_written(tmp_path):
-    first, second = Journal(tmp_path, SETTINGS, classes=3, rank=0), Journal(tmp_path, SETTINGS, classes=3, rank=1)
+    first, second = Journal(tmp_path, SETTINGS, classes=3, number=0), Journal(tmp_path, SETTINGS, classes=3, number=1)
     second.append(record(1))
     first.append(record(0))
     assert {record.id for record in first.read().records} == {"city/0", "city/1"}
@@ -171,6 +171,6 @@ def test_a_journal_that_a_disk_cannot_read_is_refused_in_words(tmp_path, monkeyp
     def fail(path):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("semask_cli.evaluation.journal.open_regular", fail)
+    monkeypatch.setattr("semask_cli.io.journal.open_regular", fail)
     with pytest.raises(OutputError, match="Input/output error"):
         Journal(tmp_path, SETTINGS, classes=3)

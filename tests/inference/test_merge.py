@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from semask_cli.inference import merge
 from semask_cli.inference.config import Mode
-from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.ops import resize_accumulate
 from tests.support import filled
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
@@ -62,8 +61,8 @@ def test_a_memory_budget_never_changes_labels(
     """Bands of columns, and a GPU's strips of rows (whose merging is the same on a CPU)."""
     engine = toy_segmenter(SMALL_MODELS[family], mode="slide", crop=(32, 40), stride=(20, 30), flip=flip, scales=scales)
     image = filled.image(height, width, height * 71 + width)
-    plentiful = engine._merge(image, Stopwatch())
-    tight = engine._merge(image, Stopwatch())
+    plentiful = engine._merges([engine.prepare(image)])[0]
+    tight = engine._merges([engine.prepare(image)])[0]
     tight.memory, tight.device = memory, torch.device(device)
     labels, scores = plentiful.labels(), plentiful.scores()
     best = scores.sort(0).values
@@ -87,7 +86,7 @@ def test_merging_moves_to_the_cpu_when_the_gpu_is_full(
 
     monkeypatch.setattr(merge, "resize_accumulate", full_at_first)
     monkeypatch.setattr(merge, "TILE", 20)
-    on_gpu = engine._merge(image, Stopwatch())
+    on_gpu = engine._merges([engine.prepare(image)])[0]
     on_gpu.device, on_gpu.memory = torch.device("cuda"), 1_000_000
     assert np.array_equal(on_gpu.labels().numpy(), expected)
     assert caplog.messages == ["out of memory on cuda: merging on the CPU"]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semask_cli.inference.config import Mode
+from semask_cli.output.segmentation import Segmentation
 from tests.support import filled
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
@@ -53,3 +54,14 @@ def test_a_constant_image_keeps_its_class_in_every_mode() -> None:
     for mode in ("whole", "slide"):
         engine = toy_segmenter(spec, mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.5))
         assert np.array_equal(engine.predict(image).labels, expected)
+
+
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+def test_images_together_have_the_labels_of_each_alone(mode: Mode) -> None:
+    engine = toy_segmenter(SMALL_MODELS["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True)
+    images = [filled.image(57 + 20 * (seed % 3 == 2), 80, seed) for seed in range(12)]
+    alone = [engine.predict(image).labels for image in images]
+    engine._batch_size = 4
+    together = [result.labels for result in engine.predict_each(images) if isinstance(result, Segmentation)]
+    assert len(together) == len(alone)
+    assert all(map(np.array_equal, together, alone))

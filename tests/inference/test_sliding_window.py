@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from semask_cli.inference.config import InferenceConfig
 from semask_cli.inference.sliding_window import SlidingWindow, window_grid
-from semask_cli.inference.stopwatch import Stopwatch
 from tests.support import filled
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
@@ -38,7 +37,7 @@ def test_a_small_budget_keeps_fewer_windows() -> None:
     most: dict[int, int] = {}
     for memory in (1 << 30, 200_000):
         engine.memory = memory
-        merge = engine._merge(filled.image(60, 1000, 3), Stopwatch())
+        merge = engine._merges([engine.prepare(filled.image(60, 1000, 3))])[0]
         [view] = merge.views
         assert isinstance(view.prediction, SlidingWindow)
         most[memory] = max(len(view.prediction._predictions) for _ in merge._each_tile(merge._scores))

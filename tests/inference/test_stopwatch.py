@@ -63,3 +63,10 @@ def test_on_a_gpu_its_own_events_are_read_when_the_times_are_asked_for(monkeypat
     assert not Event.waited
     assert watch.milliseconds == {"resize": 1000, "network": 7, "merge": 14}
     assert Event.waited
+
+
+def test_images_share_the_time_of_what_is_done_for_all() -> None:
+    watch = Stopwatch()
+    with watch("network", share=0.25):
+        pass
+    assert watch.milliseconds == {"network": 250}

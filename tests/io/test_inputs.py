@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ def album(tmp_path: Path) -> Path:
     return tmp_path / "album"
 
 
-def stems(inputs: list[Input]) -> list[str]:
+def stems(inputs: Iterable[Input]) -> list[str]:
     return [entry.stem.as_posix() for entry in inputs]
 
 
@@ -38,16 +40,29 @@ def test_a_name_that_exists_is_that_file_brackets_or_not(album: Path) -> None:
     assert (entry.path, entry.stem) == (album / "[a].png", Path("[a]"))
 
 
-def test_stdin_has_a_name_and_nothing_is_read_twice(album: Path) -> None:
-    inputs = find_inputs(["-", f"{album}/top.jpg", f"{album}/top.jpg"])
-    assert [entry.name for entry in inputs] == ["stdin", f"{album}/top.jpg"]
+def test_stdin_has_a_name() -> None:
+    assert [(entry.name, entry.id) for entry in find_inputs(["-"])] == [("stdin", "stdin")]
+
+
+def test_what_lies_in_the_folder_of_results_is_no_input(album: Path) -> None:
+    for output in (album / "x", Path(os.path.relpath(album / "x"))):
+        assert stems(find_inputs([str(album)], output=output)) == ["[a]", "top"]
+    assert stems(find_inputs([f"{album}/**/*.[pJj]*"], output=album / "x")) == ["[a]", "top"]
+    assert stems(find_inputs([str(album / "x")], output=album / "x")) == ["one", "y/two"]
+
+
+def test_a_folder_is_searched_as_its_images_are_asked_for(album: Path) -> None:
+    inputs = find_inputs([str(album)])
+    next(inputs)
+    (album / "x/y/three.jpg").touch()
+    assert "x/y/three" in stems(inputs)
 
 
 @pytest.mark.parametrize(("name", "said"), [("x/*.gif", "no image matches"), ("empty", "no image in")])
 def test_where_no_image_is_the_name_is_said(album: Path, name: str, said: str) -> None:
     (album / "empty").mkdir()
     with pytest.raises(ImageError, match=said) as refused:
-        find_inputs([f"{album}/{name}"])
+        list(find_inputs([f"{album}/{name}"]))
     assert name in refused.value.message
 
 
@@ -57,7 +72,7 @@ def test_linked_folders_are_searched_once_each_also_by_pattern(album: Path) -> N
     (album.parent / "far/away.png").touch()
     (album / "link").symlink_to(album.parent / "far")
     found = ["[a]", "link/away", "top", "x/one", "x/y/two"]
-    assert stems(find_inputs([str(album)])) == found
+    assert sorted(stems(find_inputs([str(album)]))) == found
     assert stems(find_inputs([f"{album}/**/*.[pJj]*"])) == found
 
 
@@ -90,7 +105,7 @@ def test_what_cannot_be_read_is_not_left_out(pattern: str) -> None:
             (folder / name).parent.mkdir()
             (folder / name).touch()
         (folder / "closed").chmod(0)
-        entries = find_inputs([pattern.format(folder)])
+        entries = list(find_inputs([pattern.format(folder)]))
         assert sorted(stems(entries)) == ["closed", "open/1"]
         with pytest.raises(ImageError, match="Permission denied"):
             read_image(folder / "closed")

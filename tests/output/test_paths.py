@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from semask_cli.errors import OutputError
 from semask_cli.io.inputs import Input
-from semask_cli.output.paths import output_paths
+from semask_cli.output import paths
+from semask_cli.output.paths import Task, plan_outputs
+
+
+def planned(entries: list[Input], folder: Path) -> list[Task]:
+    return list(plan_outputs(entries, folder, ["mask"]))
 
 
 def test_each_kind_has_its_file_below_the_folder() -> None:
     entry = Input(Path("photos/x/one.jpg"), Path("x/one"))
-    paths = output_paths([entry], Path("out"), ["mask", "overlay", "json"])
-    assert paths == {
-        entry: {
-            "mask": Path("out/x/one.png"),
-            "overlay": Path("out/x/one.overlay.jpg"),
-            "json": Path("out/x/one.json"),
-        }
+    [task] = plan_outputs([entry], Path("out"), ["mask", "overlay", "json"])
+    assert task.entry == entry
+    assert task.files == {
+        "mask": Path("out/x/one.png"),
+        "overlay": Path("out/x/one.overlay.jpg"),
+        "json": Path("out/x/one.json"),
     }
 
 
 def test_two_images_with_one_result_are_refused() -> None:
     with pytest.raises(OutputError, match=r"a\.jpg and a\.png would both be written"):
-        output_paths([Input(Path("a.jpg"), Path("a")), Input(Path("a.png"), Path("a"))], Path("out"), ["mask"])
+        planned([Input(Path("a.jpg"), Path("a")), Input(Path("a.png"), Path("a"))], Path("out"))
 
 
 def test_an_image_that_is_read_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="would replace an image that is read"):
-        output_paths([Input(tmp_path / "a.png", Path("a"))], tmp_path, ["mask"])
+        planned([Input(tmp_path / "a.png", Path("a"))], tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match="would replace an image that is read"):
+        planned([Input(tmp_path / "a.png", Path("a"))], tmp_path / "link")
+
+
+def test_an_image_that_is_named_twice_is_segmented_once() -> None:
+    entry = Input(Path("a.jpg"), Path("a"))
+    assert [task.entry for task in planned([entry, entry], Path("out"))] == [entry]
+
+
+def test_far_into_a_run_what_cannot_be_written_is_an_error_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "CHECKED_FIRST", 1)
+    (tmp_path / "c.png").touch()
+    entries = [Input(tmp_path / name, Path(name).with_suffix("")) for name in ("a.jpg", "b.jpg", "c.png", "a.png")]
+    beside = planned(entries, tmp_path / "out")
+    assert [task.error is None for task in beside] == [True, True, True, False]
+    assert "has been written for another image" in str(beside[3].error)
+    within = planned(entries[1:3], tmp_path)
+    assert "would replace an image that is read" in str(within[1].error)
+
+
+def test_inputs_are_asked_for_when_their_turn_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "CHECKED_FIRST", 2)
+    asked = []
+
+    def endless() -> Iterator[Input]:
+        while True:
+            asked.append(Input(Path(f"{len(asked)}.jpg"), Path(str(len(asked)))))
+            yield asked[-1]
+
+    next(plan_outputs(endless(), Path("out"), ["mask"]))
+    assert len(asked) == 2

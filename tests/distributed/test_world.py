@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from semask_cli.evaluation.world import World, join_world
+from semask_cli.distributed.world import World, join_world
 
 
 def test_without_torchrun_the_world_is_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join_world() as world:
         assert (world.rank, world.size) == (0, 1)
-        world.barrier()
+        assert world.share("all") == "all"
         assert world.device("auto") == "auto"
 
 

@@ -1,0 +1,127 @@
+"""What the host can do: `semask predict` on a folder with a network that answers at once, beside another revision.
+
+    git worktree add ../before d970d86
+    python -m benchmarks.cpu.host --beside ../before --record benchmarks/records/host.csv
+
+JPEGs of 1500 x 1000 (rendered streets) are read, decoded and resized, their masks encoded and written; the network's
+answer is one that was computed before. With merging on the CPU the class maps are resized to labels as always. With
+merging on a GPU the labels too are there at once, as from a GPU that is infinitely fast: the host's part is left.
+Both revisions run in turns, each run in a process of its own; the best of the turns counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+MODEL = "swin-t-fpn"
+SCENES, WIDTH, HEIGHT = 8, 1500, 1000
+TURNS = 3
+
+
+def main() -> None:
+    from benchmarks.cpu.record import record_parser, write_record
+
+    parser = record_parser(__doc__)
+    parser.add_argument("--beside", type=Path, help="a checkout of the revision to compare with")
+    parser.add_argument("--pictures", type=int, default=96)
+    arguments = parser.parse_args()
+    here = Path(__file__).resolve().parents[2]
+    revisions = {"here": here} | ({"beside": arguments.beside.resolve()} if arguments.beside else {})
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_scenes(folder / "in", arguments.pictures)
+        for merging in ("cpu", "gpu"):
+            best = dict.fromkeys(revisions, 0.0)
+            for turn in range(TURNS):
+                for revision, root in revisions.items():
+                    seconds = _timed(root, folder, folder / f"{merging}-{revision}-{turn}", merging)
+                    best[revision] = max(best[revision], arguments.pictures / seconds)
+            row: dict[str, Any] = {
+                "merging": merging,
+                "pictures": arguments.pictures,
+                "size": f"{WIDTH} x {HEIGHT}",
+                "cores": len(os.sched_getaffinity(0)),
+                "per_second": f"{best['here']:.1f}",
+            }
+            if "beside" in best:
+                row |= {"beside_per_second": f"{best['beside']:.1f}", "ratio": f"{best['here'] / best['beside']:.2f}"}
+            print(row, flush=True)
+            rows.append(row)
+    write_record(arguments.record, rows)
+
+
+def _write_scenes(folder: Path, count: int) -> None:
+    import cv2
+
+    from toy_street import TEST_SEEDS, render
+
+    folder.mkdir()
+    for number, seed in enumerate(TEST_SEEDS[:SCENES]):
+        scene = cv2.resize(render(seed).image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        encoded = cv2.imencode(".jpg", scene[..., ::-1])[1].tobytes()
+        for copy in range(number, count, SCENES):
+            (folder / f"{copy:05d}.jpg").write_bytes(encoded)
+
+
+def _timed(root: Path, folder: Path, output: Path, merging: str) -> float:
+    """Seconds from a loaded model to the end of `semask predict`, as the revision in `root` does it."""
+    command = [sys.executable, __file__, "run", str(folder / "in"), str(output), merging]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _run(pictures: str, output: str, merging: str) -> None:
+    """In the process that is measured: knows only what both revisions have."""
+    import numpy as np
+    import torch
+
+    import semask_cli
+    from semask_cli.cli import app
+    from semask_cli.cli.model_options import ModelOptions
+    from semask_cli.inference.merge import Merge
+    from semask_cli.inference.segmenter import GPU_BATCH
+    from semask_cli.models.prediction import DenseLogits
+
+    segmenter = semask_cli.load(MODEL, device="cpu", random_weights=True)
+    generator = torch.Generator().manual_seed(0)
+    coarse = 8 * torch.randn(1, 150, 4, 6, generator=generator)
+    logits = torch.nn.functional.interpolate(coarse, (128, 192), mode="bilinear")[0]  # regions, as a trained network's
+    labels = torch.nn.functional.interpolate(logits[None], (HEIGHT, WIDTH), mode="bilinear")[0].argmax(0)
+
+    def answer(images: list[Any]) -> list[Any]:
+        return [DenseLogits(logits, image.shape[:2]) for image in images]
+
+    for name in ("_predict_batch", "_look"):  # what older revisions call it
+        setattr(segmenter, name, answer)
+    if merging == "gpu":
+        segmenter.device = torch.device("cuda")
+        segmenter._batch_size = GPU_BATCH
+        answered = torch.from_numpy(np.ascontiguousarray(labels.to(torch.uint8).numpy()))
+        Merge.labels = lambda self: answered  # type: ignore[method-assign]
+    began = 0.0
+
+    def load(self: ModelOptions, **options: Any) -> Any:
+        nonlocal began
+        began = time.perf_counter()
+        return segmenter
+
+    ModelOptions.load = load  # type: ignore[method-assign]
+    stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
+    app(["predict", pictures, "-o", output], standalone_mode=False)
+    print(json.dumps(time.perf_counter() - began), file=stdout)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"]:
+        _run(*sys.argv[2:])
+    else:
+        main()

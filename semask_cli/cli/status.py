@@ -1,0 +1,54 @@
+"""`semask status`: how far a run over many images is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semask_cli.errors import printable
+
+if TYPE_CHECKING:
+    from semask_cli.distributed.status import RunStatus
+
+IDLE = 60.0  # seconds without an image, after which it is said
+
+
+def status(
+    output: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `semask predict -o` writes to.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say how far the runs in a folder are: done, failed and why, left, images a second, time left.
+
+    It reads their journals and lists their inputs, whether they run or not, on this machine or on others.
+    """
+    from semask_cli.distributed.status import read_status
+
+    runs = read_status(output)
+    if as_json:
+        documents = [{**dataclasses.asdict(run), "seconds_left": run.seconds_left} for run in runs]
+        print(json.dumps({"schema_version": 1, "runs": documents}, ensure_ascii=False, indent=2))
+        return
+    for run in runs:
+        _print(run)
+
+
+def _print(run: RunStatus) -> None:
+    kinds = ",".join(run.settings.get("outputs", ()))
+    print(f"{run.settings.get('model', 'a model')}, {run.settings.get('precision', '?')}: {kinds}")
+    failed = sum(failure.images for failure in run.failures)
+    left = "" if run.left is None else f", {run.left} left"
+    print(f"  {run.done} done, {failed} failed{left}")
+    for failure in run.failures:
+        print(f"  {failure.images} x {failure.kind}, such as: {printable(failure.example)}")
+    if run.per_second:
+        remaining = run.seconds_left
+        time_left = f", {timedelta(seconds=round(remaining))} left" if remaining else ""
+        print(f"  {run.per_second:.3g} images a second{time_left}")
+    if run.left and run.seconds_idle() > IDLE:
+        print(f"  no image for {timedelta(seconds=round(run.seconds_idle()))}: start the same command again to go on")

@@ -1,0 +1,106 @@
+"""What is known of an image once it is segmented, as it travels: between processes, machines and files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli import errors
+from semask_cli.errors import OutputError, SemaskError
+from semask_cli.output.class_shares import ClassShare
+from semask_cli.output.segmentation import Kind, Segmentation, needs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What is made of an image, as `Segmentation.save` has it."""
+
+    kinds: tuple[Kind, ...] = ("mask",)
+    opacity: float = 0.5
+    tolerance: float = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the files depend on, as JSON values."""
+        return {"outputs": sorted(self.kinds), "opacity": self.opacity, "tolerance": self.tolerance}
+
+    @property
+    def need_confidence(self) -> bool:
+        """Whether the score of each pixel's class has to be kept."""
+        return "json" in self.kinds or "confidence" in needs(self.kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An image's size, the `files` that are made of it, encoded, and the classes present, largest first.
+
+    With an `error` there is nothing else.
+    """
+
+    width: int = 0
+    height: int = 0
+    files: Mapping[Kind, bytes] = field(default_factory=dict)
+    classes: tuple[ClassShare, ...] = ()
+    error: SemaskError | None = None
+    milliseconds: float = 0.0
+
+    @classmethod
+    def of(cls, result: Segmentation | SemaskError, outputs: Outputs, *, name: str) -> Answer:
+        """The answer for the image file called `name`; what cannot be encoded is an error."""
+        if isinstance(result, SemaskError):
+            return cls(error=result)
+        named = replace(result, name=Path(name).name)
+        try:
+            files = {
+                kind: named.encoded(kind, opacity=outputs.opacity, tolerance=outputs.tolerance)
+                for kind in outputs.kinds
+            }
+        except OutputError as error:
+            return cls(error=error)
+        height, width = result.labels.shape
+        return cls(
+            width=width,
+            height=height,
+            files=files,
+            classes=result.shares(),
+            milliseconds=sum(result.info.milliseconds.values()),
+        )
+
+    def to_row(self) -> dict[str, Any]:
+        """Plain values: None where there is nothing. Of each class its share, and not its colour."""
+        failed = self.error is not None
+        return {
+            "width": None if failed else self.width,
+            "height": None if failed else self.height,
+            **{str(kind): content for kind, content in self.files.items()},
+            "classes": [_class_row(share) for share in self.classes],
+            "error": _error_row(self.error) if self.error else None,
+            "milliseconds": None if failed else round(self.milliseconds, 3),
+        }
+
+
+def _class_row(share: ClassShare) -> dict[str, Any]:
+    row = dataclasses.asdict(share)
+    del row["colour"]
+    return row
+
+
+def _error_row(error: SemaskError) -> dict[str, str]:
+    return {"kind": type(error).__name__, "message": error.message, "suggestion": error.suggestion}
+
+
+def shares_of(rows: Sequence[Mapping[str, Any]], palette: NDArray[np.uint8]) -> tuple[ClassShare, ...]:
+    """The classes that a row tells of, with the colours of `palette` (K, 3)."""
+    return tuple(ClassShare(colour=tuple(map(int, palette[row["index"]])), **row) for row in rows)  # type: ignore[arg-type]
+
+
+def error_of(row: Mapping[str, str]) -> SemaskError:
+    """The error that a row tells of."""
+    kind = getattr(errors, row["kind"], SemaskError)
+    return kind(row["message"], row["suggestion"])

@@ -1,0 +1,104 @@
+"""Images -> files, by one process: those that are not done yet, in order, each noted when its files are written."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from semask_cli.distributed.answers import Answer, Outputs
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.errors import OutputError, SemaskError
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.io.files import write_atomically
+from semask_cli.io.images import ImageSource
+from semask_cli.output.paths import Task
+from semask_cli.output.segmentation import Segmentation
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of an image, whose files are written; `document` is the JSON of its segmentation, where asked for."""
+
+    task: Task
+    answer: Answer
+    document: dict[str, Any] | None = None
+
+
+class Run:
+    """What has to be done of `tasks`, and the writing of what was done, whoever does it.
+
+    `done_before` counts the images that the `journal` knows, `images` all that there were so far.
+    """
+
+    def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None) -> None:
+        self._tasks, self._journal = tasks, journal
+        self.images = self.done_before = 0
+
+    def pending(self) -> Iterator[Task]:
+        """The tasks that are not done yet."""
+        for task in self._tasks:
+            self.images += 1
+            source = task.entry.path
+            if self._journal and source and self._journal.is_done(task.entry.id, source, task.files.values()):
+                self.done_before += 1
+            else:
+                yield task
+
+    def write(self, task: Task, answer: Answer) -> Answer:
+        """The answer, once the image's files are on disk and noted; for several threads.
+
+        A result that cannot be written becomes its error.
+
+        Raises:
+            OutputError: the disk is full, so that no other could be written, or the journal cannot be written.
+        """
+        try:
+            for kind, content in answer.files.items():
+                write_atomically(task.files[kind], content)
+        except OutputError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
+                raise
+            answer = Answer(error=error)
+        if self._journal and (source := task.entry.path):
+            self._journal.note(task.entry.id, source, task.files.values(), error=answer.error)
+        return answer
+
+
+def segment_here(
+    run: Run,
+    segmenter: Segmenter,
+    outputs: Outputs,
+    *,
+    open_stdin: Callable[[], ImageSource],
+    max_pixels: int,
+    documents: bool = False,
+) -> Generator[Outcome, None, None]:
+    """The outcomes of a run in this process, in order.
+
+    `open_stdin` gives what is read for the input "-"; `documents` asks for the JSON of each segmentation.
+    """
+
+    def open_item(task: Task) -> ImageSource:
+        if task.error:
+            raise task.error
+        return task.entry.path or open_stdin()
+
+    def finish(task: Task, result: Segmentation | SemaskError) -> Outcome:
+        answer = run.write(task, Answer.of(result, outputs, name=task.entry.name))
+        document = result.to_json() if documents and isinstance(result, Segmentation) else None
+        return Outcome(task=task, answer=replace(answer, files={}), document=document)
+
+    outcomes = segmenter.process(
+        run.pending(),
+        open_item=open_item,
+        finish=finish,
+        confidence=documents or outputs.need_confidence,
+        max_pixels=max_pixels,
+    )
+    with closing(outcomes):
+        yield from outcomes

@@ -1,0 +1,45 @@
+"""Shards of a run: every image belongs to one, by a stable hash of its place, whoever asks and in whatever order."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+from semask_cli.errors import UsageError
+
+
+def stable_hash(text: str) -> int:
+    """64 bits of BLAKE2b: the same in every process and on every machine."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The part `index` of `count`, counted from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """ "17/1000": the eighteenth of a thousand.
+
+        Raises:
+            UsageError: another text.
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise UsageError(f"--shard {text!r} is no shard", "Give its number, from 0, and how many: 0/8 … 7/8.")
+        return cls(index=int(index), count=int(count))
+
+    def holds(self, id: str) -> bool:
+        """Whether the image called `id` is in this shard."""
+        return self.count == 1 or stable_hash(id) % self.count == self.index
+
+    def part(self, index: int, count: int) -> Shard:
+        """The part `index` of `count` of this shard."""
+        return Shard(index=self.index + self.count * index, count=self.count * count)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"

@@ -1,0 +1,115 @@
+"""How far a run is, from its journals alone: while it runs, and whoever runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semask_cli.distributed.run_journal import FORMAT, JOURNAL
+from semask_cli.distributed.shards import stable_hash
+from semask_cli.errors import OutputError, SemaskError, UsageError
+from semask_cli.io.journal import read_lines
+from semask_cli.io.manifest import Inputs
+
+RECENT = 300.0
+"""Seconds before the last image over which the rate is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """So many images that have failed with one kind of error, and the message of one of them."""
+
+    kind: str
+    images: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """A run with one set of `settings`, over all its shards.
+
+    `left` are images that no shard has seen to yet, None where the inputs are not to be listed. `per_second` is the
+    rate of all processes together before `last`, the Unix time of the last image; both are None before the first.
+    """
+
+    settings: Mapping[str, Any]
+    done: int
+    failures: tuple[Failure, ...]
+    left: int | None
+    per_second: float | None
+    last: float | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it will take at this rate; None where it cannot be told."""
+        return self.left / self.per_second if self.left is not None and self.per_second else None
+
+    def seconds_idle(self) -> float:
+        """Since the last image."""
+        return time.time() - self.last if self.last else 0.0
+
+
+def read_status(output: Path) -> list[RunStatus]:
+    """The runs that have written to the folder `output`, the latest first.
+
+    Raises:
+        UsageError: there is no journal of a run.
+        OutputError: a journal cannot be read.
+    """
+    folders = [folder for folder in (output / JOURNAL).glob("*") if folder.is_dir()]
+    runs = [_status(output, folder) for folder in folders]
+    if not runs:
+        raise UsageError(f"no run has noted anything in {output}", "Name the folder that `semask predict -o` wrote to.")
+    return sorted(runs, key=lambda run: run.last or 0, reverse=True)
+
+
+def _status(output: Path, folder: Path) -> RunStatus:
+    settings: Mapping[str, Any] = {}
+    inputs: dict[Inputs, None] = {}
+    failed: dict[str, tuple[str, str] | None] = {}
+    times: list[float] = []
+    for line in _lines(folder):
+        if line.get("format") == FORMAT:
+            settings = line["settings"]
+        elif "inputs" in line:
+            inputs[Inputs.from_json(line)] = None
+        elif "id" in line:
+            failed[line["id"]] = (line["failed"], line["message"]) if "failed" in line else None
+            times.append(line["at"])
+    failures: dict[str, list[str]] = {}
+    for kind, message in filter(None, failed.values()):
+        failures.setdefault(kind, []).append(message)
+    times.sort()
+    recent = [moment for moment in times if moment >= times[-1] - RECENT]
+    spent = recent[-1] - recent[0] if recent else 0.0
+    return RunStatus(
+        settings=settings,
+        done=sum(state is None for state in failed.values()),
+        failures=tuple(
+            Failure(kind=kind, images=len(messages), example=messages[0]) for kind, messages in sorted(failures.items())
+        ),
+        left=_count_left(inputs, output, failed) if inputs else None,
+        per_second=(len(recent) - 1) / spent if spent else None,
+        last=times[-1] if times else None,
+    )
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
+    for file in sorted(folder.glob("shard-*.jsonl")):
+        try:
+            yield from filter(None, read_lines(file))
+        except OSError as error:
+            raise OutputError(f"cannot read the journal {file}: {error.strerror}") from error
+
+
+def _count_left(inputs: Iterable[Inputs], output: Path, seen: Mapping[str, object]) -> int | None:
+    """None where the inputs cannot be listed from here."""
+    try:
+        return sum(
+            f"{stable_hash(entry.id):016x}" not in seen for named in inputs for entry in named.find(output=output)
+        )
+    except SemaskError:
+        return None

@@ -1,0 +1,206 @@
+"""Many images through one network: prepared in a pool, predicted here, finished in a pool; results in order.
+
+    items ─► prepare (pool) ─► predict (the caller's thread, batches of one key) ─► finish (pool) ─► results, in order
+
+What is in flight is bounded by the bytes that images take, and by a number that keeps the pools busy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Condition
+from typing import Generic, TypeVar
+
+from semask_cli.errors import SemaskError
+
+MEMORY = 1 << 30
+"""Bytes that the images in flight may take."""
+
+BYTES_PER_PIXEL = 12
+"""About what a pixel of an image takes from its decoding to its files: decoded, as RGB, in its views, as labels."""
+
+Reserve = Callable[[int, int], None]
+"""Called with an image's height and width before it is decoded; returns when there is memory for it."""
+
+Item = TypeVar("Item")
+Prepared = TypeVar("Prepared")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages(Generic[Item, Prepared, Answer, Result]):
+    """What is done with each item.
+
+    `prepare` and `finish` are called in several threads at once, `predict` in one, with items whose `batch_key` is the
+    same. A SemaskError that `prepare` raises is the item's answer, and `finish` makes a result of it too. Whatever else
+    is raised ends the stream, in its place.
+    """
+
+    prepare: Callable[[Item, Reserve], Prepared]
+    batch_key: Callable[[Prepared], Hashable]
+    predict: Callable[[Sequence[Prepared]], Sequence[Answer]]
+    finish: Callable[[Item, Answer | SemaskError], Result]
+
+
+def stream(
+    items: Iterable[Item],
+    stages: Stages[Item, Prepared, Answer, Result],
+    *,
+    threads: int,
+    batch_size: int = 1,
+    memory: int = MEMORY,
+) -> Generator[Result, None, None]:
+    """The results of `items`, in order; an item is asked for when there is room for it.
+
+    Each pool has `threads`. Up to `batch_size` items of one key are predicted together, as many as are prepared when
+    the network is free. When the iterator is closed, as by Ctrl-C, what runs is waited for and nothing else is begun.
+    """
+    budget, slots = _Budget(memory), deque[_Slot[Item, Prepared, Result]]()
+    ahead, behind = threads + 2 * batch_size - 1, threads + batch_size
+    waiting = enumerate(items)
+    preparing = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
+    finishing = ThreadPoolExecutor(threads, thread_name_prefix="finish")
+
+    def prepare(number: int, item: Item) -> Prepared | SemaskError:
+        try:
+            return stages.prepare(item, lambda height, width: budget.take(number, height * width * BYTES_PER_PIXEL))
+        except SemaskError as error:
+            return error
+        finally:
+            budget.pass_turn(number)
+
+    def finish(number: int, item: Item, answer: Answer | SemaskError) -> Result:
+        try:
+            return stages.finish(item, answer)
+        finally:
+            budget.give_back(number)
+
+    def answer(slot: _Slot[Item, Prepared, Result], given: Answer | SemaskError) -> None:
+        slot.prepared = None
+        slot.result = finishing.submit(finish, slot.number, slot.item, given)
+
+    try:
+        while True:
+            new = [slot for slot in slots if slot.prepared]
+            while len(new) < ahead and (following := next(waiting, None)) is not None:
+                number, item = following
+                slots.append(_Slot(number, item, preparing.submit(prepare, number, item)))
+                new.append(slots[-1])
+            if not slots:
+                return
+            first = slots[0]
+            if first.result and (first.result.done() or not new or len(slots) - len(new) >= behind):
+                slots.popleft()
+                yield first.result.result()
+                continue
+            value = new[0].value()
+            if isinstance(value, SemaskError):
+                answer(new[0], value)
+                continue
+            batch = [(new[0], value)]
+            for slot in new[1:]:
+                if len(batch) < batch_size and slot.is_prepared():
+                    other = slot.value()
+                    if not isinstance(other, SemaskError) and stages.batch_key(other) == stages.batch_key(value):
+                        batch.append((slot, other))
+            answers = stages.predict([prepared for _, prepared in batch])
+            for (slot, _), given in zip(batch, answers, strict=True):
+                answer(slot, given)
+            del value, batch, answers, given  # nothing of an image is kept while the next one is awaited
+    except Exception:
+        while slots and (earlier := slots.popleft().result):  # what was before it is not lost
+            yield earlier.result()
+        raise
+    finally:
+        budget.close()
+        preparing.shutdown(wait=False, cancel_futures=True)
+        finishing.shutdown(cancel_futures=True)
+        preparing.shutdown()
+
+
+def pool_threads(*, network_on_cpu: bool) -> int:
+    """The threads of a pool: one for each core, or for every second one where the network computes on the cores too.
+
+    Processes that torchrun has started on this machine share its cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, cores // 2 if network_on_cpu else cores)
+
+
+@dataclass(slots=True)
+class _Slot(Generic[Item, Prepared, Result]):
+    """An item in flight: `prepared` until the network has answered, `result` from then on."""
+
+    number: int
+    item: Item
+    prepared: Future[Prepared | SemaskError] | None
+    result: Future[Result] | None = None
+
+    def is_prepared(self) -> bool:
+        return self.prepared is not None and self.prepared.done() and self.prepared.exception() is None
+
+    def value(self) -> Prepared | SemaskError:
+        assert self.prepared is not None
+        return self.prepared.result()
+
+
+class _ClosedError(Exception):
+    """The stream has ended; nobody waits for this item."""
+
+
+@dataclass(slots=True)
+class _Budget:
+    """Bytes that are given out in the order of the items, so that an earlier one never waits for a later one.
+
+    An item that is larger than all there is gets it when nothing else is in flight.
+    """
+
+    memory: int
+    _taken: dict[int, int] = field(default_factory=dict)
+    _passed: set[int] = field(default_factory=set)
+    _turn: int = 0
+    _closed: bool = False
+    _changed: Condition = field(default_factory=Condition)
+
+    def take(self, number: int, nbytes: int) -> None:
+        def free() -> bool:
+            held = sum(self._taken.values())
+            return self._closed or (self._turn == number and (not held or held + nbytes <= self.memory))
+
+        with self._changed:
+            self._changed.wait_for(free)
+            if self._closed:
+                raise _ClosedError
+            self._taken[number] = nbytes
+            self._next_turn()
+
+    def pass_turn(self, number: int) -> None:
+        """The item needs no more than it has; called at the end of every preparation."""
+        with self._changed:
+            if number >= self._turn:
+                self._passed.add(number)
+                if number == self._turn:
+                    self._next_turn()
+
+    def give_back(self, number: int) -> None:
+        with self._changed:
+            self._taken.pop(number, None)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _next_turn(self) -> None:
+        self._turn += 1
+        while self._turn in self._passed:
+            self._passed.remove(self._turn)
+            self._turn += 1
+        self._changed.notify_all()

@@ -1,0 +1,104 @@
+"""Lists of images in files: a path in each line, or a table with the columns path and, where it is wanted, id."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from semask_cli.errors import UsageError
+from semask_cli.io.inputs import STDIN, Input, find_inputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """All that a run is over: `names` as `find_inputs` takes them, and a `manifest`."""
+
+    names: tuple[str, ...] = ()
+    manifest: Path | None = None
+
+    def find(self, *, output: Path) -> Iterator[Input]:
+        """The images, as they are asked for; errors as `find_inputs` and `read_manifest` raise them."""
+        yield from find_inputs(self.names, output=output)
+        if self.manifest:
+            yield from read_manifest(self.manifest)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same from everywhere on this machine."""
+        names = [name if name == STDIN else os.path.abspath(name) for name in self.names]
+        return {"inputs": names, "manifest": os.path.abspath(self.manifest) if self.manifest else None}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """What `to_json` has made."""
+        manifest = document["manifest"]
+        return cls(names=tuple(document["inputs"]), manifest=Path(manifest) if manifest else None)
+
+
+ROWS = 10_000
+"""Rows of a Parquet file that are read at a time."""
+
+
+def read_manifest(file: Path) -> Iterator[Input]:
+    """The images that a .txt, .csv or .parquet file lists, as they are asked for.
+
+    A path is taken as a command line would take it. An image's results are named after its id, or after its path.
+
+    Raises:
+        UsageError: the file cannot be read, lists nothing that is a path, or an id leads out of the output folder.
+    """
+    rows = _READERS.get(file.suffix.lower())
+    if rows is None:
+        raise UsageError(f"{file} is no list of images by its ending", f"It may end in {', '.join(_READERS)}.")
+    try:
+        for row in rows(file):
+            yield _input(file, row)
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is no text in UTF-8: {error.reason}") from error
+
+
+def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
+    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            if path := line.rstrip("\r\n"):
+                yield {"path": path}
+
+
+def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        yield from csv.DictReader(lines)
+
+
+def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError(f"{file} is read by pyarrow", "Install it: pip install 'semask[parquet]'.") from error
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+        columns = [name for name in ("id", "path") if name in table.schema_arrow.names]
+        for batch in table.iter_batches(ROWS, columns=columns):
+            yield from batch.to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise UsageError(f"{file} is no Parquet file: {error}") from error
+
+
+_READERS = {".txt": _lines, ".csv": _csv_rows, ".parquet": _parquet_rows}
+
+
+def _input(file: Path, row: Mapping[str, Any]) -> Input:
+    path = row.get("path")
+    if not path or not isinstance(path, str):
+        raise UsageError(f"{file} has a row without a path", "Its columns are path and, if you like, id.")
+    if row.get("id") in (None, ""):
+        parts = [part for part in Path(path).parts if part not in ("..", Path(path).anchor)]
+        return Input(Path(path), Path(*parts).with_suffix(""))
+    stem = PurePosixPath(str(row["id"]))
+    if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
+        raise UsageError(f"{file}: the id {row['id']!r} is no place below the output folder")
+    return Input(Path(path), Path(stem))

@@ -1,0 +1,135 @@
+"""Any number of processes, any order, any kill: the same files, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from semask_cli.distributed.answers import Outputs
+from semask_cli.distributed.prediction import Run, segment_here
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.distributed.shards import Shard
+from semask_cli.errors import ImageError, OutputError, SemaskError
+from semask_cli.io.inputs import find_inputs
+from semask_cli.output.paths import plan_outputs
+from tests.support import filled
+from tests.support.command_line import Run as CommandLine
+from tests.support.command_line import start
+from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
+
+IMAGES = 18
+TOY = ("--model", "toy-street-fpn", "--threads", "1")
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    folder = tmp_path / "album"
+    for number in range(IMAGES):
+        path = folder / f"{number % 3}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(filled.image(20 + number % 2, 30, number)).save(path)
+    return folder
+
+
+def found(folder: Path) -> dict[str, bytes]:
+    """Every file but the journal's and what a kill may leave behind."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".semask-") for part in path.relative_to(folder).parts)
+    }
+
+
+def run(
+    album: Path, output: Path, *, shard: Shard | None = None, fresh: bool = False
+) -> tuple[Run, dict[str, SemaskError | None]]:
+    """A run of the toy network, and the error of each image that it has looked at."""
+    shard = shard or Shard()
+    inputs = (entry for entry in find_inputs([str(album)], output=output) if shard.holds(entry.id))
+    whole = Run(
+        plan_outputs(inputs, output, ["mask"]), journal=RunJournal(output, {"model": "toy"}, shard=shard, fresh=fresh)
+    )
+    segmenter = toy_segmenter(SMALL_MODELS["fpn"])
+    outcomes = segment_here(whole, segmenter, Outputs(), open_stdin=lambda: b"", max_pixels=10**6)
+    return whole, {outcome.task.entry.id: outcome.answer.error for outcome in outcomes}
+
+
+def test_a_second_run_does_what_has_changed(album: Path) -> None:
+    output = album / "masks"  # within the folder that is searched
+    _, first = run(album, output)
+    assert list(first.values()) == [None] * IMAGES
+    masks = found(output)
+    Image.fromarray(filled.image(20, 30, 99)).save(album / "0/0.png")
+    (output / "1/1.png").unlink()
+    (output / "2/2.png").write_bytes(b"damaged")
+    state, again = run(album, output)
+    assert list(again) == ["0/0", "1/1", "2/2"]
+    assert (state.images, state.done_before) == (IMAGES, IMAGES - 3)
+    assert {name for name, mask in found(output).items() if masks[name] != mask} == {"0/0.png"}
+    assert not run(album, output)[1]
+    assert len(run(album, output, fresh=True)[1]) == IMAGES
+    assert not run(album, output)[1]
+
+
+def test_shards_in_any_order_are_the_whole_and_other_shards_go_on(album: Path, tmp_path: Path) -> None:
+    run(album, tmp_path / "whole")
+    shards = [Shard(index=index, count=5) for index in range(5)]
+    random.Random(3).shuffle(shards)
+    ids = [id for shard in shards for id in run(album, tmp_path / "parts", shard=shard)[1]]
+    assert len(ids) == IMAGES == len(set(ids))
+    assert found(tmp_path / "parts") == found(tmp_path / "whole")
+    assert not run(album, tmp_path / "parts")[1]
+
+
+def test_errors_are_outcomes_and_tried_again(album: Path, tmp_path: Path) -> None:
+    (album / "0/0.png").write_bytes((album / "0/0.png").read_bytes()[:60])
+    (tmp_path / "out/1/1.png").mkdir(parents=True)
+    _, first = run(album, tmp_path / "out")
+    state, again = run(album, tmp_path / "out")
+    kinds = {"0/0": ImageError, "1/1": OutputError}
+    assert {id: type(error) for id, error in first.items() if error} == kinds
+    assert {id: type(error) for id, error in again.items()} == kinds
+    assert state.done_before == IMAGES - 2
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(semask: CommandLine, album: Path, tmp_path: Path) -> None:
+    """One process, a shard and torchrun, each killed, and at last torchrun again, all in one folder."""
+    semask("predict", album, "-o", "whole", *TOY)
+    undisturbed = found(tmp_path / "whole")
+    moments, output = random.Random(), tmp_path / "out"
+    command = ("predict", album, "-o", output, *TOY)
+    for options, processes in (((), None), (("--shard", "1/2"), None), ((), 2)):
+        before = len(found(output))
+        wanted = moments.randint(before + 1, before + (IMAGES - before) // 3 + 1)
+        process = start(*command, *options, processes=processes)
+        while process.poll() is None and len(found(output)) < wanted:
+            time.sleep(0.002)
+        for victim in (*_children(process.pid), process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        process.communicate()
+        assert found(output).items() <= undisturbed.items()
+    process = start(*command, processes=2)
+    process.communicate()
+    assert process.returncode == 0
+    assert found(output) == undisturbed
+    again = semask(*command)
+    assert (again.stdout, found(output)) == ("", undisturbed)
+    assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
+    document = json.loads(semask(*command, "--json").stdout)
+    assert len(document["pictures"]) == IMAGES
+
+
+def _children(process: int) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
+    return [int(child) for child in listed.stdout.split()]

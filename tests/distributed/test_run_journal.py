@@ -1,0 +1,81 @@
+"""An image is done while its source and its files are what they were, under the same settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.distributed.shards import Shard
+from semask_cli.errors import ImageError, OutputError
+
+SETTINGS = {"model": "swin-t-fpn", "outputs": ["mask"]}
+
+
+def journal(folder: Path, *, shard: str = "0/1", fresh: bool = False, **settings: object) -> RunJournal:
+    return RunJournal(folder, {**SETTINGS, **settings}, shard=Shard.parse(shard), fresh=fresh)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> tuple[str, Path, list[Path]]:
+    source, mask = tmp_path / "one.jpg", tmp_path / "out/one.png"
+    mask.parent.mkdir()
+    source.write_bytes(b"pixels")
+    mask.write_bytes(b"labels")
+    return "one", source, [mask]
+
+
+def test_what_was_noted_is_done_for_every_later_process(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
+    before = journal(tmp_path / "out")
+    assert not before.is_done(*image)
+    before.note(*image)
+    assert journal(tmp_path / "out").is_done(*image)
+    assert journal(tmp_path / "out", shard="3/7").is_done(*image)
+    assert not journal(tmp_path / "out").is_done("two", *image[1:])
+    assert not journal(tmp_path / "out", model="swin-l-m2f").is_done(*image)
+    assert journal(tmp_path / "out").is_done(*image)  # other settings took nothing away
+    assert not journal(tmp_path / "out", fresh=True).is_done(*image)
+
+
+def test_whatever_changes_is_done_again(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
+    _, source, [mask] = image
+    journal(tmp_path / "out").note(*image)
+    times = os.stat(source).st_atime_ns, os.stat(source).st_mtime_ns
+    for change in (
+        lambda: source.write_bytes(b"others"),
+        lambda: mask.write_bytes(b""),
+        lambda: mask.unlink(),
+        lambda: os.utime(source, ns=(times[0], times[1] + 1)),
+    ):
+        again = journal(tmp_path / "out")
+        change()
+        assert not again.is_done(*image)
+        mask.write_bytes(b"labels")
+        again.note(*image)
+        assert journal(tmp_path / "out").is_done(*image)
+
+
+def test_a_failure_is_noted_and_not_done(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
+    journal(tmp_path / "out").note(*image, error=ImageError("one.jpg is truncated"))
+    assert not journal(tmp_path / "out").is_done(*image)
+    [file] = (tmp_path / "out").rglob("*.jsonl")
+    assert "one.jpg is truncated" in file.read_text()
+
+
+def test_damaged_lines_cost_their_image_alone(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
+    noted = journal(tmp_path / "out")
+    noted.note(*image)
+    noted.note("two", *image[1:])
+    [file] = (tmp_path / "out").rglob("*.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([b"null\n", lines[1].replace(b'"done":"', b'"done":"0'), lines[2], b'{"torn']))
+    again = journal(tmp_path / "out")
+    assert (again.is_done(*image), again.is_done("two", *image[1:])) == (False, True)
+
+
+def test_a_journal_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / ".semask-journal").touch()
+    with pytest.raises(OutputError, match="cannot use the journal"):
+        journal(tmp_path)

@@ -1,0 +1,63 @@
+"""How far a run is can be told from its journals, whoever asks, while it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from semask_cli.distributed import run_journal
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.distributed.shards import Shard
+from semask_cli.distributed.status import read_status
+from semask_cli.errors import ImageError, UsageError
+from semask_cli.io.manifest import Inputs
+from tests.support.command_line import Run
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of ten images five are done by two shards, one of them after it had failed, and one has failed."""
+    moments = iter(range(1000, 2000, 2))
+    monkeypatch.setattr(run_journal.time, "time", lambda: float(next(moments)))
+    (tmp_path / "album").mkdir()
+    for number in range(10):
+        (tmp_path / f"album/{number}.jpg").touch()
+    output = tmp_path / "out"
+    for index in range(2):
+        shard = Shard(index=index, count=2)
+        journal = RunJournal(output, {"model": "swin-t-fpn", "precision": "fp32", "outputs": ["mask"]}, shard=shard)
+        journal.note_inputs(Inputs(names=(str(tmp_path / "album"),)))
+        for number in range(index, 6, 2):
+            source, mask = tmp_path / f"album/{number}.jpg", output / f"{number}.png"
+            mask.touch()
+            if number in (2, 5):
+                journal.note(str(number), source, [mask], error=ImageError(f"{number}.jpg is truncated"))
+            if number != 5:
+                journal.note(str(number), source, [mask])
+    return output
+
+
+def test_done_failed_left_and_rate(output: Path) -> None:
+    [run] = read_status(output)
+    assert (run.done, run.left) == (5, 4)
+    [failure] = run.failures
+    assert (failure.kind, failure.images, failure.example) == ("ImageError", 1, "5.jpg is truncated")
+    assert run.per_second == pytest.approx(6 / 14)
+    assert run.seconds_left == pytest.approx(4 / run.per_second)
+
+
+def test_the_command_says_it_in_words_and_in_json(semask: Run, output: Path) -> None:
+    said = semask("status", output).stdout
+    assert "swin-t-fpn, fp32: mask" in said
+    assert "5 done, 1 failed, 4 left" in said
+    assert "1 x ImageError, such as: 5.jpg is truncated" in said
+    assert "start the same command again to go on" in said
+    [run] = json.loads(semask("status", output, "--json").stdout)["runs"]
+    assert (run["done"], run["left"], run["failures"][0]["images"]) == (5, 4, 1)
+
+
+def test_where_no_run_was_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run has noted anything"):
+        read_status(tmp_path)

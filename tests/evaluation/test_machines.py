@@ -1,0 +1,117 @@
+"""An evaluation over machines that share nothing, and over jobs that do not know each other: the same figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semask_cli.errors import OutputError, UsageError
+from semask_cli.io.resources import project_file
+from tests.support.command_line import Run, journal_lines, wait_for_lines
+
+SAMPLES = 40
+
+
+@pytest.fixture
+def command(planted: Any, tmp_path: Path) -> tuple[Any, ...]:
+    root, masks = planted("cityscapes", "labelTrainIds", count=SAMPLES)
+    return ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--json")
+
+
+def figures(document: str) -> dict[str, Any]:
+    """Without what is said of the run itself."""
+    return {key: value for key, value in json.loads(document).items() if key != "run"}
+
+
+class Machine:
+    """One agent of torchrun with its own cache and folder: a process of a run over two machines."""
+
+    def __init__(self, folder: Path, rank: int, port: int, *arguments: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        launcher = ["--nnodes", "2", "--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", str(port)]
+        line = [sys.executable, "-m", "torch.distributed.run", *launcher, "--nproc-per-node", "1", "-m", "semask_cli"]
+        environment = {**os.environ, "SEMASK_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        self.agent = subprocess.Popen(
+            [*line, *map(str, arguments)],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self) -> tuple[str, str]:
+        return self.agent.communicate(timeout=120)
+
+    def kill(self) -> None:
+        """As when the power fails: the agent and its process are gone."""
+        children = subprocess.run(["pgrep", "-P", str(self.agent.pid)], capture_output=True, text=True, check=True)
+        for victim in (self.agent.pid, *map(int, children.stdout.split())):
+            os.kill(victim, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_machines_that_share_no_disk_count_together(semask: Run, command: tuple[Any, ...], tmp_path: Path) -> None:
+    alone = semask(*command, "--save-pred", tmp_path / "alone").stdout
+    run = (*command, "--journal", "journal", "--save-pred", "masks")
+    port = free_port()
+    machines = [Machine(tmp_path / f"machine-{rank}", rank, port, *run) for rank in range(2)]
+    wait_for_lines(machines[0].agent, tmp_path / "machine-0/journal", 3)
+    machines[1].kill()
+    _, said = machines[0].finish()
+    assert "process 1 of 2, on" in said
+    assert machines[0].agent.returncode != 0
+    before = journal_lines(tmp_path / "machine-0/journal")
+    assert 3 <= before < SAMPLES + 1
+    port = free_port()
+    machines = [Machine(tmp_path / f"machine-{rank}", rank, port, *run) for rank in range(2)]
+    (document, said), (nothing, _) = [machine.finish() for machine in machines]
+    assert figures(document) == figures(alone)
+    assert nothing == ""
+    assert f"{before - 1} of {SAMPLES} images are in the journal already" in said
+    masks = {path.relative_to(tmp_path / "alone"): path.read_bytes() for path in (tmp_path / "alone").rglob("*.png")}
+    there = tmp_path / "machine-0/masks"
+    assert {path.relative_to(there): path.read_bytes() for path in there.rglob("*.png")} == masks
+    assert not (tmp_path / "machine-1/journal").exists()
+
+
+def test_jobs_that_do_not_know_each_other_are_merged(semask: Run, command: tuple[Any, ...], tmp_path: Path) -> None:
+    alone = semask(*command).stdout
+    for index in (2, 0):
+        semask(*command, "--shard", f"{index}/3", "--journal", tmp_path / f"jobs/{index}")
+    lacking = semask(*command, "--merge", tmp_path / "jobs", check=OutputError.exit_code)
+    assert "the journals lack" in lacking.stderr
+    part = json.loads(semask(*command, "--shard", "1/3", "--journal", tmp_path / "jobs/1").stdout)
+    assert f"shard 1/3 of {SAMPLES} images" in part["partial"]
+    assert figures(semask(*command, "--merge", tmp_path / "jobs").stdout) == figures(alone)
+    named = [word for index in range(3) for word in ("--merge", tmp_path / f"jobs/{index}")]
+    assert figures(semask(*command, *named).stdout) == figures(alone)
+    nothing = semask(*command, "--merge", tmp_path, check=UsageError.exit_code)
+    assert "there is no journal" in nothing.stderr
+
+
+@pytest.mark.slow
+def test_a_model_is_not_loaded_to_merge_its_journals(semask: Run, tmp_path: Path) -> None:
+    demo = project_file("demo")
+    images = ("--images", demo / "images", "--labels", demo / "labels", "--classes", demo / "toy-street.txt")
+    model = ("--model", "toy-street-fpn", "--threads", "1")
+    alone = semask("eval", *images, *model, "--json").stdout
+    for index in range(2):
+        semask("eval", *images, *model, "--shard", f"{index}/2", "--journal", "jobs")
+    assert figures(semask("eval", *images, "--json", "--merge", "jobs").stdout) == figures(alone)
+    other = semask("eval", *images, "--merge", "jobs", "--model", "toy-street-m2f", check=UsageError.exit_code)
+    assert "is of toy-street-fpn, not of toy-street-m2f" in other.stderr

@@ -1,0 +1,118 @@
+"""On a Ray cluster of two nodes: the same files as `predict`, byte for byte, though an actor dies in the middle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask_cli.distributed.segment_batch import SegmentBatch
+from semask_cli.errors import ImageError, UsageError
+from semask_cli.io.resources import project_file
+from semask_cli.ray import cluster, segment
+from tests.support.command_line import Run
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+TOY = ("--model", "toy-street-fpn", "--threads", "1", "--device", "cpu")
+TINY, SCENES = 60, 20
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[object]:
+    """A cluster of this machine alone: a head, and a second node that has joined it."""
+    from ray.cluster_utils import Cluster
+
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    started.add_node(num_cpus=1)
+    yield started
+    started.shutdown()
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Scenes, tiny images, and one that is damaged."""
+    folder = tmp_path / "album"
+    (folder / "tiny").mkdir(parents=True)
+    scenes = sorted((project_file("demo") / "images").iterdir())
+    for number in range(SCENES):
+        shutil.copy(scenes[number % len(scenes)], folder / f"{number}{scenes[0].suffix}")
+    pixels = np.random.default_rng(0)
+    for number in range(TINY):
+        Image.fromarray(pixels.integers(0, 256, (8, 9, 3), np.uint8)).save(folder / f"tiny/{number}.png")
+    (folder / "tiny/broken.png").write_bytes((folder / "tiny/0.png").read_bytes()[:70])
+    return folder
+
+
+def found(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def actors(nodes: object) -> list[int]:
+    """The processes of actors on the cluster's nodes."""
+    raylets = [info.process.pid for node in nodes.list_all_nodes() for info in node.all_processes["raylet"]]  # type: ignore[attr-defined]
+    listed = [
+        subprocess.run(
+            ["pgrep", "-P", str(raylet), "-f", "ray::MapWorker"], capture_output=True, text=True, check=False
+        )
+        for raylet in raylets
+    ]
+    return [int(process) for processes in listed for process in processes.stdout.split()]
+
+
+def test_predict_on_ray_writes_what_predict_writes(semask: Run, album: Path, tmp_path: Path, nodes: object) -> None:
+    options = (*TOY, "--scales", "native", "--save", "mask,overlay")
+    alone = semask("predict", album, "-o", "alone", *options, check=ImageError.exit_code)
+    address = nodes.address  # type: ignore[attr-defined]
+    line = [sys.executable, "-m", "semask_cli", "predict", album, "-o", "out", *options, "--ray", address]
+    run = subprocess.Popen(
+        list(map(str, line)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not actors(nodes) or len(found(tmp_path / "out")) < 5:
+        assert run.poll() is None
+        time.sleep(0.05)
+    os.kill(actors(nodes)[-1], signal.SIGKILL)
+    assert len(found(tmp_path / "out")) < TINY + SCENES
+    printed, said = run.communicate(timeout=300)
+    assert run.returncode == ImageError.exit_code, said
+    assert found(tmp_path / "out") == found(tmp_path / "alone")
+    assert sorted(printed.replace("out/", "").splitlines()) == sorted(alone.stdout.replace("alone/", "").splitlines())
+    assert "broken.png is truncated" in said
+    assert "1 of 81 images could not be segmented" in said
+
+
+def test_a_dataset_of_images_becomes_one_of_masks(album: Path, nodes: object, tmp_path: Path) -> None:
+    import ray.data
+
+    paths = sorted(map(str, (album / "tiny").iterdir()))
+    rows = {"id": [Path(path).stem for path in paths], "path": paths}
+    options = {"scales": "native", "threads": 1}
+    expected = SegmentBatch("toy-street-fpn", device="cpu", **options)(rows)
+    with cluster(nodes.address):  # type: ignore[attr-defined]
+        images = ray.data.from_items(
+            [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+        )
+        segment(images, "toy-street-fpn", concurrency=2, **options).write_parquet(str(tmp_path / "masks"))
+    import pyarrow.parquet
+
+    written = {row["id"]: row for row in pyarrow.parquet.read_table(tmp_path / "masks").to_pylist()}
+    assert len(written) == TINY + 1
+    for number, id in enumerate(rows["id"]):
+        for column in ("width", "height", "mask", "classes", "error"):
+            assert written[id][column] == expected[column][number], (id, column)
+    assert "truncated" in written["broken"]["error"]["message"]
+
+
+def test_what_is_no_cluster_is_said(semask: Run, album: Path) -> None:
+    finished = semask("predict", album, "--ray", "127.0.0.1:1", *TOY, check=UsageError.exit_code)
+    assert "no Ray cluster answers at 127.0.0.1:1" in finished.stderr
