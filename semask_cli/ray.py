@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,8 @@ class _ArrowBatch(SegmentBatch):
 def cluster(address: str) -> Iterator[None]:
     """The cluster at `address`, or, with "local", one of this machine alone, for as long as the block runs.
 
+    Meanwhile `sys.stdout` is stderr.
+
     Raises:
         UsageError: Ray is not installed, or nothing answers there.
     """
@@ -124,7 +127,8 @@ def cluster(address: str) -> Iterator[None]:
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_options.preserve_order = True
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # Ray tells there what has died; stdout is for results
+            yield
     finally:
         ray.shutdown()
 

@@ -23,6 +23,9 @@ from semask_cli.output.percentages import format_share
 from semask_cli.zoo import load_zoo
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
     from semask_cli.distributed.answers import Outputs
     from semask_cli.distributed.prediction import Outcome, Run
     from semask_cli.output.class_shares import ClassShare
@@ -93,6 +96,8 @@ def predict(
     Processes share the images under torchrun, each with a GPU of its own: `torchrun --nproc-per-node 8 -m semask_cli
     predict …`.
     """
+    from rich.console import Console
+
     from semask_cli.distributed.answers import Outputs
     from semask_cli.distributed.prediction import Run, segment_here
     from semask_cli.distributed.run_journal import RunJournal
@@ -121,6 +126,7 @@ def predict(
         journal.note_inputs(named)
         return Run(chain(first, tasks), journal=journal)
 
+    results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
     with ExitStack() as stack:
         if ray:
             from semask_cli.ray import cluster
@@ -133,7 +139,7 @@ def predict(
             outcomes = segment_here(
                 run, segmenter, outputs, open_stdin=_stdin, max_pixels=max_pixels, documents=as_json
             )
-        _print(run, outcomes, as_json=as_json)
+        _print(run, outcomes, results, as_json=as_json)
 
 
 def _on_ray(
@@ -150,8 +156,8 @@ def _on_ray(
     return run, segment_on_ray(run, model, actors, palette=palette, max_pixels=max_pixels, **saving, **arguments)
 
 
-def _print(run: Run, outcomes: Generator[Outcome, None, None], *, as_json: bool) -> None:
-    """A line for each image, or one document, as they come."""
+def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console, *, as_json: bool) -> None:
+    """A line for each image as it comes, or one document, on `results`."""
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
     try:
@@ -166,7 +172,7 @@ def _print(run: Run, outcomes: Generator[Outcome, None, None], *, as_json: bool)
             elif outcome.document:
                 rows.append({"input": name, "files": files, **outcome.document})
             else:
-                _print_line(name, outcome.answer.classes, next(iter(files.values())))
+                results.print(_line(name, outcome.answer.classes, next(iter(files.values()))))
     finally:  # whatever ends the run, what was done is said
         if as_json:
             print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
@@ -200,8 +206,7 @@ def _progress(run: Run, outcomes: Generator[Outcome, None, None]) -> Iterator[Ou
             yield outcome
 
 
-def _print_line(name: str, shares: Sequence[ClassShare], path: str) -> None:
-    from rich.console import Console
+def _line(name: str, shares: Sequence[ClassShare], path: str) -> Text:
     from rich.text import Text
 
     line = Text(f"{printable(name)} -> {printable(path)} ")
@@ -209,4 +214,4 @@ def _print_line(name: str, shares: Sequence[ClassShare], path: str) -> None:
         line.append("  ")
         line.append("█ ", style="rgb({},{},{})".format(*share.colour))
         line.append(f"{share.name} {format_share(share.share)}")
-    Console(soft_wrap=True, highlight=False).print(line)
+    return line
