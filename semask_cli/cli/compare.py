@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semask_cli.cli.dataset_options import DatasetOptions
+from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from semask_cli.evaluation.differences import Difference
 
 
+@with_option_groups
 def compare(
     evaluations: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="What `semask eval --json` printed, or --report folders.")
     ],
+    *,
+    dataset_options: DatasetOptions,
     baseline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The one that the others are compared with; else the first.")
     ] = None,
@@ -33,6 +38,9 @@ def compare(
 
     Differences are in points of percent, with their 95 % interval from a bootstrap over the images that both runs have.
     A star marks classes whose difference is significant, after Holm's correction for the number of classes.
+
+    With the dataset (-d and --root, or --images) the page of --report shows the images on which the runs differ most:
+    labels, predictions and who is right where. For that the runs must have kept their masks (--save-pred, or --pred).
     """
     from semask_cli.evaluation.compare import compare as compare_evaluations
     from semask_cli.evaluation.compare import write_comparison
@@ -40,7 +48,9 @@ def compare(
 
     comparison = compare_evaluations(evaluations, baseline=baseline)
     if report:
-        print(f"report: {write_comparison(report, comparison)}", file=sys.stderr)
+        located = dataset_options.root or dataset_options.images
+        page = write_comparison(report, comparison, dataset_options.find() if located else None)
+        print(f"report: {page}", file=sys.stderr)
     if as_json:
         print(document_text(comparison.to_json()))
     else:

@@ -134,7 +134,7 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
     console.print(Text.assemble(("mIoU ", "bold"), (format_percent(e.miou), "bold green"), bounds["miou"], compared))
     means = {"mAcc": (e.macc, "macc"), "aAcc": (e.aacc, "aacc"), "fwIoU": (e.fwiou, "fwiou")}
     shown = (f"{name} {format_percent(value)}{bounds[key]}" for name, (value, key) in means.items())
-    console.print(Text("   ".join(shown)))
+    console.print(Text("   ".join(shown)), soft_wrap=True)
     console.print(Text(_how_drawn(e.intervals), "dim"), soft_wrap=True)
     if scores := e.cityscapes:
         console.print(
@@ -144,7 +144,8 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
     console.print(
         f"each image alike: mIoU by image {format_percent(e.fine_grained.miou_by_image)}, "
         f"by class {format_percent(e.fine_grained.miou_by_class)}, "
-        f"of the worst 5 % of images {format_percent(e.fine_grained.worst_by_image['5'])}"
+        f"of the worst 5 % of images {format_percent(e.fine_grained.worst_by_image['5'])}",
+        soft_wrap=True,
     )
     if e.boundaries and e.objects:
         console.print(f"Boundary IoU {format_percent(e.boundaries.miou)}   objects found: {_found(e.objects)}")

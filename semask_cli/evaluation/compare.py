@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from semask_cli.datasets import Dataset
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.comparable import cautions, refuse_other_labels
 from semask_cli.evaluation.differences import RunDifference, run_difference
@@ -17,11 +18,13 @@ from semask_cli.evaluation.pages import encoded, render_page
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.report import flat
 from semask_cli.evaluation.results import Evaluation, document_text
+from semask_cli.evaluation.side_by_side import side_by_side
 from semask_cli.io.files import write_atomically
 from semask_cli.io.overwriting import refuse_replacing
 
 SCHEMA_VERSION = 2
 _IMAGES = 30
+_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,22 +147,31 @@ def _comparison(runs: dict[str, Evaluation], baseline: int) -> Comparison:
     )
 
 
-def write_comparison(folder: Path, comparison: Comparison) -> Path:
+def write_comparison(folder: Path, comparison: Comparison, dataset: Dataset | None = None) -> Path:
     """Write comparison.html and comparison.json to `folder`; the page's path.
 
+    With the `dataset` at hand the page shows the images on which the runs differ most, side by side.
+
     Raises:
+        UsageError: with a dataset, a run whose masks are not on this machine (see `evaluation.side_by_side`).
         OutputError: a file cannot be written, or would replace one of those compared.
     """
     figures, page = folder / "comparison.json", folder / "comparison.html"
     refuse_replacing((figures, page), comparison.files)
+    shown = comparison_page(comparison, dataset)
     write_atomically(figures, encoded(document_text(comparison.to_json()) + "\n"))
-    write_atomically(page, encoded(comparison_page(comparison)))
+    write_atomically(page, encoded(shown))
     return page
 
 
-def comparison_page(comparison: Comparison) -> str:
+def comparison_page(comparison: Comparison, dataset: Dataset | None = None) -> str:
     """The page, as HTML."""
-    return render_page("compare.html.j2", c=comparison, definition=DEFINITIONS[comparison.definition])
+    runs = dict(zip(comparison.names, comparison.runs, strict=True))
+    ids = [row.name for row in comparison.images[:_SHOWN]]
+    images = side_by_side(ids, runs, comparison.baseline, dataset) if dataset else ()
+    return render_page(
+        "compare.html.j2", c=comparison, definition=DEFINITIONS[comparison.definition], images=list(images)
+    )
 
 
 def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_pixels: int = 0) -> Row:

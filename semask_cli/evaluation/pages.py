@@ -31,7 +31,7 @@ def thumbnail(pixels: RGB, *, width: int) -> str:
     """An image, no wider than `width`, as the address of a JPEG for an <img>."""
     height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
     small = pixels if pixels.shape[1] <= width else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return _address(small, "jpeg", quality=85)
+    return _address(small, "jpeg", quality=80)
 
 
 def exact(pixels: RGB) -> str:

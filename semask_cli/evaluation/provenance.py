@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from semask_cli.evaluation.journal import Record, Settings
 
@@ -35,7 +36,7 @@ class Run:
 
     `counted` images were predicted and counted in `milliseconds` by this process, one of `processes`; the others were
     in the journal. `processor` and `gpu` are what they ran on, `threads` those of torch (None without a network),
-    `command` the arguments of the program.
+    `command` the arguments of the program. `masks` is the folder in which predictions were saved, if they were.
     """
 
     command: tuple[str, ...]
@@ -46,6 +47,7 @@ class Run:
     processes: int
     counted: int
     milliseconds: int
+    masks: str
 
 
 def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
@@ -84,7 +86,7 @@ class Clock:
     def __init__(self) -> None:
         self._begun = time.monotonic()
 
-    def run(self, settings: Settings, *, processes: int, counted: int) -> Run:
+    def run(self, settings: Settings, *, processes: int, counted: int, masks: Path | None) -> Run:
         """What is known of the run that has `settings`."""
         processor, gpu, threads = platform.processor() or platform.machine(), "", None
         if "model" in settings:  # or no network ran, and torch may not be there yet
@@ -103,4 +105,5 @@ class Clock:
             processes=processes,
             counted=counted,
             milliseconds=round(1000 * (time.monotonic() - self._begun)),
+            masks=str(masks.resolve()) if masks else "",
         )

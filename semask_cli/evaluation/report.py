@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
+from semask_cli.evaluation.confusions import Order, class_order, shares
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.pages import encoded, exact, render_page, thumbnail
 from semask_cli.evaluation.results import Evaluation, ImageResult, document_text
@@ -23,7 +26,7 @@ REPORT_FILES = ("report.html", "evaluation.json", "classes.csv", "confusion.csv"
 """The names of the files of a report."""
 
 _SHOWN = 5  # of the worst, and of the best images
-_WIDTH = 800  # of an image in the page, at most, in pixels
+_WIDTH = 720  # of an image in the page, at most, in pixels
 _BINS = 20
 _WRONG = np.array([228, 60, 46], np.float32)
 
@@ -32,7 +35,8 @@ _WRONG = np.array([228, 60, 46], np.float32)
 class Example:
     """An image in the report: `photo` to `errors` are addresses for <img>.
 
-    `classes` is that of a small image, whose pixels are (label, predicted class, 0): the page names them.
+    `classes` is that of a small image, whose pixels are (label, predicted class, 0): the page names them. `present` are
+    the classes labelled or predicted in it.
     """
 
     id: str
@@ -42,6 +46,7 @@ class Example:
     predicted: str
     errors: str
     classes: str
+    present: tuple[int, ...]
 
 
 def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source: Source) -> Path:
@@ -76,6 +81,8 @@ def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str
         worst=_examples(worst, dataset, source),
         best=_examples(best, dataset, source),
         settings=flat(evaluation.settings),
+        provenance=flat(_provenance(evaluation)),
+        matrix=_matrix(evaluation),
         colours={result.name: result.colour for result in evaluation.classes},
     )
 
@@ -94,6 +101,25 @@ def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _provenance(evaluation: Evaluation) -> dict[str, Any]:
+    """The provenance and the run, as lines for people."""
+    run = dataclasses.asdict(evaluation.run) if evaluation.run else {}
+    if run:
+        run |= {"command": " ".join(run["command"]), "seconds": f"{run.pop('milliseconds') / 1000:.1f}"}
+    return {**dataclasses.asdict(evaluation.provenance), **run}
+
+
+def _matrix(evaluation: Evaluation) -> dict[str, Any]:
+    """The confusion matrix for the page: shares of each label's pixels as bytes, row by row, and orders of classes."""
+    counts = np.array(evaluation.confusion, np.int64)
+    levels = np.ceil(255 * shares(counts)).astype(np.uint8)  # nothing that is there becomes 0
+    return {
+        "classes": len(counts),
+        "shares": base64.b64encode(levels.tobytes()).decode(),
+        "orders": {order: class_order(counts, order) for order in get_args(Order)},
+    }
+
+
 def error_map(image: RGB, labels: Labels, predicted: Labels) -> RGB:
     """The image in dark grey, wrong pixels red, ignored ones pale."""
     grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
@@ -109,23 +135,24 @@ def _examples(results: Sequence[ImageResult], dataset: Dataset, source: Source) 
     by_id = {sample.id: sample for sample in dataset.samples}
     samples = [by_id[result.id] for result in results]
     return [
-        _example(sample, result.miou, predicted, dataset)
+        _example(sample, result, predicted, dataset)
         for sample, result, predicted in zip(samples, results, source.labels(samples), strict=True)
     ]
 
 
-def _example(sample: Sample, miou: float | None, predicted: Labels, dataset: Dataset) -> Example:
+def _example(sample: Sample, result: ImageResult, predicted: Labels, dataset: Dataset) -> Example:
     assert sample.label is not None  # or it would have no mIoU
     image, labels = read_image(sample.image), read_labels(sample.label, dataset.encoding)
     palette = dataset.classes.palette
     return Example(
         id=sample.id,
-        miou=miou,
+        miou=result.miou,
         photo=thumbnail(image, width=_WIDTH),
         labels=thumbnail(overlay(image, labels, palette, opacity=0.65), width=_WIDTH),
         predicted=thumbnail(overlay(image, predicted, palette, opacity=0.65), width=_WIDTH),
         errors=thumbnail(error_map(image, labels, predicted), width=_WIDTH),
         classes=exact(_class_map(labels, predicted)),
+        present=tuple(index for index, *_ in result.totals),
     )
 
 

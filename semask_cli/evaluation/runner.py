@@ -120,7 +120,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         partial=plan.selection.partial,
         missing=plan.selection.missing,
         split_state=split_in_words(plan.dataset, plan.selection),
-        run=clock.run(settings, processes=plan.world.size, counted=counted),
+        run=clock.run(settings, processes=plan.world.size, counted=counted, masks=plan.mask_dir),
     )
 
 

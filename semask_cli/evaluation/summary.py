@@ -50,8 +50,8 @@ def summarise(
     located, score = "boundaries" in settings, settings.get("calibration")
     total, totals = _sums(records, len(class_set))
     spec = class_set.spec.clusters if class_set.spec else None
-    unit = spec.unit if spec else "image"
     clusters = [spec.cluster(record.id) if spec else record.id for record in records]
+    unit = spec.unit if spec and len(set(clusters)) < len(clusters) else "image"
     return Evaluation(
         title=title,
         dataset=class_set.name,

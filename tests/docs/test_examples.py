@@ -128,7 +128,9 @@ def workspace(tmp_path: Path) -> Path:
 def _commands(text: str) -> list[str]:
     """The lines of a shell example, each without its comment, that run semask."""
     lines = text.replace("\\\n", " ").splitlines()
-    return [line for line in lines if re.search(r"\bsemask(_cli)?\b", line) and not line.startswith(("pip ", "export "))]
+    return [
+        line for line in lines if re.search(r"\bsemask(_cli)?\b", line) and not line.startswith(("pip ", "export "))
+    ]
 
 
 def _parse(line: str) -> None:

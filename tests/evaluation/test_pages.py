@@ -2,14 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from semask_cli.datasets import IGNORE, classes, read_labels
-from semask_cli.evaluation.report import error_map
+import semask_cli
+from semask_cli.datasets import IGNORE, classes, find_dataset, read_labels
+from semask_cli.evaluation.report import error_map, report_page
+from semask_cli.evaluation.sources import as_source
+from tests.support import miniature
+from toy_street import TEST_SEEDS, render
 
 CLASSES = classes("cityscapes")
 
@@ -55,7 +60,18 @@ def test_the_figures_beside_the_page_are_those_of_the_evaluation(reported):
 
 def test_the_report_opens_in_a_browser_with_everything_in_it(reported, browse):
     dom = browse(reported / "report.html", "--dump-dom")
-    for element in ("headline", "partial", "classes", "confusions", "histogram", "settings"):
+    for element in (
+        "headline",
+        "partial",
+        "classes",
+        "confusions",
+        "histogram",
+        "settings",
+        "matrix",
+        "fine-grained",
+        "categories",
+        "provenance",
+    ):
         assert f'id="{element}"' in dom
     for words in ("Worst images", "Best images", "traffic light", "mmseg", "frankfurt/frankfurt_000000_000000"):
         assert words in dom
@@ -74,30 +90,98 @@ def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key
     assert class_names(browse(page, "--dump-dom")) == [c["name"] for c in sorted(classes, key=key)]
 
 
-def test_an_image_is_shown_large_its_views_change_in_place_and_its_classes_are_named(reported, browse, tmp_path):
+def acted(page, script):
+    """The page with a script that runs when it has loaded."""
+    action = f"<script>addEventListener('load', () => {{ {script} }})</script></body>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", action), encoding="utf-8")
+    return page
+
+
+def test_a_slider_leads_from_an_image_to_its_errors_and_classes_are_named(reported, browse, tmp_path):
     worst = "frankfurt/frankfurt_000000_000003"
     label = read_labels(
         tmp_path / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.encodings["trainIds"]
     )
     predicted = np.asarray(Image.open(tmp_path / f"masks-cityscapes/{worst}.png"))
     row, column = np.argwhere((label != predicted) & (label != IGNORE))[0]
-    use = f"""<script>addEventListener("load", () => {{
+    use = f"""
       document.querySelector(".strip button").click();
-      const viewer = document.getElementById("viewer");
-      for (const key of [...Array(9).fill("ArrowRight"), "ArrowLeft"])
-        viewer.dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
-      const image = viewer.querySelector("img"), box = image.getBoundingClientRect();
+      const press = (key) => viewer.dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
+      for (const key of [...Array(9).fill("ArrowRight"), "ArrowLeft"]) press(key);
+      const image = stage.children[2], box = image.getBoundingClientRect();
       const clientX = box.left + (({column} + 0.5) / image.naturalWidth) * box.width;
       const clientY = box.top + (({row} + 0.5) / image.naturalHeight) * box.height;
       image.dispatchEvent(new PointerEvent("pointermove", {{ bubbles: true, clientX, clientY }}));
-    }})</script></body>"""
-    page = reported / "report.html"
-    page.write_text(page.read_text(encoding="utf-8").replace("</body>", use), encoding="utf-8")
-    dom = browse(page, "--dump-dom", "--virtual-time-budget=3000")
-    viewer = dom[dom.index('<dialog id="viewer" open') :]
-    assert f"<span>{worst}: prediction</span>" in viewer
+      slider.value = 1.5;
+      slider.dispatchEvent(new Event("input"));
+      document.body.dataset.opacities = [...stage.children].map((layer) => layer.style.opacity);
+      press("ArrowRight");
+    """
+    dom = browse(acted(reported / "report.html", use), "--dump-dom", "--virtual-time-budget=3000")
+    viewer = re.search('<dialog id="viewer"[^>]* open', dom).start()
+    assert f"<span>{worst}: prediction</span>" in dom[viewer:]
     names = CLASSES.classes
-    assert f"<output>{names[label[row, column]]}, predicted {names[predicted[row, column]]}</output>" in viewer
+    assert f"<output>{names[label[row, column]]}, predicted {names[predicted[row, column]]}</output>" in dom[viewer:]
+    assert 'data-opacities="1,1,0.5,0"' in dom
+
+
+def test_one_class_can_be_looked_at_alone(reported, browse):
+    figures = json.loads((reported / "evaluation.json").read_text(encoding="utf-8"))
+    shown = {image["id"] for image in figures["picture_results"] if any(row[0] == 3 for row in image["totals"])}
+    use = """
+      const filter = document.getElementById("filter");
+      filter.value = 3;
+      filter.dispatchEvent(new Event("change"));
+      const seen = (selector) => [...document.querySelectorAll(selector)].filter((each) => !each.hidden);
+      document.body.dataset.bars = seen("#classes li").map((row) => row.dataset.name);
+      document.body.dataset.images = seen(".images figure").length;
+    """
+    dom = browse(acted(reported / "report.html", use), "--dump-dom")
+    assert f'data-bars="{CLASSES.classes[3]}"' in dom
+    assert f'data-images="{len(shown)}"' in dom
+
+
+def test_the_confusion_matrix_is_read_with_the_arrow_keys_in_every_order(reported, browse):
+    evaluation = json.loads((reported / "evaluation.json").read_text(encoding="utf-8"))
+    counts = np.array(evaluation["confusion"])
+    use = """
+      document.querySelector("[data-order=frequency]").click();
+      for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"])
+        matrix.dispatchEvent(new KeyboardEvent("keydown", { key }));
+      document.body.dataset.size = matrix.width > 19 * 5;
+    """
+    dom = browse(acted(reported / "report.html", use), "--dump-dom")
+    second = int(np.argsort(-counts.sum(axis=1), kind="stable")[1])
+    entry = re.search(r'<output id="entry"[^>]*>([^<]*)<', dom).group(1)
+    share = 100 * counts[second, second] / counts[second].sum()
+    assert entry.startswith(f"{CLASSES.classes[second]}: ")
+    assert float(entry.split()[-3]) == pytest.approx(share, abs=0.5)
+    assert 'data-size="true"' in dom
+
+
+def test_everything_is_unfolded_on_paper(reported, browse):
+    use = """
+      document.querySelectorAll("details").forEach((part) => (part.open = false));
+      dispatchEvent(new Event("beforeprint"));
+      document.body.dataset.folded = document.querySelectorAll("details:not([open])").length;
+    """
+    assert 'data-folded="0"' in browse(acted(reported / "report.html", use), "--dump-dom")
+
+
+def test_a_report_of_two_thousand_images_stays_below_five_megabytes(planted, tmp_path):
+    root, masks = planted("ade20k", "annotations", 12)
+    dataset = find_dataset("ade20k", root=root)
+    street = np.asarray(Image.fromarray(render(TEST_SEEDS[0]).image).resize((800, 600)))
+    for sample in dataset.samples:
+        miniature.save(sample.image, street)
+        large = read_labels(sample.label, dataset.encoding).repeat(13, 0).repeat(13, 1)[:600, :800]
+        miniature.save(sample.label, np.pad(large, [(0, 600 - large.shape[0]), (0, 800 - large.shape[1])]) % 150 + 1)
+        miniature.save(masks / f"{sample.id}.png", read_labels(sample.label, dataset.encoding))
+    evaluation = semask_cli.evaluate(dataset, masks, report=tmp_path / "report")
+    many = replace(evaluation, image_results=evaluation.image_results * 170)
+    page = report_page(many, dataset, as_source(masks, dataset))
+    assert page.count("<figure") == 10
+    assert len(page) < 5_000_000
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-for (const order of document.querySelectorAll(".order")) {
+for (const order of document.querySelectorAll(".order[data-list]")) {
   const list = document.getElementById(order.dataset.list);
   const compare = {
     index: (a, b) => a.index - b.index,
@@ -17,3 +17,5 @@ for (const order of document.querySelectorAll(".order")) {
     for (const other of order.children) other.setAttribute("aria-pressed", other === button);
   });
 }
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));

@@ -1,0 +1,127 @@
+"""The images on which runs differ most, beside each other: labels, each run's prediction, and who is right where.
+
+Evaluations hold no pixels. Predictions are read from the masks that were evaluated (--pred) or saved (--save-pred), and
+only those are shown that are still what was counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
+from semask_cli.datasets.spec import CLASS_INDICES
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.journal import labels_digest
+from semask_cli.evaluation.pages import thumbnail
+from semask_cli.evaluation.results import Evaluation
+from semask_cli.evaluation.sources import MaskFolder
+from semask_cli.io.images import RGB, read_image
+from semask_cli.output.render import Labels, overlay
+
+RIGHT = {"first": (31, 111, 139), "second": (217, 130, 43), "none": (120, 24, 24)}
+"""The colours of a map of who is right: the baseline alone, the run alone, and neither."""
+
+_WIDTH = 560  # of an image in the page, at most, in pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """An image in the page, as an address for <img>, and the `title` under it."""
+
+    title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideBySide:
+    """The views of one image: itself, its labels, each run's prediction, and each run's map against the baseline."""
+
+    id: str
+    views: tuple[View, ...]
+
+
+def side_by_side(
+    ids: Sequence[str], runs: Mapping[str, Evaluation], baseline: str, dataset: Dataset
+) -> Iterator[SideBySide]:
+    """The images `ids` of `dataset`, as `runs` by name predicted them.
+
+    Raises:
+        UsageError: a run whose masks are not on this machine, or are no longer those that were counted.
+        DatasetError: an image, label or mask that cannot be read.
+    """
+    samples = {sample.id: sample for sample in dataset.samples}
+    chosen = [samples[key] for key in ids if key in samples]
+    predicted = {name: _predictions(name, run, chosen, dataset) for name, run in runs.items()}
+    for index, sample in enumerate(chosen):
+        yield _side_by_side(sample, {name: masks[index] for name, masks in predicted.items()}, baseline, dataset)
+
+
+def who_is_right(image: RGB, labels: Labels, first: Labels, second: Labels) -> RGB:
+    """The image in grey, in RIGHT's colours where one alone is right, or neither; pale where nothing is counted."""
+    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
+    shown = np.repeat(grey * 0.5, 3, axis=2)
+    counted = labels != IGNORE
+    right = [(each == labels) & counted for each in (first, second)]
+    places: dict[str, NDArray[np.bool_]] = {
+        "first": right[0] & ~right[1],
+        "second": right[1] & ~right[0],
+        "none": counted & ~right[0] & ~right[1],
+    }
+    for name, place in places.items():
+        shown[place] = grey[place] * 0.2 + np.array(RIGHT[name], np.float32) * 0.8
+    shown[~counted] = grey[~counted] * 0.3 + 160
+    return shown.clip(0, 255).astype(np.uint8)
+
+
+def masks_of(run: Evaluation) -> tuple[Path, str] | None:
+    """The folder of the masks that a run evaluated or saved, and their encoding; None where it kept none."""
+    if "masks" in run.settings:
+        return Path(run.settings["masks"]), run.settings["mask_coding"]
+    return (Path(run.run.masks), CLASS_INDICES) if run.run and run.run.masks else None
+
+
+def _predictions(name: str, run: Evaluation, samples: Sequence[Sample], dataset: Dataset) -> list[Labels]:
+    found = masks_of(run)
+    if not found or not found[0].is_dir():
+        raise UsageError(
+            f"the masks of {name} are not here", "Evaluate with --save-pred DIR to show images side by side."
+        )
+    folder, encoding = found
+    source = MaskFolder(folder, samples, dataset.classes.encoding(encoding))
+    if source.missing:
+        raise UsageError(f"{folder} has no mask of {source.missing[0].id}, which {name} predicted")
+    digests = {result.id: result.predicted for result in run.image_results}
+    masks = list(source.labels(samples))
+    for sample, mask in zip(samples, masks, strict=True):
+        if labels_digest(mask) != digests[sample.id]:
+            raise UsageError(
+                f"the mask of {sample.id} in {folder} is not the one that {name} was evaluated with",
+                "Evaluate again, with --save-pred DIR.",
+            )
+    return masks
+
+
+def _side_by_side(sample: Sample, predicted: Mapping[str, Labels], baseline: str, dataset: Dataset) -> SideBySide:
+    assert sample.label is not None  # or no run had an mIoU of it
+    image, labels = read_image(sample.image), read_labels(sample.label, dataset.encoding)
+
+    def tinted(title: str, shown: Labels) -> View:
+        return _view(title, overlay(image, shown, dataset.classes.palette, opacity=0.65))
+
+    views = [_view("image", image), tinted("labels", labels)]
+    views += [tinted(name, mask) for name, mask in predicted.items()]
+    views += [
+        _view(f"{baseline} or {name} right", who_is_right(image, labels, predicted[baseline], mask))
+        for name, mask in predicted.items()
+        if name != baseline
+    ]
+    return SideBySide(id=sample.id, views=tuple(views))
+
+
+def _view(title: str, pixels: RGB) -> View:
+    return View(title=title, address=thumbnail(pixels, width=_WIDTH))
