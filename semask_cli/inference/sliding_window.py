@@ -46,6 +46,7 @@ class SlidingWindow:
         self.size = (view.shape[0], view.shape[1])
         self.grid = window_grid(*self.size, config)
         self._predictions: dict[Place, Prediction] = {}
+        self._counts: tuple[Tensor, Tensor] | None = None
         # How many windows cover a pixel is the product of how many cover its row and its column.
         self._row_count = _count_windows(self.size[0], [row[0][0] for row in self.grid])
         self._column_count = _count_windows(self.size[1], [columns for _, columns in self.grid[0]])
@@ -85,9 +86,17 @@ class SlidingWindow:
             tile = tile[..., xs.start - columns.start : xs.stop - columns.start]
             resize_accumulate(tile, part.maps, part.resample(ys_inside, xs_inside))
         assert total is not None  # windows cover every row and column
-        count = self._row_count[rows.start : rows.stop, None] * self._column_count[columns.start : columns.stop]
-        total.div_(count.to(total.device))
+        down, across = self._count(total.device)
+        count = down[rows.start : rows.stop, None] * across[columns.start : columns.stop]
+        total.div_(count)
         return ClassMap(total, (self.size[0],), (self.size[1],), (rows.start, columns.start))
+
+    def _count(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """How many windows cover each row and each column, on the device: copied there once."""
+        if self._counts is None or self._counts[0].device != device:
+            down, across = (torch.from_numpy(count).to(device) for count in (self._row_count, self._column_count))
+            self._counts = down, across
+        return self._counts
 
     def to(self, device: torch.device) -> Self:
         """The same, whose windows are still predicted where the network is, and kept on `device`."""
@@ -130,9 +139,9 @@ def _shift(positions: range, offset: int) -> range:
     return range(positions.start + offset, positions.stop + offset)
 
 
-def _count_windows(length: int, windows: list[slice]) -> Tensor:
-    """How many windows cover each position of an axis: float32 (length,)."""
-    count = torch.zeros(length)
+def _count_windows(length: int, windows: list[slice]) -> NDArray[np.float32]:
+    """How many windows cover each position of an axis: (length,)."""
+    count = np.zeros(length, np.float32)
     for window in windows:
         count[window] += 1
     return count

@@ -136,7 +136,7 @@ class WindowAttention(nn.Module):
             right, bottom = (a[:, None] != a for a in (x, y))
             masks = torch.stack([torch.zeros_like(right), right, bottom, right | bottom])
             bias = bias + SHIFT_MASK * masks[:, None]
-        return F.pad(bias.to(dtype), (0, -pairs % BIAS_ALIGNMENT))[..., :pairs].unbind(0)
+        return F.pad(bias.to(dtype).contiguous(), (0, -pairs % BIAS_ALIGNMENT))[..., :pairs].unbind(0)
 
 
 class SemanticAttention(nn.Module):

@@ -6,11 +6,13 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.gpu import dispatch
 from benchmarks.gpu import rivals as gpu_rivals
 from semask_cli.ops import deform_conv2d, ms_deform_attn
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
@@ -46,6 +48,29 @@ def test_the_record_has_every_line_measured_or_not() -> None:
     for line in lines:
         measured = line["milliseconds"] or line["relative_error"]
         assert line["section"] == "machine" or bool(measured) != line["note"].startswith("not measured")
+
+
+def test_what_the_record_of_launches_promises() -> None:
+    """A pass in steady state waits for nothing and copies nothing; of a prediction, the labels alone are waited for."""
+    with dispatch.RECORD.open() as file:
+        now = [line for line in csv.DictReader(file) if line["code"] == "now"]
+    passes = [line for line in now if line["what"].startswith("pass")]
+    assert len(passes) == 2 * len(dispatch.PASSES)
+    assert {line[name] for line in passes for name in ("to_device", "to_host", "syncs", "padded")} == {"0"}
+    whole = [line for line in now if line["what"].endswith("whole")]
+    assert [(line["to_device"], line["to_host"], line["syncs"]) for line in whole] == [("1", "1", "1")] * 2
+
+
+@pytest.mark.slow
+def test_the_record_of_launches_is_true() -> None:
+    with dispatch.RECORD.open() as file:
+        recorded = list(csv.DictReader(file))
+    counted = dispatch.count_pass("swin-t-fpn", 512, 683, precision="bf16")
+    lines = [counted.line(network="swin-t-fpn", what="pass 512 x 683", precision="bf16")]
+    counted = dispatch.count_predict("swin-t-fpn", mode="whole", precision="bf16")
+    lines.append(counted.line(network="swin-t-fpn", what="predict 1000 x 1500, whole", precision="bf16"))
+    for line in lines:
+        assert {name: str(value) for name, value in asdict(line).items()} in recorded
 
 
 @pytest.mark.usefixtures("on_host")
