@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
     *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
-    *("output", "inference", "api", "distributed", "ray", "evaluation", "export", "machine", "cli"),
+    *("output", "inference", "api", "distributed", "ray", "evaluation", "export", "video", "machine", "cli"),
 )
 """The rooms and the loose modules of the package, from the lowest to the highest."""
 
@@ -36,6 +36,7 @@ TESTED_ELSEWHERE = {
     "cli/export.py": "export/test_export_model.py",
     "export/formats.py": "export/test_export_model.py",
     "export/script.py": "export/test_export_model.py",
+    "cli/video.py": "video/test_run.py",
     "cli/reporting.py": "cli/test_predict.py",
     "cli/status.py": "distributed/test_status.py",
     "distributed/answers.py": "distributed/test_segment_batch.py",
@@ -52,6 +53,8 @@ TESTED_ELSEWHERE = {
     "models/network.py": "models/test_fpn.py",  # an interface
     "models/transformer.py": "models/test_mask2former.py",
     "version.py": "test_packaging.py",
+    "video/reading.py": "video/test_run.py",
+    "video/writing.py": "video/test_run.py",
     "ops/bindings.py": "ops/test_nvrtc.py",  # calls NVRTC through both kinds of bindings
     "ops/ctypes_bindings.py": "ops/test_nvrtc.py",
     "ops/registry.py": "ops/test_resize.py",  # torch checks what it registers

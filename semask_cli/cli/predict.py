@@ -16,6 +16,7 @@ import typer
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.cli.reporting import report
+from semask_cli.cli.video import predict_video
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.world import world_of_torchrun
 from semask_cli.errors import ImageError, SemaskError, UsageError, printable
@@ -43,12 +44,19 @@ _RUN = "The run"
 @with_option_groups
 def predict(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, or - for stdin.")
+        list[str] | None,
+        typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, - for stdin; or a video."),
     ] = None,
     *,
     options: ModelOptions,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; sub-folders are kept.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where the files go; sub-folders are kept. Of a video, a folder or .mp4.",
+        ),
     ] = Path("masks"),
     save: Annotated[str, typer.Option(metavar="KINDS", help=SAVE_HELP)] = "mask",
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the image.")] = 0.5,
@@ -81,6 +89,12 @@ def predict(
             help="Segment on this Ray cluster; local starts one on this machine, auto finds the one it belongs to.",
         ),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:STOP:STEP", rich_help_panel=_RUN, help="Of a video, these frames only; ::5 is every fifth."
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -104,10 +118,19 @@ def predict(
     from semask_cli.io.manifest import Inputs
     from semask_cli.output.paths import plan_outputs
     from semask_cli.output.segmentation import KINDS
+    from semask_cli.video.reading import is_video
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",")]
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
+    outputs = Outputs(kinds=tuple(kinds), opacity=opacity, tolerance=tolerance)
+    if inputs and any(is_video(name) for name in inputs):
+        if manifest or ray or shard or as_json:
+            raise UsageError("a video takes no --manifest, --ray, --shard or --json")
+        predict_video(inputs, options=options, outputs=outputs, output=output, frames=frames, fresh=fresh)
+        return
+    if frames:
+        raise UsageError("--frames is for videos", "Name one, as in: semask predict drive.mp4 -o out.mp4")
     if not (inputs or manifest):
         raise UsageError("there is nothing to segment", "Name an image, a folder, or a list of images with --manifest.")
     part, world = Shard.parse(shard) if shard else Shard(), world_of_torchrun()
@@ -117,7 +140,6 @@ def predict(
     named = Inputs(names=tuple(inputs or ()), manifest=manifest)
     tasks = plan_outputs((entry for entry in named.find(output=output) if part.holds(entry.id)), output, kinds)
     first = list(islice(tasks, 1))  # what stands against the run is said before the model is loaded
-    outputs = Outputs(kinds=tuple(kinds), opacity=opacity, tolerance=tolerance)
 
     def begin(settings: Mapping[str, Any]) -> Run:
         if as_json:

@@ -1,0 +1,98 @@
+"""What `semask predict` does with a video: into another video, or into files of each frame."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semask_cli.cli.model_options import ModelOptions
+from semask_cli.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from semask_cli.distributed.answers import Outputs
+    from semask_cli.video.run import FrameDone
+
+TARGET = ".mp4"
+
+
+def predict_video(
+    inputs: list[str], *, options: ModelOptions, outputs: Outputs, output: Path, frames: str | None, fresh: bool
+) -> None:
+    """Segment one video; `output` ends in .mp4 or is a folder.
+
+    Raises:
+        SemaskError: as `video.run`; or the options are for something else.
+    """
+    from semask_cli.distributed.run_journal import RunJournal
+    from semask_cli.distributed.shards import Shard
+    from semask_cli.io.overwriting import refuse_replacing
+    from semask_cli.video.reading import FrameRange, av, is_live, is_video, state
+    from semask_cli.video.run import segment_to_files, segment_to_video
+
+    if len(inputs) > 1:
+        raise UsageError("a video is segmented by a run of its own", "Name nothing else, and another -o for each.")
+    [name] = inputs
+    into_video = output.suffix.lower() == TARGET
+    if not into_video and is_video(str(output)):
+        raise UsageError(f"{output}: videos are written as {TARGET}")
+    if into_video and len(outputs.kinds) > 1:
+        raise UsageError("a video shows one kind of output", "Name one with --save, or a folder with -o.")
+    chosen = FrameRange.parse(frames) if frames else FrameRange()
+    av()  # a missing package is said before the model is loaded
+    refuse_replacing([output] if into_video else [], [Path(name)])
+    source = state(name)
+    segmenter = options.load()
+    settings = {**segmenter.settings, **outputs.settings, "video": name}
+    if into_video:
+        settings |= {"source": source, "frames": [chosen.start, chosen.stop, chosen.step]}
+        run = segment_to_video(
+            segmenter,
+            name,
+            output,
+            kind="overlay" if outputs.kinds == ("mask",) else outputs.kinds[0],  # indices are not for the eye
+            opacity=outputs.opacity,
+            chosen=chosen,
+            settings=settings,
+            fresh=fresh,
+        )
+    else:
+        run = segment_to_files(
+            segmenter,
+            name,
+            output,
+            kinds=outputs.kinds,
+            opacity=outputs.opacity,
+            tolerance=outputs.tolerance,
+            chosen=chosen,
+            journal=None if is_live(name) else RunJournal(output, settings, shard=Shard(), fresh=fresh),
+        )
+    began, count = time.monotonic(), 0
+    try:
+        for _ in _progress(run):
+            count += 1
+    finally:
+        rate = count / max(time.monotonic() - began, 1e-9)
+        print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} a second", file=sys.stderr)
+    print(f"{printable(name)} -> {printable(str(output))}")
+
+
+def _progress(run: Generator[FrameDone, None, None]) -> Iterator[FrameDone]:
+    """The place in the video on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+        closing(run) as frames,
+    ):
+        task = bar.add_task("", total=None)
+        for count, done in enumerate(frames, start=1):
+            minutes, seconds = divmod(int(done.seconds), 60)
+            bar.update(task, completed=count, description=f"{minutes}:{seconds:02d}")
+            yield done

@@ -1,0 +1,147 @@
+"""Frames of a video, one at a time: a file's, a camera's, or those of a stream."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO
+
+import numpy as np
+
+from semask_cli.errors import ImageError, UsageError
+from semask_cli.io.images import RGB
+from semask_cli.io.regular import open_regular
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv"))
+"""Lower-case endings by which a video is known."""
+
+_STREAM = re.compile(r"(rtsps?|rtmps?|udp|srt)://[!-~]+")
+_CAMERA = re.compile(r"camera:(\d+)")
+_PATIENCE = 10  # seconds without a byte of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The frame of that `index` in its video, `seconds` after its beginning, upright."""
+
+    index: int
+    seconds: float
+    image: RGB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameRange:
+    """Every `step`-th frame from `start` on, before `stop` (None: to the end)."""
+
+    start: int = 0
+    stop: int | None = None
+    step: int = 1
+
+    def holds(self, index: int) -> bool:
+        return index >= self.start and (index - self.start) % self.step == 0
+
+    @classmethod
+    def parse(cls, text: str) -> FrameRange:
+        """START:STOP:STEP, each of which may be left out.
+
+        Raises:
+            UsageError: another text.
+        """
+        match = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text)
+        start, stop, step = match.groups() if match else ("", "", "0")
+        if not match or step == "0":
+            raise UsageError(f"--frames {text!r} is no range of frames", "As in 100:200, or ::5 for every fifth.")
+        return cls(start=int(start or 0), stop=int(stop) if stop else None, step=int(step or 1))
+
+
+def is_video(name: str) -> bool:
+    """Whether an input is named as a video: a file's ending, camera:N, or the address of a stream."""
+    if _STREAM.fullmatch(name) or _CAMERA.fullmatch(name):
+        return True
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES and "*" not in name
+
+
+def av() -> ModuleType:
+    """PyAV.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise UsageError("videos need PyAV, which is not installed", "Run: pip install 'semask[video]'") from error
+    return av
+
+
+def is_live(name: str) -> bool:
+    """Whether the frames of a video come once, when they are there."""
+    return bool(_STREAM.fullmatch(name) or _CAMERA.fullmatch(name))
+
+
+def state(name: str) -> list[float]:
+    """What changes when a video does: its file's size and time; of what is live, the moment.
+
+    Raises:
+        ImageError: there is no such file.
+    """
+    if is_live(name):
+        return [time.time()]
+    with _file(name) as file:
+        status = os.fstat(file.fileno())
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _file(name: str) -> BinaryIO:
+    try:
+        return open_regular(name)
+    except OSError as error:
+        raise ImageError(f"cannot read the video {name}: {error.strerror}") from error
+
+
+def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
+    """The chosen frames of a video: a path, camera:N, or the address of a stream (rtsp://…).
+
+    Raises:
+        ImageError: it cannot be opened, has no pictures, or is damaged; frames before the damage were given.
+    """
+    library = av()
+    try:
+        with library.open(**_opening(name)) as container:
+            if not container.streams.video:
+                raise ImageError(f"{name} has no pictures in it")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for index, frame in enumerate(container.decode(stream)):
+                if chosen.stop is not None and index >= chosen.stop:
+                    return
+                if chosen.holds(index):
+                    seconds = index / (stream.average_rate or Fraction(25)) if frame.time is None else frame.time
+                    yield Frame(index, float(seconds), _upright(frame))
+    except library.error.FFmpegError as error:
+        raise ImageError(
+            f"cannot read the video {name}: {error.strerror}", "If it was cut off, `ffmpeg -i` may repair it."
+        ) from error
+
+
+def _opening(name: str) -> dict[str, object]:
+    if camera := _CAMERA.fullmatch(name):
+        return {"file": f"/dev/video{camera[1]}", "format": "v4l2"}
+    if _STREAM.fullmatch(name):
+        return {"file": name, "timeout": _PATIENCE}
+    _file(name).close()  # there, and no pipe
+    # A playlist may name other files and addresses; a video of one's own does not need any.
+    return {"file": name, "options": {"protocol_whitelist": "file"}}
+
+
+def _upright(frame: object) -> RGB:
+    """uint8 RGB (H, W, 3), turned as the camera was held."""
+    pixels = frame.to_ndarray(format="rgb24")  # type: ignore[attr-defined]
+    turns = round(frame.rotation / 90) % 4  # type: ignore[attr-defined]
+    return np.ascontiguousarray(np.rot90(pixels, turns))

@@ -1,0 +1,138 @@
+"""From the frames of a video to an overlay video, or to files of each frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.errors import ImageError, SemaskError, UsageError
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.io.images import RGB
+from semask_cli.output import render
+from semask_cli.output.segmentation import Kind, Segmentation, file_name
+from semask_cli.video.reading import FrameRange, frames, is_live
+from semask_cli.video.writing import VideoParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameDone:
+    """A frame that was segmented: its place in the video, and what is in it."""
+
+    index: int
+    seconds: float
+    segmentation: Segmentation
+
+
+def segment_to_video(
+    segmenter: Segmenter,
+    name: str,
+    target: Path,
+    *,
+    kind: Kind = "overlay",
+    opacity: float = 0.5,
+    chosen: FrameRange,
+    settings: dict[str, Any],
+    fresh: bool = False,
+) -> Generator[FrameDone, None, None]:
+    """Write the video `target` of each chosen frame as `kind`: overlay, color, contour or side. Yields what is done.
+
+    With the same `settings`, what an earlier run has finished of a file is not done again, unless `fresh`.
+
+    Raises:
+        UsageError: a kind that is no picture.
+        ImageError, OutputError: the video cannot be read, or the other not written; finished parts stay.
+    """
+    draw = _drawing(kind, opacity)
+    parts = VideoParts(target, settings, step=chosen.step, fresh=fresh)
+    begin = parts.next_index
+    shape = None
+    try:
+        for done in _segmented(segmenter, name, chosen, is_done=lambda index: index < begin):
+            pixels = draw(done.segmentation)
+            if pixels.shape != (shape := shape or pixels.shape):
+                raise ImageError(f"{name} changes its size at frame {done.index}", "Name a range before it: --frames.")
+            parts.add(done.index, done.seconds, pixels)
+            yield done
+    except (SemaskError, KeyboardInterrupt, GeneratorExit):
+        parts.end_part()  # what was shown so far is whole
+        if is_live(name):  # which has no other end
+            parts.finish()
+        raise
+    parts.finish()
+
+
+def segment_to_files(
+    segmenter: Segmenter,
+    name: str,
+    folder: Path,
+    *,
+    kinds: tuple[Kind, ...],
+    opacity: float = 0.5,
+    tolerance: float = 0,
+    chosen: FrameRange,
+    journal: RunJournal | None = None,
+) -> Generator[FrameDone, None, None]:
+    """Write the files of each chosen frame into `folder`, named by its index. Yields what is done.
+
+    Frames that the `journal` knows are left out.
+
+    Raises:
+        ImageError, OutputError: the video cannot be read, or a file not written.
+    """
+
+    def files(index: int) -> dict[Kind, Path]:
+        return {kind: folder / file_name(f"{index:09d}", kind) for kind in kinds}
+
+    def is_done(index: int) -> bool:
+        return journal is not None and journal.is_done(str(index), Path(name), files(index).values())
+
+    for done in _segmented(segmenter, name, chosen, is_done=is_done):
+        for kind, path in files(done.index).items():
+            done.segmentation.save(path, kind=kind, opacity=opacity, tolerance=tolerance)
+        if journal:
+            journal.note(str(done.index), Path(name), files(done.index).values())
+        yield done
+
+
+def _segmented(
+    segmenter: Segmenter, name: str, chosen: FrameRange, *, is_done: Callable[[int], bool]
+) -> Iterator[FrameDone]:
+    """The chosen frames that are not done, in order; the next ones are decoded while the network works."""
+    places: deque[tuple[int, float]] = deque()
+
+    def images() -> Iterator[RGB]:
+        for frame in frames(name, chosen):
+            if not is_done(frame.index):
+                places.append((frame.index, frame.seconds))
+                yield frame.image
+
+    for result in segmenter.predict_each(images()):
+        index, seconds = places.popleft()
+        if isinstance(result, SemaskError):
+            raise result
+        yield FrameDone(index=index, seconds=seconds, segmentation=result)
+
+
+def _drawing(kind: Kind, opacity: float) -> Callable[[Segmentation], RGB]:
+    """What makes a frame of a segmentation."""
+
+    def image(result: Segmentation) -> RGB:
+        assert result.image is not None
+        return result.image
+
+    def overlay(result: Segmentation) -> RGB:
+        return render.overlay(image(result), result.labels, result.palette, opacity=opacity)
+
+    drawings: dict[Kind, Callable[[Segmentation], RGB]] = {
+        "overlay": overlay,
+        "color": lambda result: render.colorize(result.labels, result.palette),
+        "contour": lambda result: render.outlined(image(result), result.labels, result.palette),
+        "side": lambda result: render.side_by_side(image(result), overlay(result)),
+    }
+    if kind not in drawings:
+        raise UsageError(f"a video is made of {', '.join(drawings)}, not of {kind}", "Name a folder with -o instead.")
+    return drawings[kind]

@@ -1,0 +1,141 @@
+"""A video of many frames, written in parts: a killed run loses the part in hand, and the next one goes on after it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semask_cli.io.files import whole_file, write_atomically
+from semask_cli.io.images import RGB
+from semask_cli.video.reading import av
+
+PART_FRAMES = 250
+CLOCK = 90_000  # ticks a second, as in MPEG
+_QUALITY = "20"  # x264's constant rate factor: no difference to be seen in motion
+_SETTINGS = "settings.json"
+
+
+class VideoParts:
+    """The folder FILE.parts, which holds finished parts of the video FILE: INDEX-TICKS.mp4, by their first frames.
+
+    Every `step`-th frame of the source is shown. `settings` are what the frames depend on; parts of others are removed.
+    """
+
+    def __init__(self, target: Path, settings: dict[str, Any], *, step: int, fresh: bool = False) -> None:
+        self.target, self._step = target, step
+        self._folder = target.with_name(f"{target.name}.parts")
+        document = json.dumps(settings, sort_keys=True, indent=2).encode()
+        if self._folder.is_dir() and (fresh or not self._has(document)):
+            shutil.rmtree(self._folder)
+        write_atomically(self._folder / _SETTINGS, document)
+        self._open: AbstractContextManager[_Encoder] | None = None
+        self._encoder: _Encoder | None = None
+
+    def _has(self, document: bytes) -> bool:
+        try:
+            return (self._folder / _SETTINGS).read_bytes() == document
+        except OSError:
+            return False
+
+    def _finished(self) -> list[Path]:
+        return sorted(self._folder.glob("*.mp4"))
+
+    @property
+    def next_index(self) -> int:
+        """The index of the first source frame that no part shows; 0 if there are no parts."""
+        if not (finished := self._finished()):
+            return 0
+        with av().open(finished[-1]) as container:
+            return int(finished[-1].stem.split("-")[0]) + self._step * container.streams.video[0].frames
+
+    def add(self, index: int, seconds: float, pixels: RGB) -> None:
+        """Show a frame, RGB (H, W, 3), at a time; all have one size.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        if self._encoder is None:
+            path = self._folder / f"{index:09d}-{round(seconds * CLOCK)}.mp4"
+            self._open = _part(path, height=pixels.shape[0], width=pixels.shape[1])
+            self._encoder = self._open.__enter__()
+        self._encoder.add(seconds, pixels)
+        if self._encoder.frames == PART_FRAMES:
+            self.end_part()
+
+    def end_part(self) -> None:
+        """Publish what the part in hand shows."""
+        if self._open is not None:
+            opened, self._open, self._encoder = self._open, None, None
+            opened.__exit__(None, None, None)
+
+    def finish(self) -> None:
+        """Join the parts to the video, and remove them.
+
+        Raises:
+            OutputError: it cannot be written; the parts stay.
+        """
+        self.end_part()
+        with whole_file(self.target) as unfinished:
+            _join(unfinished, self._finished())
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Encoder:
+    """H.264 in an mp4 file, which is what browsers play."""
+
+    def __init__(self, container: Any, *, height: int, width: int) -> None:
+        self.frames = 0
+        self._container = container
+        self._odd = ((0, height % 2), (0, width % 2), (0, 0))
+        self._stream = container.add_stream("libx264", options={"crf": _QUALITY, "preset": "veryfast", "bf": "0"})
+        self._stream.width, self._stream.height, self._stream.pix_fmt = (
+            width + width % 2,
+            height + height % 2,
+            "yuv420p",
+        )
+        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
+
+    def add(self, seconds: float, pixels: RGB) -> None:
+        # Players want even sides: the last column or row stands twice.
+        frame = av().VideoFrame.from_ndarray(np.pad(pixels, self._odd, mode="edge"), format="rgb24")
+        frame.pts, frame.time_base = round(seconds * CLOCK), self._stream.time_base
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def end(self) -> None:
+        self._container.mux(self._stream.encode())
+
+
+@contextmanager
+def _part(path: Path, *, height: int, width: int) -> Iterator[_Encoder]:
+    with whole_file(path) as unfinished, av().open(unfinished, "w", format="mp4") as container:
+        encoder = _Encoder(container, height=height, width=width)
+        yield encoder
+        encoder.end()
+
+
+def _join(path: Path, parts: Sequence[Path]) -> None:
+    """The packets of all parts in one file; nothing is encoded again."""
+    library = av()
+    with library.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as joined:
+        stream = None
+        for part in parts:
+            with library.open(part) as container:
+                source = container.streams.video[0]
+                stream = stream or joined.add_stream_from_template(source)
+                # A file of its own begins at a whole millisecond; the part's name has the tick.
+                late = None
+                for packet in container.demux(source):
+                    if packet.dts is None:  # an empty one ends the stream
+                        continue
+                    ticks = Fraction(int(part.stem.split("-")[1]), CLOCK) / packet.time_base
+                    late = packet.pts - round(ticks) if late is None else late
+                    packet.pts, packet.dts, packet.stream = packet.pts - late, packet.dts - late, stream
+                    joined.mux(packet)
