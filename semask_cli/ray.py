@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.distributed.answers import Answer, error_of, shares_of
+from semask_cli.distributed.parts import arrow_schema
 from semask_cli.distributed.prediction import Outcome, Run
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import SemaskError, UsageError
@@ -86,19 +87,7 @@ class _ArrowBatch(SegmentBatch):
     def __call__(self, rows: Any) -> pyarrow.Table:
         import pyarrow
 
-        text, number = pyarrow.string(), pyarrow.float64()
-        share = {"index": pyarrow.int64(), "name": text, "pixels": pyarrow.int64()}
-        share |= {"share": number, "mean_confidence": number}
-        types = {
-            "id": text,
-            "width": pyarrow.int64(),
-            "height": pyarrow.int64(),
-            **dict.fromkeys(self.outputs.kinds, pyarrow.large_binary()),
-            "classes": pyarrow.list_(pyarrow.struct(share.items())),
-            "error": pyarrow.struct([("kind", text), ("message", text), ("suggestion", text)]),
-            "milliseconds": number,
-        }
-        return pyarrow.table(super().__call__(rows), schema=pyarrow.schema(types.items()))
+        return pyarrow.table(super().__call__(rows), schema=arrow_schema(self.outputs.kinds))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, cast
 
 import typer
 
@@ -69,6 +69,13 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document on stdout; every image is segmented anew.")
     ] = False,
+    format: Annotated[
+        Literal["parquet", "webdataset"] | None,
+        typer.Option(
+            help="Collect results in few large files: Parquet tables, or WebDataset's tar files. --save none keeps the"
+            " classes alone."
+        ),
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -113,6 +120,7 @@ def predict(
     from rich.console import Console
 
     from semask_cli.distributed.answers import Outputs
+    from semask_cli.distributed.parts import Parts
     from semask_cli.distributed.prediction import Run, segment_here
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.io.manifest import Inputs
@@ -120,7 +128,9 @@ def predict(
     from semask_cli.output.segmentation import KINDS
     from semask_cli.video.reading import is_video
 
-    kinds = [cast("Kind", kind.strip()) for kind in save.split(",")]
+    kinds = [cast("Kind", kind.strip()) for kind in save.split(",") if not (format and kind == "none")]
+    if format and as_json:
+        raise UsageError("--json prints what --format writes", "Ask for one of them.")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
     outputs = Outputs(kinds=tuple(kinds), opacity=opacity, tolerance=tolerance)
@@ -144,9 +154,11 @@ def predict(
     def begin(settings: Mapping[str, Any]) -> Run:
         if as_json:
             return Run(chain(first, tasks))
-        journal = RunJournal(output, {**settings, **outputs.settings}, shard=part, fresh=fresh)
+        settings = {**settings, **outputs.settings} | ({"format": format} if format else {})
+        journal = RunJournal(output, settings, shard=part, fresh=fresh)
         journal.note_inputs(named)
-        return Run(chain(first, tasks), journal=journal)
+        parts = Parts(output, format, kinds, journal=journal) if format else None
+        return Run(chain(first, tasks), journal=journal, parts=parts)
 
     results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
     with ExitStack() as stack:
@@ -161,6 +173,7 @@ def predict(
             outcomes = segment_here(
                 run, segmenter, outputs, open_stdin=_stdin, max_pixels=max_pixels, documents=as_json
             )
+        stack.callback(run.close)
         _print(run, outcomes, results, as_json=as_json)
 
 
@@ -194,7 +207,7 @@ def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console,
             elif outcome.document:
                 rows.append({"input": name, "files": files, **outcome.document})
             else:
-                results.print(_line(name, outcome.answer.classes, next(iter(files.values()))))
+                results.print(_line(name, outcome.answer.classes, None if run.parts else next(iter(files.values()))))
     finally:  # whatever ends the run, what was done is said
         if as_json:
             print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
@@ -228,10 +241,10 @@ def _progress(run: Run, outcomes: Generator[Outcome, None, None]) -> Iterator[Ou
             yield outcome
 
 
-def _line(name: str, shares: Sequence[ClassShare], path: str) -> Text:
+def _line(name: str, shares: Sequence[ClassShare], path: str | None) -> Text:
     from rich.text import Text
 
-    line = Text(f"{printable(name)} -> {printable(path)} ")
+    line = Text(f"{printable(name)} -> {printable(path)} " if path else f"{printable(name)} ")
     for share in shares[:SHOWN_CLASSES]:
         line.append("  ")
         line.append("█ ", style="rgb({},{},{})".format(*share.colour))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from semask_cli.distributed.answers import Answer, Outputs
+from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.segmenter import Segmenter
@@ -32,11 +33,12 @@ class Outcome:
 class Run:
     """What has to be done of `tasks`, and the writing of what was done, whoever does it.
 
-    `done_before` counts the images that the `journal` knows, `images` all that there were so far.
+    With `parts` results are collected there, else each image has its files. `done_before` counts the images that the
+    `journal` knows, `images` all that there were so far.
     """
 
-    def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None) -> None:
-        self._tasks, self._journal = tasks, journal
+    def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None, parts: Parts | None = None) -> None:
+        self._tasks, self._journal, self.parts = tasks, journal, parts
         self.images = self.done_before = 0
 
     def pending(self) -> Iterator[Task]:
@@ -44,7 +46,8 @@ class Run:
         for task in self._tasks:
             self.images += 1
             source = task.entry.path
-            if self._journal and source and self._journal.is_done(task.entry.id, source, task.files.values()):
+            files = () if self.parts else task.files.values()
+            if self._journal and source and self._journal.is_done(task.entry.id, source, files):
                 self.done_before += 1
             else:
                 yield task
@@ -57,6 +60,9 @@ class Run:
         Raises:
             OutputError: the disk is full, so that no other could be written, or the journal cannot be written.
         """
+        if self.parts:
+            self.parts.add(task, answer)
+            return answer
         try:
             for kind, content in answer.files.items():
                 write_atomically(task.files[kind], content)
@@ -67,6 +73,15 @@ class Run:
         if self._journal and (source := task.entry.path):
             self._journal.note(task.entry.id, source, task.files.values(), error=answer.error)
         return answer
+
+    def close(self) -> None:
+        """Write what has been collected, whatever has ended the run.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self.parts:
+            self.parts.close()
 
 
 def segment_here(

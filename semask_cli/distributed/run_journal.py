@@ -4,13 +4,17 @@
 a file for each process. An image is done when its key is there: a hash of its id, of the size and time of its source,
 and of the size and time of each of its files. So what has changed since is done again, and whatever the number of
 shards was, nothing is done twice.
+
+Where results are collected in parts (`distributed.parts`), `DIGEST/PART.jsonl` says what is in the part, and counts if
+the part is there.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,9 @@ import numpy as np
 
 from semask_cli.distributed.shards import Shard, stable_hash
 from semask_cli.errors import OutputError, SemaskError
-from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
+from semask_cli.io.files import write_atomically
+from semask_cli.io.inputs import Input
+from semask_cli.io.journal import JournalWriter, encoded, read_lines, settings_digest
 from semask_cli.io.manifest import Inputs
 
 JOURNAL = ".semask-journal"
@@ -38,13 +44,14 @@ class RunJournal:
 
     def __init__(self, output: Path, settings: Mapping[str, Any], *, shard: Shard, fresh: bool = False) -> None:
         self.folder = journal_folder(output, settings)
-        path = self.folder / f"shard-{shard.index}-of-{shard.count}.jsonl"
-        header = {"format": FORMAT, "settings": settings, "shard": str(shard)}
+        self._output, self._name = output, f"{shard.index}-of-{shard.count}"
+        self._header = {"format": FORMAT, "settings": settings, "shard": str(shard)}
+        path = self.folder / f"shard-{self._name}.jsonl"
         try:
             if fresh:
                 path.unlink(missing_ok=True)
-            self._done = np.zeros(0, np.uint64) if fresh else _keys(self.folder)
-            self._writer = JournalWriter(path, header, sync_seconds=_SYNC_SECONDS)
+            self._done = np.zeros(0, np.uint64) if fresh else _keys(output, self.folder)
+            self._writer = JournalWriter(path, self._header, sync_seconds=_SYNC_SECONDS)
         except OSError as error:
             raise OutputError(f"cannot use the journal {path}: {error.strerror}", _WAY_OUT) from error
 
@@ -61,12 +68,25 @@ class RunJournal:
         Raises:
             OutputError: the journal cannot be written.
         """
-        line: dict[str, Any] = {"id": f"{stable_hash(id):016x}", "at": round(time.time(), 3)}
-        if error:
-            line |= {"failed": type(error).__name__, "message": error.message}
-        elif key := done_key(id, source, files):
-            line["done"] = f"{key:016x}"
-        self._append(line)
+        self._append(_line(id, None if error else done_key(id, source, files), error))
+
+    def next_part(self, ending: str) -> str:
+        """A name for a part that is not there yet."""
+        numbers = range(sum(1 for _ in self._output.glob(f"part-{self._name}-*")), sys.maxsize)
+        names = (f"part-{self._name}-{number:06d}{ending}" for number in numbers)
+        return next(name for name in names if not (self._output / name).exists())
+
+    def note_part(self, part: str, images: Iterable[tuple[Input, SemaskError | None]]) -> None:
+        """Record what is in a part that is about to be written; an error in it is a result that is done too.
+
+        Raises:
+            OutputError: the journal cannot be written.
+        """
+        lines = [encoded(self._header)]
+        for entry, error in images:
+            key = done_key(entry.id, entry.path, ()) if entry.path else None
+            lines.append(encoded(_line(entry.id, key, error)))
+        write_atomically(self.folder / f"{part}.jsonl", b"".join(lines))
 
     def note_inputs(self, inputs: Inputs) -> None:
         """Record what the run is over, for who asks how much is left.
@@ -97,12 +117,27 @@ def done_key(id: str, source: Path, files: Iterable[Path]) -> int | None:
     return stable_hash("\0".join((id, *(f"{state.st_size} {state.st_mtime_ns}" for state in states))))
 
 
-def _keys(folder: Path) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """All keys in the journal's files, sorted."""
-    keys = [
-        int(line["done"], 16)
-        for file in sorted(folder.glob("shard-*.jsonl"))
-        for line in read_lines(file)
-        if line and "done" in line
-    ]
+def _line(id: str, key: int | None, error: SemaskError | None) -> dict[str, Any]:
+    line: dict[str, Any] = {"id": f"{stable_hash(id):016x}", "at": round(time.time(), 3)}
+    if error:
+        line |= {"failed": type(error).__name__, "message": error.message}
+    if key is not None:
+        line["done"] = f"{key:016x}"
+    return line
+
+
+def read_journal(output: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """The sound lines of all files of the journal in `folder`, but of parts that are not in `output`.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    for file in sorted(folder.glob("*.jsonl")):
+        if file.name.startswith("shard-") or (output / file.name.removesuffix(".jsonl")).exists():
+            yield from filter(None, read_lines(file))
+
+
+def _keys(output: Path, folder: Path) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """All keys in the journal, sorted."""
+    keys = [int(line["done"], 16) for line in read_journal(output, folder) if "done" in line]
     return np.unique(np.array(keys, np.uint64))

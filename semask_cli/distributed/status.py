@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semask_cli.distributed.run_journal import FORMAT, JOURNAL
+from semask_cli.distributed.run_journal import FORMAT, JOURNAL, read_journal
 from semask_cli.distributed.shards import stable_hash
 from semask_cli.errors import OutputError, SemaskError, UsageError
-from semask_cli.io.journal import read_lines
 from semask_cli.io.manifest import Inputs
 
 RECENT = 300.0
@@ -71,7 +70,7 @@ def _status(output: Path, folder: Path) -> RunStatus:
     inputs: dict[Inputs, None] = {}
     failed: dict[str, tuple[str, str] | None] = {}
     times: list[float] = []
-    for line in _lines(folder):
+    for line in _lines(output, folder):
         if line.get("format") == FORMAT:
             settings = line["settings"]
         elif "inputs" in line:
@@ -97,12 +96,11 @@ def _status(output: Path, folder: Path) -> RunStatus:
     )
 
 
-def _lines(folder: Path) -> Iterator[dict[str, Any]]:
-    for file in sorted(folder.glob("shard-*.jsonl")):
-        try:
-            yield from filter(None, read_lines(file))
-        except OSError as error:
-            raise OutputError(f"cannot read the journal {file}: {error.strerror}") from error
+def _lines(output: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from read_journal(output, folder)
+    except OSError as error:
+        raise OutputError(f"cannot read the journal {folder}: {error.strerror}") from error
 
 
 def _count_left(inputs: Iterable[Inputs], output: Path, seen: Mapping[str, object]) -> int | None:

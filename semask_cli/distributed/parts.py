@@ -1,0 +1,128 @@
+"""Results in a few large files instead of many small ones: parts of a Parquet table, or WebDataset's tar files.
+
+A part is written whole, under a name that tells its shard, and beside it, in the folder of the journal, what is in it:
+an image is done when the part that it is in is there. Parts of another format or of other settings do not count.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, get_args
+
+from semask_cli.distributed.answers import Answer
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.errors import UsageError
+from semask_cli.io.files import write_atomically
+from semask_cli.output.paths import Task
+from semask_cli.output.segmentation import Kind, file_name
+
+Format = Literal["parquet", "webdataset"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+ROWS, BYTES = 10_000, 128 << 20
+"""Images, and bytes of their outputs, after which a part is written."""
+
+_ENDINGS: Mapping[Format, str] = {"parquet": ".parquet", "webdataset": ".tar"}
+
+
+class Parts:
+    """Collects the results of a run into parts in `folder`; for several threads.
+
+    `journal` knows what is in them, `kinds` are the outputs that each image has.
+
+    Raises:
+        UsageError: the library that writes the format is missing.
+    """
+
+    def __init__(self, folder: Path, format: Format, kinds: Sequence[Kind], *, journal: RunJournal) -> None:
+        if format == "parquet":
+            _import_pyarrow()
+        self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
+        self._rows: list[tuple[Task, Answer]] = []
+        self._bytes, self._lock = 0, Lock()
+
+    def add(self, task: Task, answer: Answer) -> None:
+        """Take the result of an image; an error is a result too.
+
+        Raises:
+            OutputError: a part cannot be written.
+        """
+        with self._lock:
+            self._rows.append((task, answer))
+            self._bytes += sum(map(len, answer.files.values()))
+            if len(self._rows) >= ROWS or self._bytes >= BYTES:
+                self._publish()
+
+    def close(self) -> None:
+        """Write what has been collected.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        with self._lock:
+            if self._rows:
+                self._publish()
+
+    def _publish(self) -> None:
+        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer in self._rows]
+        content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
+        name = self._journal.next_part(_ENDINGS[self._format])
+        self._journal.note_part(name, [(task.entry, answer.error) for task, answer in self._rows])
+        write_atomically(self._folder / name, content)
+        self._rows, self._bytes = [], 0
+
+
+def _import_pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError("Parquet is written by pyarrow", "Install it: pip install 'semask[parquet]'.") from error
+    return pyarrow
+
+
+def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
+    """The Arrow schema of rows with these outputs."""
+    arrow = _import_pyarrow()
+    text, number, count = arrow.string(), arrow.float64(), arrow.int64()
+    share = {"index": count, "name": text, "pixels": count, "share": number, "mean_confidence": number}
+    types = {
+        "id": text,
+        **({"path": text} if path else {}),
+        "width": count,
+        "height": count,
+        **dict.fromkeys(kinds, arrow.large_binary()),
+        "classes": arrow.list_(arrow.struct(share.items())),
+        "error": arrow.struct([("kind", text), ("message", text), ("suggestion", text)]),
+        "milliseconds": number,
+    }
+    return arrow.schema(types.items())
+
+
+def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
+    arrow = _import_pyarrow()
+    buffer = io.BytesIO()
+    table = arrow.Table.from_pylist(rows, schema=arrow_schema(kinds, path=True))
+    arrow.parquet.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _tar(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
+    """A sample is what has one name up to the first dot, so dots of an id become underscores."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for row in rows:
+            stem = row["id"].replace(".", "_")
+            facts = {key: value for key, value in row.items() if key not in kinds}
+            files = {file_name(stem, kind): row[kind] for kind in kinds if row.get(kind) is not None}
+            files[f"{stem}.row.json"] = json.dumps(facts, ensure_ascii=False).encode()
+            for name, content in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,133 @@
+"""Results in large files: every image once, whatever was killed, readable by other programs as it stands."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semask_cli.distributed import parts
+from semask_cli.distributed.answers import Outputs
+from semask_cli.distributed.parts import Format, Parts
+from semask_cli.distributed.prediction import Run, segment_here
+from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.distributed.shards import Shard
+from semask_cli.io.inputs import find_inputs
+from semask_cli.output.paths import plan_outputs
+from tests.support import filled
+from tests.support.command_line import Run as CommandLine
+from tests.support.command_line import start
+from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
+
+IMAGES = 12
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    (tmp_path / "album/x").mkdir(parents=True)
+    for number in range(IMAGES - 1):
+        Image.fromarray(filled.image(20, 30, number)).save(tmp_path / f"album/x/{number}.v2.png")
+    (tmp_path / "album/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return tmp_path / "album"
+
+
+def run(album: Path, output: Path, format: Format, *, kinds: tuple[Any, ...] = ("mask",)) -> tuple[Run, int]:
+    """A run of the toy network, and how many images it has looked at."""
+    journal = RunJournal(output, {"format": format}, shard=Shard())
+    tasks = plan_outputs(find_inputs([str(album)]), output, kinds)
+    whole = Run(tasks, journal=journal, parts=Parts(output, format, kinds, journal=journal))
+    segmenter, outputs = toy_segmenter(SMALL_MODELS["fpn"]), Outputs(kinds=kinds)
+    looked = len(list(segment_here(whole, segmenter, outputs, open_stdin=lambda: b"", max_pixels=10**6)))
+    whole.close()
+    return whole, looked
+
+
+def rows(output: Path) -> list[dict[str, Any]]:
+    return [row for file in sorted(output.glob("*.parquet")) for row in parquet.read_table(file).to_pylist()]
+
+
+def test_parts_hold_a_row_for_each_image(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "ROWS", 5)
+    assert run(album, tmp_path / "out", "parquet")[1] == IMAGES
+    names = [path.name for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    assert names == [f"part-0-of-1-{number:06d}.parquet" for number in range(3)]
+    by_id = {row["id"]: row for row in rows(tmp_path / "out")}
+    assert len(by_id) == IMAGES == len(rows(tmp_path / "out"))
+    expected = toy_segmenter(SMALL_MODELS["fpn"]).predict(album / "x/3.v2.png")
+    row = by_id["x/3.v2"]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["mask"]))), expected.labels)
+    assert (row["width"], row["height"], row["path"]) == (30, 20, str(album / "x/3.v2.png"))
+    assert sum(share["pixels"] for share in row["classes"]) == 600
+    assert by_id["broken"]["error"]["kind"] == "ImageError"
+    again, looked = run(album, tmp_path / "out", "parquet")
+    assert (looked, again.done_before) == (0, IMAGES)
+    (tmp_path / "out" / names[1]).unlink()
+    assert run(album, tmp_path / "out", "parquet")[1] == 5
+    assert {row["id"]: row["mask"] for row in rows(tmp_path / "out")} == {id: row["mask"] for id, row in by_id.items()}
+
+
+def test_classes_alone_need_no_masks(album: Path, tmp_path: Path) -> None:
+    run(album, tmp_path / "out", "parquet", kinds=())
+    assert "mask" not in rows(tmp_path / "out")[0]
+    assert sum(bool(row["classes"]) for row in rows(tmp_path / "out")) == IMAGES - 1
+
+
+def test_other_programs_read_them(album: Path, tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    run(album, tmp_path / "out", "parquet")
+    table = polars.read_parquet(tmp_path / "out/*.parquet")
+    assert table.filter(polars.col("error").is_null()).height == IMAGES - 1
+
+
+def test_tar_files_have_a_sample_for_each_image(album: Path, tmp_path: Path) -> None:
+    run(album, tmp_path / "out", "webdataset", kinds=("mask", "json"))
+    [file] = (tmp_path / "out").glob("*.tar")
+    with tarfile.open(file) as archive:
+        names = archive.getnames()
+        facts = json.load(archive.extractfile("x/3_v2.row.json"))  # type: ignore[arg-type]
+    samples = {name[: name.index(".")] for name in names}
+    assert len(samples) == IMAGES
+    assert {name for name in names if name.startswith("x/3_v2.")} == {"x/3_v2.png", "x/3_v2.json", "x/3_v2.row.json"}
+    assert (facts["id"], facts["width"]) == ("x/3.v2", 30)
+    assert run(album, tmp_path / "out", "webdataset", kinds=("mask", "json"))[1] == 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_loses_no_image_and_doubles_none(semask: CommandLine, album: Path, tmp_path: Path) -> None:
+    command = (
+        "predict",
+        album,
+        "-o",
+        tmp_path / "out",
+        "--format",
+        "parquet",
+        "-m",
+        "toy-street-fpn",
+        "--threads",
+        "1",
+    )
+    process = start(*command)
+    assert process.stdout is not None
+    for _ in range(4):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)  # what was done is written
+    process.communicate()
+    done = len(rows(tmp_path / "out"))
+    assert 4 <= done <= IMAGES
+    killed = start(*command)
+    time.sleep(0.5)
+    killed.kill()
+    killed.communicate()
+    semask(*command, check=None)
+    assert sorted(row["id"] for row in rows(tmp_path / "out")) == sorted(
+        ["broken", *(f"x/{number}.v2" for number in range(IMAGES - 1))]
+    )
