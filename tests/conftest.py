@@ -31,6 +31,17 @@ hypothesis.settings.register_profile("semask", deadline=None)
 hypothesis.settings.load_profile("semask")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A GPU is there for `pytest -m gpu` alone: no other test's result depends on whether this machine has one."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.markexpr != "gpu":
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the user's cache or zoo, nor the network."""

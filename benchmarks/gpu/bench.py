@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,8 @@ class Line:
     note: str = ""
 
 
+WRONG = "WRONG"  # begins the note of a line whose result is
+
 Run = Callable[[], object]
 Measured = dict[str, Any]  # the columns of a line that measuring fills in
 Cases = Iterator[tuple[Line, Callable[[], Measured]]]
@@ -41,11 +44,11 @@ Cases = Iterator[tuple[Line, Callable[[], Measured]]]
 class Bench:
     """The device, and the peaks that were measured on it: GB/s of a copy, TFLOP/s of matrix products.
 
-    `tiny` asks for sizes that show nothing but that the script runs.
+    `tiny` asks for sizes that show nothing but that the script runs; `folder` takes what is no line of a record.
     """
 
-    def __init__(self, device: torch.device, *, tiny: bool) -> None:
-        self.device, self.tiny = device, tiny
+    def __init__(self, device: torch.device, *, tiny: bool, folder: Path) -> None:
+        self.device, self.tiny, self.folder = device, tiny, folder
         self.copy: float | None = None
         self.matrix: dict[str, float] = {}
 
@@ -66,6 +69,11 @@ class Bench:
             measured |= {"tflop_per_s": rate, "share_of_matrix": rate / peak if peak else None}
         return measured
 
+    def wait(self) -> None:
+        """For all that the device was asked to do."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def _milliseconds(self, runs: Sequence[Run], *, graph: bool) -> float:
         def run_all() -> None:
             for run in runs:
@@ -79,9 +87,12 @@ class Bench:
             return 1000 * (time.perf_counter() - start) / len(runs)
         again: Run = run_all
         if graph:  # the host cannot slow down what a graph has captured
-            captured = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(captured):
-                run_all()
+            captured, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+            try:
+                with torch.cuda.graph(captured):
+                    run_all()
+            finally:
+                torch.cuda.set_stream(before)  # a failed capture may leave its own
             again = captured.replay
         return median(_gpu_milliseconds(again) for _ in range(21)) / len(runs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from ctypes import c_int, c_void_p
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,15 @@ def locations_and_weights(
     level_sizes: Sequence[int], reference: Tensor, offsets: Tensor, logits: Tensor
 ) -> tuple[Tensor, Tensor]:
     """What the usual formulations take, float32: locations from 0 to 1 in the shape of the offsets, and weights."""
-    sizes = offsets.new_tensor(level_sizes, dtype=torch.float32).view(-1, 2).flip(1)  # (levels, 2): width, height
+    sizes = _widths_and_heights(tuple(level_sizes), offsets.device)
     locations = reference[:, None, None, None] + offsets.float() / sizes[:, None]
     return locations, logits.float().softmax(-1).view(offsets.shape[:-1])
+
+
+@cache
+def _widths_and_heights(level_sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """(levels, 2) float32. Kept: a CUDA graph cannot capture the copy to the device."""
+    return torch.tensor(level_sizes, dtype=torch.float32, device=device).view(-1, 2).flip(1)
 
 
 def attention_by_grid_sample(

@@ -6,31 +6,90 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.gpu import dispatch
+from benchmarks.gpu import __main__ as gpu_main
+from benchmarks.gpu import dispatch, sections
 from benchmarks.gpu import rivals as gpu_rivals
+from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
 from semask_cli.ops import deform_conv2d, ms_deform_attn
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.gpu", *arguments]
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.gpu", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-def test_it_runs_through_on_a_cpu() -> None:
-    finished = run("--device", "cpu", "--tiny", "--only", "peaks", "checks")
+def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
+    arguments = ("--device", "cpu", "--tiny", "--only", "checks", "attention", "--out", tmp_path / "record")
+    finished = run(*arguments)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    checks = [line for line in finished.stdout.splitlines() if line.startswith("check ")]
+    with (tmp_path / "record" / "checks.csv").open() as file:
+        checks = [line for line in csv.DictReader(file) if line["section"] == "check"]
     assert len(checks) > 30
-    assert all("right, plain formulation" in line for line in checks)
+    assert all("right, plain formulation" in line["note"] for line in checks)
+    again = run(*arguments)
+    assert again.returncode == 1
+    assert "checks.csv is there already" in again.stderr
+
+
+def test_without_a_gpu_nothing_is_measured_and_nothing_written(tmp_path: Path) -> None:
+    finished = run("--out", tmp_path / "record")
+    assert (finished.returncode, finished.stderr.strip()) == (1, "no GPU: nothing was measured")
+    assert not (tmp_path / "record").exists()
+
+
+def cases(bench: Bench) -> Cases:
+    def broken() -> Measured:
+        raise RuntimeError("an illegal memory access was encountered\nand more")
+
+    def absent() -> Measured:
+        raise ModuleNotFoundError(name="transformers")
+
+    yield Line(section="check", name="first"), lambda: {"relative_error": 1e-6, "note": "right, kernel"}
+    yield Line(section="check", name="second"), broken
+    yield Line(section="check", name="third"), absent
+    yield Line(section="check", name="fourth"), lambda: {"note": f"{WRONG}, kernel"}
+
+
+def test_what_fails_is_written_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sections.SECTIONS, "checks", cases)
+    deadline = time.monotonic() + 60
+    sections.run_section("checks", torch.device("cpu"), tiny=True, folder=tmp_path, deadline=deadline)
+    with (tmp_path / "checks.csv").open() as file:
+        notes = {line["name"]: line["note"] for line in csv.DictReader(file) if line["section"] == "check"}
+    assert notes == {
+        "first": "right, kernel",
+        "second": "failed: an illegal memory access was encountered",
+        "third": "not measured: transformers is not installed",
+        "fourth": "WRONG, kernel",
+    }
+    assert [sections.failure(note) for note in notes.values()] == [False, True, False, True]
+
+
+def test_a_section_that_dies_is_a_failure_and_leaves_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "checks.csv").write_text("name,case,precision,note\nresize,,fp32,failed: no room\n")
+        return subprocess.CompletedProcess(command, -11)
+
+    monkeypatch.setattr(subprocess, "run", die)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--device", "cpu", "--only", "checks", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="1"):
+        gpu_main.main()
+    assert capsys.readouterr().err.splitlines() == [
+        "checks: ended with code -11",
+        "checks: resize  fp32 failed: no room",
+    ]
 
 
 def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
@@ -39,15 +98,6 @@ def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
     code = f"{blocked}; import semask_cli; semask_cli.build_model('toy-street-fpn')"
     environment = {**os.environ, "SEMASK_ZOO": str(ROOT / "weights.toml")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-
-
-def test_the_record_has_every_line_measured_or_not() -> None:
-    with (ROOT / "benchmarks" / "records" / "gpu.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    assert {line["section"] for line in lines} == {"machine", "peak", "check", "operator", "network"}
-    for line in lines:
-        measured = line["milliseconds"] or line["relative_error"]
-        assert line["section"] == "machine" or bool(measured) != line["note"].startswith("not measured")
 
 
 def test_what_the_record_of_launches_promises() -> None:

@@ -1,0 +1,46 @@
+"""Torch's attention in the windows of swin-l and swin-t: each backend's first call for a shape, and those after."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
+from semask_cli.models.attention import BIAS_ALIGNMENT
+
+# (windows, heads, tokens) of a picture of 640 x 640, and of swin-t's at 512 x 683
+SHAPES = ((169, 6, 144), (49, 12, 144), (9, 24, 144), (1, 48, 144), (432, 3, 49), (24, 12, 49))
+HEAD = 32
+BACKENDS = (SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH)
+TOLERANCE = 2e-2
+
+
+def attention(bench: Bench) -> Cases:
+    backends = (SDPBackend.MATH,) if bench.device.type == "cpu" else BACKENDS
+    for shape in SHAPES[-1:] if bench.tiny else SHAPES:
+        for backend in backends:
+            line = Line(section="attention", name=backend.name, case=" x ".join(map(str, shape)), precision="bf16")
+            yield line, partial(_time, bench, backend, shape)
+
+
+@torch.inference_mode()
+def _time(bench: Bench, backend: SDPBackend, shape: tuple[int, int, int]) -> Measured:
+    windows, heads, tokens = shape
+    q, k, v = (bench.random(windows, heads, tokens, HEAD, precision="bf16") for _ in range(3))
+    bias = bench.random(1, heads, tokens, tokens + -tokens % BIAS_ALIGNMENT, precision="bf16")[..., :tokens]
+    expected = F.scaled_dot_product_attention(*(t.double() for t in (q, k, v)), attn_mask=bias.double())
+    with sdpa_kernel(backend):
+        run = partial(F.scaled_dot_product_attention, q, k, v, attn_mask=bias)
+        bench.wait()
+        start = time.perf_counter()
+        result = run()
+        bench.wait()
+        first = 1000 * (time.perf_counter() - start)
+        measured = bench.timed([run], graph=False)
+    error = float((result.double() - expected).abs().max() / expected.abs().max())
+    right = "right" if error <= TOLERANCE else WRONG
+    return measured | {"relative_error": error, "note": f"{right}, first call {first:.1f} ms"}
