@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 
 SAVE_HELP = (
-    "Any of mask, index, color, overlay, contour, side, legend, confidence, json, coco, coco-polygons, geojson, cvat, "
-    "labelstudio, with commas between."
+    "Any of mask, index, color, overlay, contour, side, legend, confidence, entropy, scores, json, coco, "
+    "coco-polygons, geojson, cvat, labelstudio, with commas between."
 )
 _RUN = "The run"
 
@@ -63,6 +63,9 @@ def predict(
     tolerance: Annotated[
         float, typer.Option(min=0, help="Pixels by which outlines may be simplified, in formats of polygons.")
     ] = 0,
+    top: Annotated[
+        int, typer.Option(min=1, help="Classes in scores files, the best of each pixel; as many as there are is all.")
+    ] = 5,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse larger images; a small file may unpack to a huge one.")
     ] = 2**28,
@@ -133,7 +136,7 @@ def predict(
         raise UsageError("--json prints what --format writes", "Ask for one of them.")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
-    outputs = Outputs(kinds=tuple(kinds), opacity=opacity, tolerance=tolerance)
+    outputs = Outputs(kinds=tuple(kinds), opacity=opacity, tolerance=tolerance, top=top)
     if inputs and any(is_video(name) for name in inputs):
         if manifest or ray or shard or as_json:
             raise UsageError("a video takes no --manifest, --ray, --shard or --json")
@@ -187,7 +190,12 @@ def _on_ray(
     model, actors = arguments.pop("model"), Actors.of_cluster(device=arguments.pop("device"), threads=options.threads)
     run = begin(settings_on_ray(model, actors, **arguments))
     palette = classes(load_zoo(options.zoo).find(model, dataset=options.dataset).dataset).palette
-    saving = {"save": outputs.kinds, "opacity": outputs.opacity, "tolerance": outputs.tolerance}
+    saving = {
+        "save": outputs.kinds,
+        "opacity": outputs.opacity,
+        "tolerance": outputs.tolerance,
+        "top": outputs.top,
+    }
     return run, segment_on_ray(run, model, actors, palette=palette, max_pixels=max_pixels, **saving, **arguments)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from semask_cli import errors
 from semask_cli.errors import OutputError, SemaskError
+from semask_cli.inference.config import Keep
 from semask_cli.output.class_shares import ClassShare
 from semask_cli.output.segmentation import Kind, Segmentation, needs
 
@@ -24,16 +25,22 @@ class Outputs:
     kinds: tuple[Kind, ...] = ("mask",)
     opacity: float = 0.5
     tolerance: float = 0
+    top: int = 5
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the files depend on, as JSON values."""
-        return {"outputs": sorted(self.kinds), "opacity": self.opacity, "tolerance": self.tolerance}
+        return {"outputs": sorted(self.kinds), "opacity": self.opacity, "tolerance": self.tolerance, "top": self.top}
 
     @property
-    def need_confidence(self) -> bool:
-        """Whether the score of each pixel's class has to be kept."""
-        return "json" in self.kinds or "confidence" in needs(self.kinds)
+    def keep(self) -> Keep:
+        """What of the scores the files are made from."""
+        needed = needs(self.kinds)
+        return Keep(
+            confidence="json" in self.kinds or "confidence" in needed,
+            entropy="entropy" in needed,
+            top=self.top if "scores" in needed else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

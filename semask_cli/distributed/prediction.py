@@ -112,7 +112,7 @@ def segment_here(
         run.pending(),
         open_item=open_item,
         finish=finish,
-        confidence=documents or outputs.need_confidence,
+        keep=replace(outputs.keep, confidence=True) if documents else outputs.keep,
         max_pixels=max_pixels,
     )
     with closing(outcomes):

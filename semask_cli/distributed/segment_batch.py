@@ -32,6 +32,7 @@ class SegmentBatch:
         model: a row of the zoo, as for `semask_cli.load`.
         save: the kinds of output, each a column.
         opacity, tolerance: of these, as for `Segmentation.save`.
+        top: classes whose scores are kept, if `save` names scores.
         max_pixels: larger images are errors.
         threads: of the processor for this process; all cores unless given.
         options: as for `semask_cli.load`.
@@ -44,11 +45,12 @@ class SegmentBatch:
         save: Sequence[Kind] = ("mask",),
         opacity: float = 0.5,
         tolerance: float = 0,
+        top: int = 5,
         max_pixels: int = MAX_PIXELS,
         threads: int | None = None,
         **options: Any,
     ) -> None:
-        self.outputs = Outputs(kinds=tuple(save), opacity=opacity, tolerance=tolerance)
+        self.outputs = Outputs(kinds=tuple(save), opacity=opacity, tolerance=tolerance, top=top)
         self._model, self._options, self._threads, self._max_pixels = model, options, threads, max_pixels
 
     def __getstate__(self) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class SegmentBatch:
             _items(rows),
             open_item=_Item.open,
             finish=finish,
-            confidence=self.outputs.need_confidence,
+            keep=self.outputs.keep,
             max_pixels=self._max_pixels,
         )
         columns: dict[str, list[Any]] = {name: [] for name in self.columns}

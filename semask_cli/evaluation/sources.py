@@ -19,13 +19,13 @@ from semask_cli.datasets.samples import files_below
 from semask_cli.datasets.spec import CLASS_INDICES
 from semask_cli.errors import DatasetError, SemaskError, UsageError
 from semask_cli.evaluation.journal import Settings, journal_settings
+from semask_cli.inference.config import LABELS_ALONE, Keep
+from semask_cli.output.segmentation import Segmentation
 from semask_cli.version import __version__
 from semask_cli.zoo import ModelSpec, Zoo
 
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
-    from semask_cli.output.segmentation import Segmentation
-
 
 DATASET_SETTINGS = ("dataset", "split", "label_coding", "images", "classes", "boundaries", "calibration")
 """Of the settings of an evaluation those that are not the source's."""
@@ -114,13 +114,13 @@ class ModelSource:
 
     def labels_and_scores(self, samples: Iterable[Sample]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         """As `labels`, each with the score of each pixel's class, float32 (H, W), not below 0."""
-        for segmentation in self._segmentations(samples, confidence=True):
+        for segmentation in self._segmentations(samples, keep=Keep(confidence=True)):
             assert segmentation.confidence is not None
             yield segmentation.labels, segmentation.confidence
 
-    def _segmentations(self, samples: Iterable[Sample], *, confidence: bool = False) -> Iterator[Segmentation]:
+    def _segmentations(self, samples: Iterable[Sample], *, keep: Keep = LABELS_ALONE) -> Iterator[Segmentation]:
         images = (sample.image for sample in samples)
-        with closing(self._segmenter.predict_each(images, confidence=confidence)) as results:
+        with closing(self._segmenter.predict_each(images, keep=keep)) as results:
             for result in results:
                 if isinstance(result, SemaskError):
                     raise result

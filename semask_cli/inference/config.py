@@ -40,3 +40,22 @@ class InferenceConfig:
             return
         if not self.scales or not all(0 < scale <= MAX_SCALE for scale in self.scales):
             raise UsageError(f"scales must be numbers above 0, up to {MAX_SCALE}, not {self.scales}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What is kept of the scores besides the labels; each takes longer.
+
+    `confidence` is the score of each pixel's class, `entropy` that of all its scores, `top` the number of classes whose
+    scores are kept, best first (0: none; as many as there are: all).
+    """
+
+    confidence: bool = False
+    entropy: bool = False
+    top: int = 0
+
+    def __bool__(self) -> bool:
+        return self.confidence or self.entropy or self.top > 0
+
+
+LABELS_ALONE = Keep()

@@ -7,13 +7,16 @@ averaged, and the tile is reduced to labels before the next one is asked for.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
+from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.memory import is_out_of_memory
+from semask_cli.inference.transfers import to_host
 from semask_cli.models.prediction import Prediction
 from semask_cli.ops import Resample, resize_accumulate, resize_argmax
 from semask_cli.ops.resample import source_range
@@ -32,6 +35,61 @@ class View:
 
     prediction: Prediction
     flipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge gives, each (height, width): `labels` uint8, and float32 `confidence` and `entropy`.
+
+    `scores` float16 and `score_labels` uint8 are (classes, height, width): those of the best classes, best first. Where
+    all are kept, they are in the order of the classes, and `score_labels` is None.
+    """
+
+    labels: Tensor
+    confidence: Tensor | None = None
+    entropy: Tensor | None = None
+    scores: Tensor | None = None
+    score_labels: Tensor | None = None
+
+    @classmethod
+    def empty(cls, scores: Tensor, size: tuple[int, int], keep: Keep) -> Merged:
+        """For an image of that size, with a tile's scores for an example."""
+        top = min(keep.top, len(scores))
+        return cls(
+            scores.new_empty(size, dtype=torch.uint8),
+            scores.new_empty(size) if keep.confidence else None,
+            scores.new_empty(size) if keep.entropy else None,
+            scores.new_empty((top, *size), dtype=torch.float16) if top else None,
+            scores.new_empty((top, *size), dtype=torch.uint8) if 0 < top < len(scores) else None,
+        )
+
+    def fill(self, rows: slice, columns: slice, scores: Tensor) -> None:
+        """Set what is at a tile, from its scores (classes, rows, columns)."""
+        best, self.labels[rows, columns] = max_and_argmax(scores)
+        if self.confidence is not None:
+            self.confidence[rows, columns] = best
+        if self.entropy is not None:
+            self.entropy[rows, columns] = relative_entropy(scores)
+        if self.scores is not None and self.score_labels is None:
+            self.scores[:, rows, columns] = scores
+        elif self.scores is not None and self.score_labels is not None:
+            values, index = scores.topk(len(self.scores), dim=0)
+            self.scores[:, rows, columns], self.score_labels[:, rows, columns] = values, index
+
+    def to_host(self) -> Merged:
+        """The same on the CPU."""
+        held = (getattr(self, each.name) for each in fields(self))
+        return Merged(*(None if values is None else to_host(values) for values in held))  # type: ignore[arg-type]
+
+
+def relative_entropy(scores: Tensor) -> Tensor:
+    """The entropy of each pixel's scores (classes, h, w), taken for probabilities, as a part of the largest possible.
+
+    0 where one class has all, 1 where all have the same. Scores of mask classification do not sum to 1 and are divided
+    by their sum.
+    """
+    shares = scores / scores.sum(0, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+    return torch.special.entr(shares).sum(0).div_(math.log(len(scores))) if len(scores) > 1 else scores[0] * 0
 
 
 class Merge:
@@ -72,15 +130,16 @@ class Merge:
         assert labels is not None
         return labels
 
-    def labels_and_scores(self) -> tuple[Tensor, Tensor]:
-        """As `labels`, and the best score, float32 (height, width)."""
-        labels: Tensor | None = None
+    def merged(self, keep: Keep = LABELS_ALONE) -> Merged:
+        """The labels, and of the scores what is to be kept, where they were merged."""
+        if not keep:
+            return Merged(self.labels())
+        full: Merged | None = None
         for rows, columns, scores in self._each_tile(self._scores):
-            if labels is None:
-                labels, best = scores.new_empty(self.size, dtype=torch.uint8), scores.new_empty(self.size)
-            best[rows, columns], labels[rows, columns] = max_and_argmax(scores)
-        assert labels is not None
-        return labels, best
+            full = full or Merged.empty(scores, self.size, keep)
+            full.fill(rows, columns, scores)
+        assert full is not None
+        return full
 
     def _each_tile(self, reduce: Callable[[range, range], Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
         """Rows and columns of each tile and what they reduce to, in bands of columns, each from top to bottom."""

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from semask_cli.datasets import classes
-from semask_cli.errors import DeviceError, SemaskError
-from semask_cli.inference.config import InferenceConfig
+from semask_cli.errors import DeviceError, SemaskError, UsageError
+from semask_cli.inference.config import LABELS_ALONE, InferenceConfig, Keep
 from semask_cli.inference.cuda_graphs import CudaGraphs
 from semask_cli.inference.device import ChosenPrecision, computing
 from semask_cli.inference.memory import is_out_of_memory
@@ -22,7 +23,6 @@ from semask_cli.inference.merge import MEMORY, Merge, View
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.stream import Reserve, Stages, pool_threads, stream
-from semask_cli.inference.transfers import to_host
 from semask_cli.inference.versions import versions
 from semask_cli.inference.views import normalise, resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
@@ -33,6 +33,7 @@ from semask_cli.zoo import ModelSpec
 
 log = logging.getLogger(__name__)
 
+SCORE_BYTES = 3  # of a kept score: float16, and its class
 GPU_BATCH = 8  # images, windows or flipped views in a batch on a GPU; fewer where its memory is too small
 
 Item = TypeVar("Item")
@@ -79,20 +80,21 @@ class Segmenter:
         self._graphs = CudaGraphs(network) if cuda_graphs else None
         self._batch_size = GPU_BATCH if device.type == "cuda" else 1
 
-    def predict(self, image: ImageSource, *, confidence: bool = False, max_pixels: int = MAX_PIXELS) -> Segmentation:
+    def predict(self, image: ImageSource, *, keep: Keep = LABELS_ALONE, max_pixels: int = MAX_PIXELS) -> Segmentation:
         """Segment an image: a path, a PIL image, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
 
-        `confidence` keeps the score of each pixel's class too, which takes longer.
+        `keep` says what is kept besides the labels.
 
         Raises:
             ImageError: the image cannot be read.
             UsageError: a scale makes the image larger than any that is read.
         """
         prepared = self.prepare(image, max_pixels=max_pixels)
-        return self.predict_prepared([prepared], confidence=confidence)[0]
+        self._refuse_endless_scores(prepared.pixels, keep)
+        return self.predict_prepared([prepared], keep=keep)[0]
 
     def predict_each(
-        self, images: Iterable[ImageSource], *, confidence: bool = False, max_pixels: int = MAX_PIXELS
+        self, images: Iterable[ImageSource], *, keep: Keep = LABELS_ALONE, max_pixels: int = MAX_PIXELS
     ) -> Generator[Segmentation | SemaskError, None, None]:
         """Segment many images, in order. The next ones are decoded while the network works.
 
@@ -102,7 +104,7 @@ class Segmenter:
             images,
             open_item=lambda image: image,
             finish=lambda image, answer: answer,
-            confidence=confidence,
+            keep=keep,
             max_pixels=max_pixels,
         )
 
@@ -112,7 +114,7 @@ class Segmenter:
         *,
         open_item: Callable[[Item], ImageSource],
         finish: Callable[[Item, Segmentation | SemaskError], Result],
-        confidence: bool = False,
+        keep: Keep = LABELS_ALONE,
         max_pixels: int = MAX_PIXELS,
     ) -> Generator[Result, None, None]:
         """What `finish` makes of each item's segmentation or error, in order; many are in hand at a time.
@@ -121,12 +123,14 @@ class Segmenter:
         """
 
         def prepare(item: Item, reserve: Reserve) -> PreparedImage:
-            return self.prepare(open_item(item), max_pixels=max_pixels, reserve=reserve)
+            prepared = self.prepare(open_item(item), max_pixels=max_pixels, reserve=reserve)
+            self._refuse_endless_scores(prepared.pixels, keep)
+            return prepared
 
         stages = Stages(
             prepare=prepare,
             batch_key=lambda prepared: prepared.view_shapes,
-            predict=lambda batch: self.predict_prepared(batch, confidence=confidence),
+            predict=lambda batch: self.predict_prepared(batch, keep=keep),
             finish=finish,
         )
         on_cpu = self.device.type == "cpu"
@@ -150,11 +154,21 @@ class Segmenter:
             views = tuple(resize(pixels, size, preprocessing=self.spec.preprocessing) for size in sizes)
         return PreparedImage(pixels, views, watch)
 
+    def _refuse_endless_scores(self, pixels: RGB, keep: Keep) -> None:
+        """Raises UsageError: the scores to be kept of an image take more memory than there should be for it."""
+        height, width = pixels.shape[:2]
+        nbytes = min(keep.top, self.spec.num_classes) * height * width * SCORE_BYTES
+        if nbytes > self.memory:
+            raise UsageError(
+                f"the scores of {width} x {height} pixels would take {nbytes / 1e9:.1f} GB",
+                "Keep fewer of them: --top.",
+            )
+
     @torch.inference_mode()
-    def predict_prepared(self, images: Sequence[PreparedImage], *, confidence: bool = False) -> list[Segmentation]:
+    def predict_prepared(self, images: Sequence[PreparedImage], *, keep: Keep = LABELS_ALONE) -> list[Segmentation]:
         """Segment images whose views have the same sizes, their views of one size together."""
         return [
-            self._segmentation(image, merge, confidence=confidence)
+            self._segmentation(image, merge, keep=keep)
             for image, merge in zip(images, self._merges(images), strict=True)
         ]
 
@@ -163,20 +177,23 @@ class Segmenter:
         """The merged class scores at the image's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
         return self._merges([self.prepare(image)])[0].scores()
 
-    def _segmentation(self, image: PreparedImage, merge: Merge, *, confidence: bool) -> Segmentation:
+    def _segmentation(self, image: PreparedImage, merge: Merge, *, keep: Keep) -> Segmentation:
         watch = image.watch
         with watch("merge", on=self.device):
-            labels, best = merge.labels_and_scores() if confidence else (merge.labels(), None)
-        if labels.device.type != "cpu":
+            merged = merge.merged(keep)
+        if merged.labels.device.type != "cpu":
             with watch("copy", on=self.device):
-                labels, best = to_host(labels), None if best is None else to_host(best)
+                merged = merged.to_host()
         class_set = classes(self.spec.dataset)
         return Segmentation(
-            labels=labels.numpy(),
+            labels=merged.labels.numpy(),
             classes=class_set.classes,
             palette=class_set.palette,
             image=image.pixels,
-            confidence=None if best is None else best.numpy(),
+            confidence=_array(merged.confidence),
+            entropy=_array(merged.entropy),
+            scores=_array(merged.scores),
+            score_labels=_array(merged.score_labels),
             info=self._info(watch),
         )
 
@@ -271,3 +288,7 @@ class Segmenter:
 
 def _mirrored(view: RGB, flip: bool) -> RGB:
     return np.ascontiguousarray(view[:, ::-1]) if flip else view
+
+
+def _array(values: Tensor | None) -> NDArray[Any] | None:
+    return None if values is None else values.numpy()

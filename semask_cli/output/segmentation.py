@@ -30,6 +30,8 @@ Kind = Literal[
     "side",
     "legend",
     "confidence",
+    "entropy",
+    "scores",
     "json",
     "coco",
     "coco-polygons",
@@ -72,9 +74,11 @@ class RunInfo:
 class Segmentation:
     """The labels of one image, in its displayed orientation.
 
-    `labels` (H, W) uint8 are indices into the K `classes` and the `palette` (K, 3) uint8 RGB. Where they were kept,
-    `image` (H, W, 3) is the image, uint8 RGB, and `confidence` (H, W) float32 the score of each pixel's class.
-    `name` is the image's file name, where it came from a file.
+    `labels` (H, W) uint8 are indices into the K `classes` and the `palette` (K, 3) uint8 RGB; `name` is the image's
+    file name, where it came from a file. Where they were kept: `image` (H, W, 3) is the image, uint8 RGB, `confidence`
+    (H, W) float32 the score of each pixel's class, `entropy` (H, W) float32 that of all its scores, 0 to 1, and
+    `scores` (k, H, W) float16 those of the k best classes, `score_labels` (k, H, W) uint8; or of all classes, in their
+    order, with no `score_labels`.
     """
 
     labels: NDArray[np.uint8]
@@ -84,6 +88,9 @@ class Segmentation:
     name: str = "image"
     image: NDArray[np.uint8] | None = None
     confidence: NDArray[np.float32] | None = None
+    entropy: NDArray[np.float32] | None = None
+    scores: NDArray[np.float16] | None = None
+    score_labels: NDArray[np.uint8] | None = None
 
     def shares(self) -> tuple[ClassShare, ...]:
         """The classes present, largest first, with their pixels, share and mean confidence."""
@@ -115,6 +122,8 @@ class Segmentation:
         - "side": the image and its overlay side by side
         - "legend": the overlay over a list of the classes and their shares
         - "confidence": grey PNG, the score of each pixel's class, 0 to 1 as 0 to 255
+        - "entropy": grey PNG, how evenly a pixel's score is spread over the classes, 0 to 1 as 0 to 255
+        - "scores": npz, the fields `scores` and `score_labels`
         - "json": the document of `to_json`
         - "coco", "coco-polygons", "geojson", "cvat", "labelstudio": connected regions, for annotation tools; see
           `vectors`. Outlines may leave out corners within `tolerance`, in pixels.
@@ -162,7 +171,7 @@ def file_name(stem: str, kind: Kind) -> str:
 
 
 def needs(kinds: Iterable[Kind]) -> set[str]:
-    """The optional fields of a segmentation that these kinds are made from: "image", "confidence"."""
+    """The optional fields of a segmentation that these kinds are made from."""
     return {output.needs for kind in kinds if (output := _OUTPUTS[kind]).needs}
 
 
@@ -197,6 +206,21 @@ def _encode_index(result: Segmentation, options: _Options) -> bytes:
 def _encode_confidence(result: Segmentation, options: _Options) -> bytes:
     assert result.confidence is not None
     return render.encode_grey(render.eight_bits(result.confidence))
+
+
+def _encode_entropy(result: Segmentation, options: _Options) -> bytes:
+    assert result.entropy is not None
+    return render.encode_grey(render.eight_bits(result.entropy))
+
+
+def _encode_scores(result: Segmentation, options: _Options) -> bytes:
+    assert result.scores is not None
+    arrays = {"scores": result.scores, "classes": np.array(result.classes)}
+    if result.score_labels is not None:
+        arrays["score_labels"] = result.score_labels
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
 def _encode_json(result: Segmentation, options: _Options) -> bytes:
@@ -260,7 +284,7 @@ class _Output:
 
     endings: tuple[str, ...]
     encode: Callable[[Segmentation, _Options], bytes]
-    needs: Literal["image", "confidence"] | None = None
+    needs: Literal["image", "confidence", "entropy", "scores"] | None = None
 
 
 _PHOTOGRAPH = (".jpg", ".jpeg", ".png")
@@ -273,6 +297,8 @@ _OUTPUTS: Mapping[Kind, _Output] = {
     "side": _Output(_PHOTOGRAPH, _encode_side, "image"),
     "legend": _Output(_PHOTOGRAPH, _encode_legend, "image"),
     "confidence": _Output((".png",), _encode_confidence, "confidence"),
+    "entropy": _Output((".png",), _encode_entropy, "entropy"),
+    "scores": _Output((".npz",), _encode_scores, "scores"),
     "json": _Output((".json",), _encode_json),
     "coco": _Output((".json",), _encode_coco),
     "coco-polygons": _Output((".json",), _encode_coco_polygons),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask_cli.inference.config import Mode
+from semask_cli.inference.config import Keep, Mode
 from semask_cli.output.segmentation import Segmentation
 from tests.support import filled
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
@@ -31,9 +31,24 @@ def test_labels_are_the_argmax_of_scores(family: str, height: int, width: int, m
     chosen = np.take_along_axis(scores, labels[None].astype(np.int64), 0)[0]
     # In exact ties softmax may round two logits to one probability: the label is still a best one.
     np.testing.assert_array_less(scores.max(0) - chosen, 1e-6)
-    kept = engine.predict(image, confidence=True)
+    kept = engine.predict(image, keep=Keep(confidence=True))
     assert kept.confidence is not None
     np.testing.assert_allclose(kept.confidence, scores.max(0), rtol=1e-6)
+    shares = scores / scores.sum(0)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-38))).sum(0) / np.log(len(scores))
+    kept = engine.predict(image, keep=Keep(entropy=True, top=3))
+    assert kept.confidence is None
+    assert kept.entropy is not None
+    np.testing.assert_allclose(kept.entropy, entropy, atol=1e-5)
+    assert kept.scores is not None
+    assert kept.score_labels is not None
+    np.testing.assert_allclose(kept.scores, np.sort(scores, axis=0)[:-4:-1], rtol=1e-3, atol=1e-7)
+    chosen = np.take_along_axis(scores, kept.score_labels.astype(np.int64), 0)
+    np.testing.assert_allclose(chosen, kept.scores, rtol=1e-3, atol=1e-7)
+    all_of_them = engine.predict(image, keep=Keep(top=len(scores)))
+    assert all_of_them.score_labels is None
+    assert all_of_them.scores is not None
+    np.testing.assert_allclose(all_of_them.scores, scores, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("mode", ["whole", "slide"])

@@ -43,6 +43,9 @@ def segmentation(height: int = 40, width: int = 60) -> Segmentation:
         info=INFO,
         image=random.randint(0, 256, (height, width, 3), np.uint8),
         confidence=random.rand(height, width).astype(np.float32),
+        entropy=random.rand(height, width).astype(np.float32),
+        scores=random.rand(2, height, width).astype(np.float16),
+        score_labels=random.randint(0, 19, (2, height, width), np.uint8),
     )
 
 
@@ -127,17 +130,31 @@ def test_a_tolerance_that_is_none(tmp_path: Path, tolerance: float) -> None:
         segmentation().save(tmp_path / "a.geojson", kind="geojson", tolerance=tolerance)
 
 
-@pytest.mark.parametrize("kind", ["overlay", "contour", "side", "legend", "confidence"])
+@pytest.mark.parametrize("kind", ["overlay", "contour", "side", "legend", "confidence", "entropy", "scores"])
 def test_what_was_not_kept_is_asked_for_by_name(tmp_path: Path, kind: Kind) -> None:
     [field] = needs([kind])
     with pytest.raises(UsageError, match=f"needs the {field}"):
-        replace(segmentation(), **{field: None}).save(tmp_path / "a.png", kind=kind)
+        replace(segmentation(), **{field: None}).save(tmp_path / file_name("a", kind), kind=kind)
 
 
-def test_confidence_is_read_back_to_half_a_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["confidence", "entropy"])
+def test_what_is_a_fraction_is_read_back_to_half_a_step(tmp_path: Path, kind: Kind) -> None:
     result = segmentation()
-    result.save(tmp_path / "a.png", kind="confidence")
-    np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "a.png")) / 255, result.confidence, atol=0.5 / 255)
+    result.save(tmp_path / "a.png", kind=kind)
+    fractions = np.asarray(Image.open(tmp_path / "a.png")) / 255
+    np.testing.assert_allclose(fractions, getattr(result, kind), atol=0.5001 / 255)
+
+
+def test_scores_are_read_back(tmp_path: Path) -> None:
+    result = segmentation()
+    result.save(tmp_path / "a.npz", kind="scores")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["scores"], result.scores)
+        np.testing.assert_array_equal(arrays["score_labels"], result.score_labels)
+        assert tuple(arrays["classes"]) == result.classes
+    replace(result, score_labels=None).save(tmp_path / "all.npz", kind="scores")
+    with np.load(tmp_path / "all.npz") as arrays:
+        assert "score_labels" not in arrays
 
 
 def test_too_long_for_jpeg(tmp_path: Path) -> None:
