@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,7 +179,7 @@ def segment_on_ray(
             if task.error:
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
         sound = {task.entry.id: task for task in tasks if not task.error}
-        rows = [{"id": id, "path": os.path.abspath(task.entry.path or "")} for id, task in sound.items()]
+        rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]
         blocks = max(1, min(MOST_BLOCKS, len(rows) // BATCH_SIZE))
         results = segment(
             ray.data.from_items(rows, override_num_blocks=blocks),
@@ -191,6 +192,11 @@ def segment_on_ray(
         for row in results.iter_rows() if rows else ():
             task = sound[row["id"]]
             yield Outcome(task=task, answer=run.write(task, _answer(task, row, palette)))
+
+
+def _everywhere(task: Task) -> str:
+    """Where the image is, as other processes find it."""
+    return os.path.abspath(task.entry.path) if isinstance(task.entry.path, Path) else str(task.entry.path)
 
 
 def _answer(task: Task, row: Mapping[str, Any], palette: NDArray[np.uint8]) -> Answer:

@@ -41,8 +41,9 @@ def export(
     The file is run in its engine and compared with semask's own network; one that computes something else is not kept.
     """
     from semask_cli.io.inputs import find_inputs
+    from semask_cli.io.storage import opened
 
-    pictures = [entry.path for entry in find_inputs(images) if entry.path] if images else None
+    pictures = [opened(entry.path) for entry in find_inputs(images) if entry.path] if images else None
     from semask_cli.api import load
     from semask_cli.export.export_model import export_model
 

@@ -50,14 +50,14 @@ def predict(
     *,
     options: ModelOptions,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
             metavar="DIR",
             help="Where the files go; sub-folders are kept. Of a video, a folder or .mp4.",
         ),
-    ] = Path("masks"),
+    ] = "masks",
     save: Annotated[str, typer.Option(metavar="KINDS", help=SAVE_HELP)] = "mask",
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the image.")] = 0.5,
     tolerance: Annotated[
@@ -127,6 +127,7 @@ def predict(
     from semask_cli.distributed.prediction import Run, segment_here
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.io.manifest import Inputs
+    from semask_cli.io.storage import place
     from semask_cli.output.paths import plan_outputs
     from semask_cli.output.segmentation import KINDS
     from semask_cli.video.reading import is_video
@@ -140,27 +141,28 @@ def predict(
     if inputs and any(is_video(name) for name in inputs):
         if manifest or ray or shard or as_json:
             raise UsageError("a video takes no --manifest, --ray, --shard or --json")
-        predict_video(inputs, options=options, outputs=outputs, output=output, frames=frames, fresh=fresh)
+        predict_video(inputs, options=options, outputs=outputs, output=Path(output), frames=frames, fresh=fresh)
         return
     if frames:
         raise UsageError("--frames is for videos", "Name one, as in: semask predict drive.mp4 -o out.mp4")
     if not (inputs or manifest):
         raise UsageError("there is nothing to segment", "Name an image, a folder, or a list of images with --manifest.")
+    folder = place(output)
     part, world = Shard.parse(shard) if shard else Shard(), world_of_torchrun()
     if as_json and (world.size > 1 or ray):
         raise UsageError("--json prints one document of what one process does", "Use --save json.")
     part = part.part(world.rank, world.size)
     named = Inputs(names=tuple(inputs or ()), manifest=manifest)
-    tasks = plan_outputs((entry for entry in named.find(output=output) if part.holds(entry.id)), output, kinds)
+    tasks = plan_outputs((entry for entry in named.find(output=folder) if part.holds(entry.id)), folder, kinds)
     first = list(islice(tasks, 1))  # what stands against the run is said before the model is loaded
 
     def begin(settings: Mapping[str, Any]) -> Run:
         if as_json:
             return Run(chain(first, tasks))
         settings = {**settings, **outputs.settings} | ({"format": format} if format else {})
-        journal = RunJournal(output, settings, shard=part, fresh=fresh)
+        journal = RunJournal(folder, settings, shard=part, fresh=fresh)
         journal.note_inputs(named)
-        parts = Parts(output, format, kinds, journal=journal) if format else None
+        parts = Parts(folder, format, kinds, journal=journal) if format else None
         return Run(chain(first, tasks), journal=journal, parts=parts)
 
     results = Console(soft_wrap=True, highlight=False, file=sys.stdout)

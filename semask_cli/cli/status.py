@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +18,7 @@ IDLE = 60.0  # seconds without an image, after which it is said
 
 
 def status(
-    output: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `semask predict -o` writes to.")],
+    output: Annotated[str, typer.Argument(metavar="DIR", help="The folder that `semask predict -o` writes to.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -28,8 +27,9 @@ def status(
     It reads their journals and lists their inputs, whether they run or not, on this machine or on others.
     """
     from semask_cli.distributed.status import read_status
+    from semask_cli.io.storage import place
 
-    runs = read_status(output)
+    runs = read_status(place(output))
     if as_json:
         documents = [{**dataclasses.asdict(run), "seconds_left": run.seconds_left} for run in runs]
         print(json.dumps({"schema_version": 1, "runs": documents}, ensure_ascii=False, indent=2))

@@ -10,14 +10,13 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, get_args
 
 from semask_cli.distributed.answers import Answer
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.errors import UsageError
-from semask_cli.io.files import write_atomically
+from semask_cli.io.storage import Place, write
 from semask_cli.output.paths import Task
 from semask_cli.output.segmentation import Kind, file_name
 
@@ -39,7 +38,7 @@ class Parts:
         UsageError: the library that writes the format is missing.
     """
 
-    def __init__(self, folder: Path, format: Format, kinds: Sequence[Kind], *, journal: RunJournal) -> None:
+    def __init__(self, folder: Place, format: Format, kinds: Sequence[Kind], *, journal: RunJournal) -> None:
         if format == "parquet":
             _import_pyarrow()
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
@@ -73,7 +72,7 @@ class Parts:
         content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
         name = self._journal.next_part(_ENDINGS[self._format])
         self._journal.note_part(name, [(task.entry, answer.error) for task, answer in self._rows])
-        write_atomically(self._folder / name, content)
+        write(self._folder / name, content)
         self._rows, self._bytes = [], 0
 
 

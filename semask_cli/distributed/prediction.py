@@ -13,8 +13,8 @@ from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.io.files import write_atomically
 from semask_cli.io.images import ImageSource
+from semask_cli.io.storage import opened, write
 from semask_cli.output.paths import Task
 from semask_cli.output.segmentation import Segmentation
 
@@ -65,7 +65,7 @@ class Run:
             return answer
         try:
             for kind, content in answer.files.items():
-                write_atomically(task.files[kind], content)
+                write(task.files[kind], content)
         except OutputError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
                 raise
@@ -82,6 +82,8 @@ class Run:
         """
         if self.parts:
             self.parts.close()
+        if self._journal:
+            self._journal.close()
 
 
 def segment_here(
@@ -101,7 +103,7 @@ def segment_here(
     def open_item(task: Task) -> ImageSource:
         if task.error:
             raise task.error
-        return task.entry.path or open_stdin()
+        return opened(task.entry.path) if task.entry.path else open_stdin()
 
     def finish(task: Task, result: Segmentation | SemaskError) -> Outcome:
         answer = run.write(task, Answer.of(result, outputs, name=task.entry.name))

@@ -11,25 +11,26 @@ the part is there.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from semask_cli.distributed.shards import Shard, stable_hash
 from semask_cli.errors import OutputError, SemaskError
-from semask_cli.io.files import write_atomically
 from semask_cli.io.inputs import Input
-from semask_cli.io.journal import JournalWriter, encoded, read_lines, settings_digest
+from semask_cli.io.journal import JournalWriter, decoded, encoded, read_lines, settings_digest
 from semask_cli.io.manifest import Inputs
+from semask_cli.io.storage import Address, Place, files_in, read, state, write
 
 JOURNAL = ".semask-journal"
 FORMAT = "semask run 1"
 _SYNC_SECONDS = 1.0
+_SEGMENT_LINES, _SEGMENT_SECONDS = 10_000, 30.0
 _WAY_OUT = "Begin it again with --fresh, or name another folder with -o."
 
 
@@ -42,27 +43,31 @@ class RunJournal:
         OutputError: the journal cannot be read or written.
     """
 
-    def __init__(self, output: Path, settings: Mapping[str, Any], *, shard: Shard, fresh: bool = False) -> None:
+    def __init__(self, output: Place, settings: Mapping[str, Any], *, shard: Shard, fresh: bool = False) -> None:
         self.folder = journal_folder(output, settings)
         self._output, self._name = output, f"{shard.index}-of-{shard.count}"
         self._header = {"format": FORMAT, "settings": settings, "shard": str(shard)}
-        path = self.folder / f"shard-{self._name}.jsonl"
         try:
-            if fresh:
-                path.unlink(missing_ok=True)
             self._done = np.zeros(0, np.uint64) if fresh else _keys(output, self.folder)
-            self._writer = JournalWriter(path, self._header, sync_seconds=_SYNC_SECONDS)
+            self._writer: JournalWriter | _Segments
+            if isinstance(self.folder, Path):
+                path = self.folder / f"shard-{self._name}.jsonl"
+                if fresh:
+                    path.unlink(missing_ok=True)
+                self._writer = JournalWriter(path, self._header, sync_seconds=_SYNC_SECONDS)
+            else:
+                self._writer = _Segments(self.folder, f"shard-{self._name}", self._header)
         except OSError as error:
-            raise OutputError(f"cannot use the journal {path}: {error.strerror}", _WAY_OUT) from error
+            raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", _WAY_OUT) from error
 
-    def is_done(self, id: str, source: Path, files: Iterable[Path]) -> bool:
+    def is_done(self, id: str, source: Place, files: Iterable[Place]) -> bool:
         """Whether the image's files are there, made from this very source."""
         if not len(self._done) or (key := done_key(id, source, files)) is None:
             return False
         place = int(np.searchsorted(self._done, np.uint64(key)))
         return place < len(self._done) and int(self._done[place]) == key
 
-    def note(self, id: str, source: Path, files: Iterable[Path], *, error: SemaskError | None = None) -> None:
+    def note(self, id: str, source: Place, files: Iterable[Place], *, error: SemaskError | None = None) -> None:
         """Record that the image's files are written, or why they are not.
 
         Raises:
@@ -72,9 +77,9 @@ class RunJournal:
 
     def next_part(self, ending: str) -> str:
         """A name for a part that is not there yet."""
-        numbers = range(sum(1 for _ in self._output.glob(f"part-{self._name}-*")), sys.maxsize)
-        names = (f"part-{self._name}-{number:06d}{ending}" for number in numbers)
-        return next(name for name in names if not (self._output / name).exists())
+        there = {file.name for file in files_in(self._output, ending)}
+        names = (f"part-{self._name}-{number:06d}{ending}" for number in count(len(there)))
+        return next(name for name in names if name not in there)
 
     def note_part(self, part: str, images: Iterable[tuple[Input, SemaskError | None]]) -> None:
         """Record what is in a part that is about to be written; an error in it is a result that is done too.
@@ -86,7 +91,7 @@ class RunJournal:
         for entry, error in images:
             key = done_key(entry.id, entry.path, ()) if entry.path else None
             lines.append(encoded(_line(entry.id, key, error)))
-        write_atomically(self.folder / f"{part}.jsonl", b"".join(lines))
+        write(self.folder / f"{part}.jsonl", b"".join(lines))
 
     def note_inputs(self, inputs: Inputs) -> None:
         """Record what the run is over, for who asks how much is left.
@@ -96,6 +101,17 @@ class RunJournal:
         """
         self._append({**inputs.to_json(), "at": round(time.time(), 3)})
 
+    def close(self) -> None:
+        """See all of it where it belongs.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            self._writer.close()
+        except OSError as error:
+            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _WAY_OUT) from error
+
     def _append(self, line: Mapping[str, Any]) -> None:
         try:
             self._writer.append(line)
@@ -103,18 +119,45 @@ class RunJournal:
             raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _WAY_OUT) from error
 
 
-def journal_folder(output: Path, settings: Mapping[str, Any]) -> Path:
+class _Segments:
+    """A journal in a store, where nothing can be appended: its lines are written as one more file now and then.
+
+    A kill loses what was noted since. For several threads.
+    """
+
+    def __init__(self, folder: Address, name: str, header: Mapping[str, Any]) -> None:
+        self._folder, self._name, self._header = folder, name, encoded(header)
+        self._number = len(files_in(folder, ".jsonl"))
+        self._lines: list[bytes] = []
+        self._written, self._lock = time.monotonic(), Lock()
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._lines.append(encoded(line))
+            if len(self._lines) >= _SEGMENT_LINES or time.monotonic() > self._written + _SEGMENT_SECONDS:
+                self._publish()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._lines:
+                self._publish()
+
+    def _publish(self) -> None:
+        write(self._folder / f"{self._name}-{self._number:06d}.jsonl", self._header + b"".join(self._lines))
+        self._number, self._lines, self._written = self._number + 1, [], time.monotonic()
+
+
+def journal_folder(output: Place, settings: Mapping[str, Any]) -> Place:
     """Where the journal of a run with these settings is kept."""
     return output / JOURNAL / settings_digest(settings)
 
 
-def done_key(id: str, source: Path, files: Iterable[Path]) -> int | None:
+def done_key(id: str, source: Place, files: Iterable[Place]) -> int | None:
     """64 bits of what an image and its files are now; None where one of them is not there."""
-    try:
-        states = [os.stat(path) for path in (source, *files)]
-    except OSError:
+    states = [state(path) for path in (source, *files)]
+    if None in states:
         return None
-    return stable_hash("\0".join((id, *(f"{state.st_size} {state.st_mtime_ns}" for state in states))))
+    return stable_hash("\0".join((id, *filter(None, states))))
 
 
 def _line(id: str, key: int | None, error: SemaskError | None) -> dict[str, Any]:
@@ -126,18 +169,20 @@ def _line(id: str, key: int | None, error: SemaskError | None) -> dict[str, Any]
     return line
 
 
-def read_journal(output: Path, folder: Path) -> Iterator[dict[str, Any]]:
+def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
     """The sound lines of all files of the journal in `folder`, but of parts that are not in `output`.
 
     Raises:
         OSError: a file cannot be read.
     """
-    for file in sorted(folder.glob("*.jsonl")):
-        if file.name.startswith("shard-") or (output / file.name.removesuffix(".jsonl")).exists():
-            yield from filter(None, read_lines(file))
+    parts = {file.name for file in files_in(output, "")}
+    for file in files_in(folder, ".jsonl"):
+        if file.name.startswith("shard-") or file.name.removesuffix(".jsonl") in parts:
+            lines = read_lines(file) if isinstance(file, Path) else map(decoded, read(file).splitlines(keepends=True))
+            yield from filter(None, lines)
 
 
-def _keys(output: Path, folder: Path) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _keys(output: Place, folder: Place) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """All keys in the journal, sorted."""
     keys = [int(line["done"], 16) for line in read_journal(output, folder) if "done" in line]
     return np.unique(np.array(keys, np.uint64))

@@ -11,6 +11,7 @@ from semask_cli.distributed.answers import Answer, Outputs
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import MAX_PIXELS, ImageSource
+from semask_cli.io.storage import opened, place
 from semask_cli.output.segmentation import Kind, Segmentation
 
 Rows = Mapping[str, Sequence[Any]]
@@ -117,7 +118,7 @@ class _Item:
             return self.content
         if self.path is None:
             raise UsageError(f"the row {self.id} has neither a path nor bytes")
-        return self.path
+        return opened(place(self.path))
 
 
 def _items(rows: Rows) -> Iterator[_Item]:

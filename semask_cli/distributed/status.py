@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from semask_cli.distributed.run_journal import FORMAT, JOURNAL, read_journal
 from semask_cli.distributed.shards import stable_hash
 from semask_cli.errors import OutputError, SemaskError, UsageError
 from semask_cli.io.manifest import Inputs
+from semask_cli.io.storage import Place, folders_in
 
 RECENT = 300.0
 """Seconds before the last image over which the rate is measured."""
@@ -51,21 +51,20 @@ class RunStatus:
         return time.time() - self.last if self.last else 0.0
 
 
-def read_status(output: Path) -> list[RunStatus]:
+def read_status(output: Place) -> list[RunStatus]:
     """The runs that have written to the folder `output`, the latest first.
 
     Raises:
         UsageError: there is no journal of a run.
         OutputError: a journal cannot be read.
     """
-    folders = [folder for folder in (output / JOURNAL).glob("*") if folder.is_dir()]
-    runs = [_status(output, folder) for folder in folders]
+    runs = [_status(output, folder) for folder in folders_in(output / JOURNAL)]
     if not runs:
         raise UsageError(f"no run has noted anything in {output}", "Name the folder that `semask predict -o` wrote to.")
     return sorted(runs, key=lambda run: run.last or 0, reverse=True)
 
 
-def _status(output: Path, folder: Path) -> RunStatus:
+def _status(output: Place, folder: Place) -> RunStatus:
     settings: Mapping[str, Any] = {}
     inputs: dict[Inputs, None] = {}
     failed: dict[str, tuple[str, str] | None] = {}
@@ -96,14 +95,14 @@ def _status(output: Path, folder: Path) -> RunStatus:
     )
 
 
-def _lines(output: Path, folder: Path) -> Iterator[dict[str, Any]]:
+def _lines(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
     try:
         yield from read_journal(output, folder)
     except OSError as error:
         raise OutputError(f"cannot read the journal {folder}: {error.strerror}") from error
 
 
-def _count_left(inputs: Iterable[Inputs], output: Path, seen: Mapping[str, object]) -> int | None:
+def _count_left(inputs: Iterable[Inputs], output: Place, seen: Mapping[str, object]) -> int | None:
     """None where the inputs cannot be listed from here."""
     try:
         return sum(

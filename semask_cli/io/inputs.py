@@ -11,6 +11,7 @@ from pathlib import Path
 from semask_cli.errors import ImageError
 from semask_cli.io.folders import walk
 from semask_cli.io.images import is_image_path
+from semask_cli.io.storage import Address, Place, images_below, place
 
 STDIN = "-"
 
@@ -22,7 +23,7 @@ class Input:
     A folder that cannot be searched is an input too: reading it as an image fails, and says so.
     """
 
-    path: Path | None
+    path: Place | None
     stem: Path
 
     @property
@@ -36,8 +37,10 @@ class Input:
         return str(self.path) if self.path else "stdin"
 
 
-def find_inputs(names: Iterable[str], *, output: Path | None = None) -> Iterator[Input]:
+def find_inputs(names: Iterable[str], *, output: Place | None = None) -> Iterator[Input]:
     """Files, folders (searched with all sub-folders), glob patterns and "-" for stdin, in the order given.
+
+    Addresses such as s3://bucket/photos are files where they end like an image, else folders.
 
     A folder's images keep their sub-folders. A name that exists is that file, brackets or not; else it is a pattern.
     Linked folders are searched too, each once. Folders are searched as the inputs are asked for; what lies in the
@@ -46,16 +49,31 @@ def find_inputs(names: Iterable[str], *, output: Path | None = None) -> Iterator
     Raises:
         ImageError: nothing is there, or a folder holds no image. When the name's turn has come.
     """
+    local = output if isinstance(output, Path) else None
     for name in names:
         path = Path(name)
         if name == STDIN:
             yield Input(None, Path("stdin"))
+        elif isinstance(address := place(name), Address):
+            yield from _remote(address, output)
         elif os.path.isdir(name):
-            yield from _below(path, output)
+            yield from _below(path, local)
         elif os.path.lexists(name) or not glob.has_magic(name):
             yield Input(path, Path(path.stem))
         else:
-            yield from _matching(name, output)
+            yield from _matching(name, local)
+
+
+def _remote(address: Address, output: Place | None) -> Iterator[Input]:
+    if is_image_path(Path(address.name)):
+        yield Input(address, Path(Path(address.name).stem))
+        return
+    found = False
+    for image in images_below(address, without=output if isinstance(output, Address) else None):
+        found = True
+        yield Input(image, Path(image.url.removeprefix(address.url).lstrip("/")).with_suffix(""))
+    if not found:
+        raise ImageError(f"there is no image in {address}", "Files are known by endings such as .jpg and .png.")
 
 
 def _below(folder: Path, output: Path | None) -> Iterator[Input]:

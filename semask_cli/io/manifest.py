@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from semask_cli.errors import UsageError
 from semask_cli.io.inputs import STDIN, Input, find_inputs
+from semask_cli.io.storage import Place, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Inputs:
     names: tuple[str, ...] = ()
     manifest: Path | None = None
 
-    def find(self, *, output: Path) -> Iterator[Input]:
+    def find(self, *, output: Place) -> Iterator[Input]:
         """The images, as they are asked for; errors as `find_inputs` and `read_manifest` raise them."""
         yield from find_inputs(self.names, output=output)
         if self.manifest:
@@ -28,7 +29,7 @@ class Inputs:
 
     def to_json(self) -> dict[str, Any]:
         """The same from everywhere on this machine."""
-        names = [name if name == STDIN else os.path.abspath(name) for name in self.names]
+        names = [name if name == STDIN or "://" in name else os.path.abspath(name) for name in self.names]
         return {"inputs": names, "manifest": os.path.abspath(self.manifest) if self.manifest else None}
 
     @classmethod
@@ -96,9 +97,10 @@ def _input(file: Path, row: Mapping[str, Any]) -> Input:
     if not path or not isinstance(path, str):
         raise UsageError(f"{file} has a row without a path", "Its columns are path and, if you like, id.")
     if row.get("id") in (None, ""):
-        parts = [part for part in Path(path).parts if part not in ("..", Path(path).anchor)]
-        return Input(Path(path), Path(*parts).with_suffix(""))
+        local = Path(path.partition("://")[2] or path)
+        parts = [part for part in local.parts if part not in ("..", local.anchor)]
+        return Input(place(path), Path(*parts).with_suffix(""))
     stem = PurePosixPath(str(row["id"]))
     if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
         raise UsageError(f"{file}: the id {row['id']!r} is no place below the output folder")
-    return Input(Path(path), Path(stem))
+    return Input(place(path), Path(stem))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import TypeGuard
 
 from semask_cli.errors import OutputError
 from semask_cli.io.images import is_image_path
 from semask_cli.io.inputs import Input
+from semask_cli.io.storage import Place
 from semask_cli.output.segmentation import Kind, file_name
 
 CHECKED_FIRST = 10_000
@@ -23,11 +25,11 @@ class Task:
     """An image and the file for each kind of output; or an `error`, why it cannot be written."""
 
     entry: Input
-    files: Mapping[Kind, Path]
+    files: Mapping[Kind, Place]
     error: OutputError | None = None
 
 
-def plan_outputs(entries: Iterable[Input], folder: Path, kinds: Iterable[Kind]) -> Iterator[Task]:
+def plan_outputs(entries: Iterable[Input], folder: Place, kinds: Iterable[Kind]) -> Iterator[Task]:
     """The files of each kind for each image, in order; an image that comes a second time is left out.
 
     Of the first inputs all are compared with all before one is given. Of the later ones each is compared with those
@@ -39,12 +41,12 @@ def plan_outputs(entries: Iterable[Input], folder: Path, kinds: Iterable[Kind]) 
     """
     entries, kinds = iter(entries), tuple(kinds)
     first = list(dict.fromkeys(islice(entries, CHECKED_FIRST)))
-    read = {os.path.realpath(entry.path) for entry in first if entry.path}
-    owner: dict[Path, Input] = {}
+    read = {_real(entry.path) for entry in first if entry.path}
+    owner: dict[Place, Input] = {}
     tasks = [Task(entry=entry, files=_files(entry, folder, kinds)) for entry in first]
     for task in tasks:
         for path in task.files.values():
-            if os.path.realpath(path) in read:
+            if _real(path) in read:
                 raise _replaces(path)
             if (other := owner.setdefault(path, task.entry)) is not task.entry:
                 raise OutputError(
@@ -52,25 +54,27 @@ def plan_outputs(entries: Iterable[Input], folder: Path, kinds: Iterable[Kind]) 
                     "Run them apart, with another -o; or name their common folder, which keeps sub-folders.",
                 )
     written = {hash(path) for path in owner}
-    folders = {_real_folder(os.path.dirname(path)) for path in read}
+    folders = {_real_folder(os.path.dirname(path)) for path in read if "://" not in path}
     del owner, first, read
     yield from tasks
     for entry in entries:
-        if entry.path:
+        if isinstance(entry.path, Path):
             folders.add(_real_folder(os.path.dirname(entry.path)))
         files = _files(entry, folder, kinds)
         yield Task(entry=entry, files=files, error=_conflict(entry, files, written, folders))
 
 
 def _conflict(
-    entry: Input, files: Mapping[Kind, Path], written: set[int], folders: Collection[str]
+    entry: Input, files: Mapping[Kind, Place], written: set[int], folders: Collection[str]
 ) -> OutputError | None:
     """What stands against writing these files.
 
     `written` are the hashes of those before them, `folders` those that images are read from: none of these is replaced.
     """
     for path in files.values():
-        if is_image_path(path) and _real_folder(os.path.dirname(path)) in folders and os.path.lexists(path):
+        if _is_local_image(path) and _real_folder(os.path.dirname(path)) in folders and os.path.lexists(path):
+            return _replaces(path)
+        if path == entry.path:
             return _replaces(path)
         if hash(path) in written:
             return OutputError(
@@ -81,12 +85,20 @@ def _conflict(
     return None
 
 
-def _files(entry: Input, folder: Path, kinds: Iterable[Kind]) -> dict[Kind, Path]:
+def _is_local_image(path: Place) -> TypeGuard[Path]:
+    return isinstance(path, Path) and is_image_path(path)
+
+
+def _real(path: Place) -> str:
+    return os.path.realpath(path) if isinstance(path, Path) else path.url
+
+
+def _files(entry: Input, folder: Place, kinds: Iterable[Kind]) -> dict[Kind, Place]:
     stem = folder / entry.stem
     return {kind: stem.with_name(file_name(stem.name, kind)) for kind in kinds}
 
 
-def _replaces(path: Path) -> OutputError:
+def _replaces(path: Place) -> OutputError:
     return OutputError(f"{path} would replace an image that is read", "Name another folder with -o.")
 
 

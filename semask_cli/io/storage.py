@@ -1,0 +1,205 @@
+"""Files that are not on this machine: whatever fsspec knows, s3://, gs://, https://, memory:// and others.
+
+A file is written in one request, which stores publish whole or not at all. Requests that fail are tried again, a few
+times. Credentials are fsspec's own matter: its configuration, the store's files and environment variables.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError
+from semask_cli.io.files import write_atomically
+from semask_cli.io.images import ImageSource, is_image_path
+
+ATTEMPTS, FIRST_WAIT = 4, 0.25
+"""Of a request, and the seconds before the second attempt; each further wait is twice as long."""
+
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """A file or folder of a store, as in s3://bucket/photos/one.jpg."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    def __truediv__(self, part: str | Path) -> Address:
+        return Address(f"{self.url.rstrip('/')}/{Path(part).as_posix()}")
+
+    def with_name(self, name: str) -> Address:
+        """The same folder's file called `name`."""
+        return Address(f"{self.url.rstrip('/').rpartition('/')[0]}/{name}")
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Place = Path | Address
+"""Where a file is: on this machine, or in a store."""
+
+
+def place(text: str) -> Place:
+    """What a person names: an address has "://"."""
+    return Address(text) if "://" in text else Path(text)
+
+
+def opened(source: Place) -> ImageSource:
+    """What `read_image` reads: the path, or all bytes of a file in a store, under its name.
+
+    Raises:
+        ImageError: the store does not give it.
+    """
+    if isinstance(source, Path):
+        return source
+    try:
+        content = io.BytesIO(_asked(source, lambda files, path: files.cat_file(path)))
+    except FileNotFoundError as error:
+        raise ImageError(f"there is no file {source}") from error
+    except SemaskError:
+        raise
+    except Exception as error:  # each kind of store has errors of its own
+        raise ImageError(f"cannot read {source}: {_reason(error)}") from error
+    content.name = source.url
+    return content
+
+
+def write(target: Place, content: bytes) -> None:
+    """Write a file whole, replacing what stood there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if isinstance(target, Path):
+        write_atomically(target, content)
+        return
+    try:
+        _asked(target, lambda files, path: files.pipe_file(path, content))
+    except SemaskError:
+        raise
+    except Exception as error:
+        raise OutputError(
+            f"cannot write {target}: {_reason(error)}", "Are its address and credentials right?"
+        ) from error
+
+
+def read(source: Address) -> bytes:
+    """All bytes of a file in a store.
+
+    Raises:
+        OSError: the store does not give it.
+    """
+    try:
+        return _asked(source, lambda files, path: files.cat_file(path))
+    except (OSError, SemaskError):
+        raise
+    except Exception as error:
+        raise OSError(0, _reason(error), source.url) from error
+
+
+def state(source: Place) -> str | None:
+    """What changes when the file changes, as far as the store tells: size, and time or digest; None without a file."""
+    try:
+        if isinstance(source, Path):
+            status = source.stat()
+            return f"{status.st_size} {status.st_mtime_ns}"
+        info = _asked(source, lambda files, path: files.info(path))
+    except OSError:
+        return None
+    return " ".join(
+        str(info[key]) for key in ("size", "ETag", "etag", "LastModified", "mtime", "created") if key in info
+    )
+
+
+def images_below(folder: Address, *, without: Address | None = None) -> Iterator[Address]:
+    """The images below a folder of a store, a folder at a time: its own by name, then those of its sub-folders.
+
+    The sub-folder `without` is not searched.
+
+    Raises:
+        ImageError: the store does not list it.
+    """
+    try:
+        entries = _asked(folder, lambda files, path: files.ls(path, detail=True))
+    except FileNotFoundError:
+        return
+    except SemaskError:
+        raise
+    except Exception as error:
+        raise ImageError(f"cannot list {folder}: {_reason(error)}") from error
+    names = {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
+    for name in sorted(name for name, kind in names.items() if kind != "directory"):
+        if is_image_path(Path(name)):
+            yield folder / name
+    for name in sorted(name for name, kind in names.items() if kind == "directory"):
+        if folder / name != without:
+            yield from images_below(folder / name, without=without)
+
+
+def files_in(folder: Place, ending: str) -> list[Place]:
+    """What lies in a folder and ends so, sorted; nothing where there is no such folder.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    return [entry for entry in _entries(folder) if entry.name.endswith(ending)]
+
+
+def folders_in(folder: Place) -> list[Place]:
+    """As `files_in`, of names without an ending."""
+    return [entry for entry in _entries(folder) if "." not in entry.name]
+
+
+def _entries(folder: Place) -> list[Place]:
+    if isinstance(folder, Path):
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    try:
+        names = _asked(folder, lambda files, path: files.ls(path, detail=False))
+    except FileNotFoundError:
+        return []
+    return [folder / str(name).rstrip("/").rpartition("/")[2] for name in sorted(names)]
+
+
+def _asked(address: Address, request: Callable[[Any, str], Value]) -> Value:
+    files, path = _file_system(address.url.partition("://")[0]), None
+    for attempt in range(ATTEMPTS):
+        try:
+            path = path or files._strip_protocol(address.url)
+            return request(files, path)
+        except _LASTING:
+            raise
+        except Exception:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(FIRST_WAIT * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+@cache
+def _file_system(protocol: str) -> Any:
+    try:
+        import fsspec
+
+        return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
+    except ImportError as error:
+        raise UsageError(
+            f"{protocol}:// cannot be used: {error}", "Install it: pip install 'semask[remote]'."
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"nothing is known of addresses with {protocol}://") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0]

@@ -1,0 +1,151 @@
+"""A bucket behind the real protocol of S3: images in, masks out, on after a kill, though the server has bad days."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support import filled
+from tests.support.command_line import Run
+
+boto3 = pytest.importorskip("boto3")
+pytest.importorskip("s3fs")
+moto = pytest.importorskip("moto.server")
+requests = pytest.importorskip("requests")
+pytestmark = pytest.mark.slow
+
+IMAGES = 60
+TOY = ("--model", "toy-street-fpn", "--threads", "1", "--scales", "native")
+
+
+class Unsteady(BaseHTTPRequestHandler):
+    """Stands before the server: every seventh request of a kind fails once, every eleventh is slow."""
+
+    protocol_version = "HTTP/1.1"
+    behind = ""
+    seen = 0
+
+    def answer(self) -> None:
+        type(self).seen += 1
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.seen % 7 == 0:
+            content = b"<Error><Code>SlowDown</Code></Error>"
+            self.send_response(503)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+            return
+        if self.seen % 11 == 0:
+            time.sleep(0.3)
+        headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
+        given = requests.request(self.command, self.behind + self.path, data=body, headers=headers, stream=True)
+        content = given.raw.read()
+        self.send_response(given.status_code)
+        for key, value in given.headers.items():
+            if key.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                self.send_header(key, value)
+        length = given.headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket behind an unsteady server, as the environment variables of S3 clients describe it."""
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    Unsteady.behind, Unsteady.seen = f"http://{host}:{port}", 0
+    front = ThreadingHTTPServer(("127.0.0.1", 0), Unsteady)
+    threading.Thread(target=front.serve_forever, daemon=True).start()
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{front.server_port}"),
+    ):
+        monkeypatch.setenv(name, value)
+    requests.post(f"{Unsteady.behind}/moto-api/reset", timeout=10)  # servers of one process share what they hold
+    client = boto3.client("s3", endpoint_url=Unsteady.behind)
+    client.create_bucket(Bucket="photos")
+    yield client
+    front.shutdown()
+    server.stop()
+
+
+def keys(client: Any, prefix: str) -> dict[str, bytes]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="photos", Prefix=prefix)
+    names = [item["Key"] for page in pages for item in page.get("Contents", ())]
+    return {name.removeprefix(prefix): client.get_object(Bucket="photos", Key=name)["Body"].read() for name in names}
+
+
+def test_a_bucket_in_and_a_bucket_out(semask: Run, bucket: Any, tmp_path: Path) -> None:
+    (tmp_path / "in/x").mkdir(parents=True)
+    for number in range(IMAGES):
+        Image.fromarray(filled.image(16, 20, number)).save(tmp_path / f"in/x/{number}.png")
+        bucket.upload_file(str(tmp_path / f"in/x/{number}.png"), "photos", f"in/x/{number}.png")
+    semask("predict", "in", "-o", "out", *TOY)
+    here = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in (tmp_path / "out").rglob("*.png")
+    }
+    assert len(here) == IMAGES
+    command = ("predict", "s3://photos/in", "-o", "s3://photos/out", *TOY)
+    line = [sys.executable, "-m", "semask_cli", *command]
+    killed = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ.copy(), text=True)
+    assert killed.stdout is not None
+    for _ in range(5):
+        assert killed.stdout.readline()
+    killed.kill()
+    killed.communicate()
+    semask(*command)
+    there = keys(bucket, "out/")
+    assert {name: content for name, content in there.items() if name.endswith(".png")} == here
+    again = semask(*command)
+    assert again.stdout == ""
+    assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
+    assert f"{IMAGES} done, 0 failed, 0 left" in semask("status", "s3://photos/out").stdout
+    assert Unsteady.seen > 7 * 11
+
+
+def test_a_bucket_in_and_a_table_out(semask: Run, bucket: Any) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    buffer = io.BytesIO()
+    Image.fromarray(filled.image(16, 20, 3)).save(buffer, "PNG")
+    for number in range(5):
+        bucket.put_object(Bucket="photos", Key=f"in/{number}.png", Body=buffer.getvalue())
+    bucket.put_object(Bucket="photos", Key="in/5.png", Body=buffer.getvalue()[:60])
+    command = ("predict", "s3://photos/in", "-o", "s3://photos/table", "--format", "parquet", *TOY)
+    semask(*command, check=3)
+    [name] = [name for name in keys(bucket, "table/") if name.endswith(".parquet")]
+    rows = parquet.read_table(io.BytesIO(keys(bucket, "table/")[name])).to_pylist()
+    masks = {row["id"]: row["mask"] for row in rows}
+    assert sorted(masks) == list("012345")
+    assert np.asarray(Image.open(io.BytesIO(masks["0"]))).shape == (16, 20)
+    assert "s3://photos/in/5.png is truncated" in rows[5]["error"]["message"]
+    assert semask(*command).stdout == ""
+
+
+def test_a_bucket_that_is_not_there_is_said(semask: Run, bucket: Any) -> None:
+    finished = semask("predict", "s3://nobody/in", "-o", "masks", *TOY, check=3)
+    assert "s3://nobody/in" in finished.stderr
+    assert "Traceback" not in finished.stderr

@@ -1,0 +1,94 @@
+"""Files in stores: what is written is there whole, what fails is tried again a few times, and said in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semask_cli.errors import ImageError, OutputError, UsageError
+from semask_cli.io import storage
+from semask_cli.io.images import read_image
+from semask_cli.io.inputs import find_inputs
+from semask_cli.io.storage import Address, files_in, opened, place, read, state, write
+from tests.support import filled
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Address:
+    """An empty store in memory, whose requests fail at once rather than after waits."""
+    monkeypatch.setattr(storage, "FIRST_WAIT", 0)
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    store.pseudo_dirs[:] = [""]
+    return Address("memory://bucket")
+
+
+def test_what_has_a_protocol_is_an_address() -> None:
+    assert place("s3://bucket/a") / "x/b.png" == Address("s3://bucket/a/x/b.png")
+    assert place("folder/a") == Path("folder/a")
+    assert Address("s3://bucket/a/b.png").with_name("c.png") == Address("s3://bucket/a/c.png")
+
+
+def test_files_come_back_and_have_a_state(bucket: Address) -> None:
+    write(bucket / "a/one.txt", b"one")
+    assert read(bucket / "a/one.txt") == b"one"
+    before = state(bucket / "a/one.txt")
+    write(bucket / "a/one.txt", b"other")
+    assert before != state(bucket / "a/one.txt") is not None
+    assert state(bucket / "gone") is None
+    assert files_in(bucket / "a", ".txt") == [bucket / "a/one.txt"]
+    assert files_in(bucket / "nowhere", ".txt") == []
+
+
+def test_images_are_found_as_in_folders(bucket: Address, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(filled.image(4, 5, 1)).save(tmp_path / "one.png")
+    content = (tmp_path / "one.png").read_bytes()
+    for name in ("top.png", "x/one.JPG", "x/y/two.png", "x/notes.txt", "out/mask.png"):
+        write(bucket / name, content)
+    entries = list(find_inputs(["memory://bucket"], output=bucket / "out"))
+    assert [entry.id for entry in entries] == ["top", "x/one", "x/y/two"]
+    [entry] = find_inputs(["memory://bucket/x/y/two.png"])
+    assert (entry.id, entry.name) == ("two", "memory://bucket/x/y/two.png")
+    assert entry.path is not None
+    assert (read_image(opened(entry.path)) == filled.image(4, 5, 1)).all()
+    with pytest.raises(ImageError, match="there is no image in memory://bucket/empty"):
+        list(find_inputs(["memory://bucket/empty"]))
+
+
+def test_a_damaged_image_is_named_by_its_address(bucket: Address) -> None:
+    write(bucket / "one.png", b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(ImageError, match=r"memory://bucket/one\.png"):
+        read_image(opened(bucket / "one.png"))
+    with pytest.raises(ImageError, match=r"there is no file memory://bucket/two\.png"):
+        opened(bucket / "two.png")
+
+
+def test_requests_that_fail_are_tried_again_but_not_for_ever(bucket: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = storage._file_system("memory")
+    failures = 3
+    pipe = files.pipe_file
+
+    def unsteady(path: str, content: bytes, **options: Any) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise OSError("503 Slow Down\nRequestId: 1")
+        pipe(path, content, **options)
+
+    monkeypatch.setattr(files, "pipe_file", unsteady)
+    write(bucket / "one", b"1")
+    assert read(bucket / "one") == b"1"
+    failures = 4
+    with pytest.raises(OutputError, match=r"cannot write memory://bucket/two: 503 Slow Down$"):
+        write(bucket / "two", b"2")
+
+
+def test_what_nobody_knows_is_said() -> None:
+    with pytest.raises(UsageError, match="nothing is known of addresses with gopher://"):
+        opened(Address("gopher://host/one.png"))
