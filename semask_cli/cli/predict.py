@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 
 SAVE_HELP = (
-    "Any of mask, index, color, overlay, contour, side, legend, confidence, entropy, scores, json, coco, "
+    "Any of mask, index, color, overlay, contour, side, legend, preview, confidence, entropy, scores, json, coco, "
     "coco-polygons, geojson, cvat, labelstudio, with commas between."
 )
 _RUN = "The run"
@@ -77,6 +77,15 @@ def predict(
         typer.Option(
             help="Collect results in few large files: Parquet tables, or WebDataset's tar files. --save none keeps the"
             " classes alone."
+        ),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            rich_help_panel=_RUN,
+            help="Write a page of all images, with their overlays, here.",
         ),
     ] = None,
     manifest: Annotated[
@@ -128,11 +137,14 @@ def predict(
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.io.manifest import Inputs
     from semask_cli.io.storage import place
+    from semask_cli.output.gallery import with_previews, write_gallery
     from semask_cli.output.paths import plan_outputs
     from semask_cli.output.segmentation import KINDS
     from semask_cli.video.reading import is_video
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",") if not (format and kind == "none")]
+    if format and gallery:
+        raise UsageError("--report shows files, which --format does not write", "Ask for one of them.")
     if format and as_json:
         raise UsageError("--json prints what --format writes", "Ask for one of them.")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
@@ -153,7 +165,13 @@ def predict(
         raise UsageError("--json prints one document of what one process does", "Use --save json.")
     part = part.part(world.rank, world.size)
     named = Inputs(names=tuple(inputs or ()), manifest=manifest)
-    tasks = plan_outputs((entry for entry in named.find(output=folder) if part.holds(entry.id)), folder, kinds)
+    read = [path for path in (options.checkpoint, options.zoo, manifest) if path]
+    tasks = plan_outputs(
+        (entry for entry in named.find(output=folder) if part.holds(entry.id)), folder, kinds, read=read
+    )
+    if gallery:
+        outputs = replace(outputs, kinds=tuple(dict.fromkeys((*outputs.kinds, "preview"))))
+        tasks = with_previews(tasks, gallery)
     first = list(islice(tasks, 1))  # what stands against the run is said before the model is loaded
 
     def begin(settings: Mapping[str, Any]) -> Run:
@@ -179,7 +197,11 @@ def predict(
                 run, segmenter, outputs, open_stdin=_stdin, max_pixels=max_pixels, documents=as_json
             )
         stack.callback(run.close)
-        _print(run, outcomes, results, as_json=as_json)
+        try:
+            _print(run, outcomes, results, as_json=as_json)
+        finally:  # whatever ends the run, what was done is shown
+            if gallery:
+                print(f"all images on one page: {write_gallery(gallery)}", file=sys.stderr)
 
 
 def _on_ray(

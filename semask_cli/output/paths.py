@@ -29,8 +29,12 @@ class Task:
     error: OutputError | None = None
 
 
-def plan_outputs(entries: Iterable[Input], folder: Place, kinds: Iterable[Kind]) -> Iterator[Task]:
+def plan_outputs(
+    entries: Iterable[Input], folder: Place, kinds: Iterable[Kind], *, read: Iterable[Path] = ()
+) -> Iterator[Task]:
     """The files of each kind for each image, in order; an image that comes a second time is left out.
+
+    `read` are other files that the run reads.
 
     Of the first inputs all are compared with all before one is given. Of the later ones each is compared with those
     before it, and one that cannot be written has its error, since a run of hours shall not end by it.
@@ -41,12 +45,12 @@ def plan_outputs(entries: Iterable[Input], folder: Place, kinds: Iterable[Kind])
     """
     entries, kinds = iter(entries), tuple(kinds)
     first = list(dict.fromkeys(islice(entries, CHECKED_FIRST)))
-    read = {_real(entry.path) for entry in first if entry.path}
+    inputs = {_real(path) for path in (*read, *(entry.path for entry in first if entry.path))}
     owner: dict[Place, Input] = {}
     tasks = [Task(entry=entry, files=_files(entry, folder, kinds)) for entry in first]
     for task in tasks:
         for path in task.files.values():
-            if _real(path) in read:
+            if _real(path) in inputs:
                 raise _replaces(path)
             if (other := owner.setdefault(path, task.entry)) is not task.entry:
                 raise OutputError(
@@ -54,8 +58,8 @@ def plan_outputs(entries: Iterable[Input], folder: Place, kinds: Iterable[Kind])
                     "Run them apart, with another -o; or name their common folder, which keeps sub-folders.",
                 )
     written = {hash(path) for path in owner}
-    folders = {_real_folder(os.path.dirname(path)) for path in read if "://" not in path}
-    del owner, first, read
+    folders = {_real_folder(os.path.dirname(path)) for path in inputs if "://" not in path}
+    del owner, first, inputs
     yield from tasks
     for entry in entries:
         if isinstance(entry.path, Path):
@@ -99,7 +103,7 @@ def _files(entry: Input, folder: Place, kinds: Iterable[Kind]) -> dict[Kind, Pla
 
 
 def _replaces(path: Place) -> OutputError:
-    return OutputError(f"{path} would replace an image that is read", "Name another folder with -o.")
+    return OutputError(f"{path} would replace a file that is read", "Name another folder with -o.")
 
 
 @lru_cache(maxsize=1024)

@@ -26,6 +26,7 @@ Labels = NDArray[np.uint8]
 Palette = NDArray[np.uint8]
 """The colours of K <= 255 classes: uint8 RGB (K, 3)."""
 
+_PREVIEW_SIDE = 512
 _WHITE = (255, 255, 255)
 _TEXT = (38, 42, 48)
 _FAINT_TEXT = (112, 118, 128)
@@ -87,6 +88,15 @@ def side_by_side(left: RGB, right: RGB) -> RGB:
     height, width = left.shape[:2]
     gap = np.full((height, max(1, width // 100), 3), 255, np.uint8)
     return np.hstack([left, gap, right])
+
+
+def preview(image: RGB, labels: Labels, palette: Palette, *, opacity: float = 0.5) -> RGB:
+    """The image above its overlay, each no longer than 512 pixels: RGB (2 h, w, 3)."""
+    factor = min(1, _PREVIEW_SIDE / max(labels.shape))
+    size = [max(1, round(side * factor)) for side in labels.shape[::-1]]
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small_labels = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.vstack([small, overlay(small, small_labels, palette, opacity=opacity)])
 
 
 def legend(image: RGB, shares: Sequence[ClassShare]) -> RGB:

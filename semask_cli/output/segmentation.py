@@ -29,6 +29,7 @@ Kind = Literal[
     "contour",
     "side",
     "legend",
+    "preview",
     "confidence",
     "entropy",
     "scores",
@@ -107,6 +108,31 @@ class Segmentation:
             "run": dataclasses.asdict(self.info),
         }
 
+    def _repr_png_(self) -> bytes | None:
+        """How a notebook shows it: the legend; nothing where the image was not kept."""
+        if self.image is None:
+            return None
+        return self.encoded("legend", ending=".png")
+
+    def to_supervision(self) -> Any:
+        """`supervision.Detections` with a mask for each class present; supervision must be installed."""
+        import supervision
+
+        found = [share.index for share in self.shares()]
+        masks = self.labels == np.array(found, np.uint8)[:, None, None]  # (present, H, W)
+        return supervision.Detections(
+            xyxy=supervision.mask_to_xyxy(masks),
+            mask=masks,
+            class_id=np.array(found, int),
+            data={"class_name": np.array([self.classes[index] for index in found])},
+        )
+
+    def to_fiftyone(self) -> Any:
+        """`fiftyone.Segmentation` of the labels; fiftyone must be installed."""
+        import fiftyone
+
+        return fiftyone.Segmentation(mask=self.labels)
+
     def save(
         self, path: str | os.PathLike[str], *, kind: Kind = "mask", opacity: float = 0.5, tolerance: float = 0
     ) -> None:
@@ -121,6 +147,7 @@ class Segmentation:
         - "contour": the image with the outlines of the segments in the classes' colours
         - "side": the image and its overlay side by side
         - "legend": the overlay over a list of the classes and their shares
+        - "preview": a small JPEG, the image above its overlay, with its name, size and classes as a comment
         - "confidence": grey PNG, the score of each pixel's class, 0 to 1 as 0 to 255
         - "entropy": grey PNG, how evenly a pixel's score is spread over the classes, 0 to 1 as 0 to 255
         - "scores": npz, the fields `scores` and `score_labels`
@@ -249,6 +276,17 @@ def _encode_legend(result: Segmentation, options: _Options) -> bytes:
     return _encode_rgb(render.legend(_overlay(result, options), result.shares()), options.ending)
 
 
+def _encode_preview(result: Segmentation, options: _Options) -> bytes:
+    assert result.image is not None
+    height, width = result.labels.shape
+    classes = [{"name": s.name, "colour": s.colour, "share": round(s.share, 6)} for s in result.shares()]
+    about = {"name": result.name, "width": width, "height": height, "classes": classes}
+    pixels = render.preview(result.image, result.labels, result.palette, opacity=options.opacity)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=82, comment=json.dumps(about).encode())
+    return buffer.getvalue()
+
+
 def _overlay(result: Segmentation, options: _Options) -> NDArray[np.uint8]:
     assert result.image is not None
     return render.overlay(result.image, result.labels, result.palette, opacity=options.opacity)
@@ -296,6 +334,7 @@ _OUTPUTS: Mapping[Kind, _Output] = {
     "contour": _Output(_PHOTOGRAPH, _encode_contour, "image"),
     "side": _Output(_PHOTOGRAPH, _encode_side, "image"),
     "legend": _Output(_PHOTOGRAPH, _encode_legend, "image"),
+    "preview": _Output((".jpg",), _encode_preview, "image"),
     "confidence": _Output((".png",), _encode_confidence, "confidence"),
     "entropy": _Output((".png",), _encode_entropy, "entropy"),
     "scores": _Output((".npz",), _encode_scores, "scores"),

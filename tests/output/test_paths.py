@@ -34,11 +34,21 @@ def test_two_images_with_one_result_are_refused() -> None:
 
 
 def test_an_image_that_is_read_is_never_replaced(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="would replace an image that is read"):
+    with pytest.raises(OutputError, match="would replace a file that is read"):
         planned([Input(tmp_path / "a.png", Path("a"))], tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(OutputError, match="would replace an image that is read"):
+    with pytest.raises(OutputError, match="would replace a file that is read"):
         planned([Input(tmp_path / "a.png", Path("a"))], tmp_path / "link")
+
+
+def test_a_checkpoint_or_a_list_of_images_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "weights.png").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.png").symlink_to(tmp_path / "weights.png")
+    with pytest.raises(OutputError, match="would replace a file that is read"):
+        list(
+            plan_outputs([Input(Path("a.jpg"), Path("a"))], tmp_path / "out", ["mask"], read=[tmp_path / "weights.png"])
+        )
 
 
 def test_an_image_that_is_named_twice_is_segmented_once() -> None:
@@ -56,7 +66,7 @@ def test_far_into_a_run_what_cannot_be_written_is_an_error_in_its_place(
     assert [task.error is None for task in beside] == [True, True, True, False]
     assert "has been written for another image" in str(beside[3].error)
     within = planned(entries[1:3], tmp_path)
-    assert "would replace an image that is read" in str(within[1].error)
+    assert "would replace a file that is read" in str(within[1].error)
 
 
 def test_inputs_are_asked_for_when_their_turn_has_come(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,6 +145,32 @@ def test_what_is_a_fraction_is_read_back_to_half_a_step(tmp_path: Path, kind: Ki
     result.save(tmp_path / "a.png", kind=kind)
     fractions = np.asarray(Image.open(tmp_path / "a.png")) / 255
     np.testing.assert_allclose(fractions, getattr(result, kind), atol=0.5001 / 255)
+
+
+def test_a_notebook_shows_the_legend() -> None:
+    png = segmentation()._repr_png_()
+    assert png is not None
+    shown = Image.open(io.BytesIO(png))
+    assert shown.width >= 60
+    assert shown.height > 40  # the classes below
+    assert replace(segmentation(), image=None)._repr_png_() is None
+
+
+def test_other_libraries_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are not installed here are played: what they are given is what they document."""
+    supervision = SimpleNamespace(Detections=dict, mask_to_xyxy=lambda masks: np.zeros((len(masks), 4)))
+    monkeypatch.setitem(sys.modules, "supervision", supervision)
+    monkeypatch.setitem(sys.modules, "fiftyone", SimpleNamespace(Segmentation=dict))
+    result = segmentation()
+    detections = result.to_supervision()
+    merged = np.zeros_like(result.labels)
+    for mask, label, name in zip(
+        detections["mask"], detections["class_id"], detections["data"]["class_name"], strict=True
+    ):
+        merged[mask] = label
+        assert name == CITYSCAPES.classes[label]
+    np.testing.assert_array_equal(merged, result.labels)
+    np.testing.assert_array_equal(result.to_fiftyone()["mask"], result.labels)
 
 
 def test_scores_are_read_back(tmp_path: Path) -> None:

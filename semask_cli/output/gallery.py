@@ -1,0 +1,62 @@
+"""A page of all images of a run: thumbnails, a slider from each image to its overlay, search, filter and order.
+
+The page stands over a folder of previews, each of which holds what the page says of it. So it can be written anew at
+any time, by any of the processes that share a run, and shows what all of them have done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+
+from semask_cli.io.files import write_atomically
+from semask_cli.io.folders import search
+from semask_cli.output.paths import Task
+from semask_cli.output.segmentation import file_name
+
+PAGE = "index.html"
+_PREVIEWS = "previews"
+
+
+def with_previews(tasks: Iterable[Task], folder: Path) -> Iterator[Task]:
+    """The tasks, each with a preview in the gallery's folder."""
+    for task in tasks:
+        stem = folder / _PREVIEWS / task.entry.stem
+        preview = stem.with_name(file_name(stem.name, "preview"))
+        yield replace(task, files={**task.files, "preview": preview})
+
+
+def write_gallery(folder: Path) -> Path:
+    """Write the page over the previews that are there, and return where it is.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    listed = [image for path in search(folder / _PREVIEWS).files if (image := _described(path, folder))]
+    # No text can end the script that holds it.
+    data = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    template = Path(__file__).with_name("gallery.html").read_text(encoding="utf-8")
+    page = folder / PAGE
+    write_atomically(page, template.replace("{{ data }}", data).encode("utf-8", "backslashreplace"))
+    return page
+
+
+def _described(path: Path, folder: Path) -> dict[str, Any] | None:
+    """What a preview says of itself, and its address on the page; None if it is none."""
+    try:
+        with Image.open(path, formats=("JPEG",)) as image:
+            about = json.loads(image.info["comment"])
+    except (OSError, KeyError, ValueError):
+        return None
+    return about | {"src": _address(os.path.relpath(path, folder))}
+
+
+def _address(path: str) -> str:
+    return quote(path.replace(os.sep, "/"), errors="surrogateescape")
