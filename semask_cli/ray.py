@@ -11,10 +11,11 @@ Ray makes lost actors again and gives their batches to others; what cannot be se
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from semask_cli.distributed.answers import Answer, error_of, shares_of
 from semask_cli.distributed.parts import arrow_schema
@@ -153,7 +155,7 @@ def settings_on_ray(model: str | None, actors: Actors, **options: Any) -> dict[s
     @ray.remote(num_cpus=actors.num_cpus, num_gpus=actors.num_gpus)
     def settings(batch: SegmentBatch) -> dict[str, Any] | SemaskError:
         try:
-            return batch.settings
+            return batch.segmenter.settings
         except SemaskError as error:
             return error
 
@@ -164,6 +166,25 @@ def settings_on_ray(model: str | None, actors: Actors, **options: Any) -> dict[s
     return found
 
 
+def labels_on_ray(
+    images: Iterable[tuple[str, Path]], model: str | None, actors: Actors, **options: Any
+) -> Iterator[NDArray[np.uint8]]:
+    """The labels of images (id and path), uint8 (H, W), in order; they travel as grey PNG, which loses nothing.
+
+    Raises:
+        SemaskError: of an image that cannot be read, in its place.
+    """
+    pending = iter(images)
+    while chunk := list(islice(pending, CHUNK)):
+        rows = [{"id": id, "path": os.path.abspath(path)} for id, path in chunk]
+        results = _segmented(rows, model, actors, save=("index",), **options)
+        for row, (id, _) in zip(results, chunk, strict=True):
+            assert row["id"] == id
+            if row["error"]:
+                raise error_of(row["error"])
+            yield np.asarray(Image.open(io.BytesIO(row["index"])))
+
+
 def segment_on_ray(
     run: Run, model: str | None, actors: Actors, *, palette: NDArray[np.uint8], **options: Any
 ) -> Generator[Outcome, None, None]:
@@ -171,8 +192,6 @@ def segment_on_ray(
 
     `palette` (K, 3) are the colours of the model's classes, `options` those of `SegmentBatch`.
     """
-    import ray.data
-
     pending = run.pending()
     while tasks := list(islice(pending, CHUNK)):
         for task in tasks:
@@ -180,6 +199,16 @@ def segment_on_ray(
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
         sound = {task.entry.id: task for task in tasks if not task.error}
         rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]
+        for row in _segmented(rows, model, actors, **options):
+            task = sound[row["id"]]
+            yield Outcome(task=task, answer=run.write(task, _answer(task, row, palette)))
+
+
+def _segmented(rows: list[dict[str, str]], model: str | None, actors: Actors, **options: Any) -> Iterator[Any]:
+    """The rows of `segment`, in order."""
+    import ray.data
+
+    if rows:
         blocks = max(1, min(MOST_BLOCKS, len(rows) // BATCH_SIZE))
         results = segment(
             ray.data.from_items(rows, override_num_blocks=blocks),
@@ -189,9 +218,7 @@ def segment_on_ray(
             num_cpus=actors.num_cpus,
             **options,
         )
-        for row in results.iter_rows() if rows else ():
-            task = sound[row["id"]]
-            yield Outcome(task=task, answer=run.write(task, _answer(task, row, palette)))
+        yield from results.iter_rows()
 
 
 def _everywhere(task: Task) -> str:

@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     "cli/status.py": "distributed/test_status.py",
     "distributed/answers.py": "distributed/test_segment_batch.py",
     "datasets/mat_files.py": "datasets/test_labels.py",
+    "evaluation/cluster_source.py": "test_ray.py",
     "evaluation/comparable.py": "evaluation/test_compare.py",
     "evaluation/differences.py": "evaluation/test_compare.py",
     "evaluation/report.py": "evaluation/test_pages.py",

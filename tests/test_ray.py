@@ -19,7 +19,7 @@ from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import ImageError, UsageError
 from semask_cli.io.resources import project_file
 from semask_cli.ray import cluster, segment
-from tests.support.command_line import Run
+from tests.support.command_line import Run, measured
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -111,6 +111,16 @@ def test_a_dataset_of_images_becomes_one_of_masks(album: Path, nodes: object, tm
         for column in ("width", "height", "mask", "classes", "error"):
             assert written[id][column] == expected[column][number], (id, column)
     assert "truncated" in written["broken"]["error"]["message"]
+
+
+def test_an_evaluation_on_ray_has_the_same_figures(semask: Run, nodes: object, tmp_path: Path) -> None:
+    demo = project_file("demo")
+    images = ("--images", demo / "images", "--labels", demo / "labels", "--classes", demo / "toy-street.txt")
+    command = ("eval", *images, *TOY, "--json", "--limit", "6")
+    alone = semask(*command, "--journal", tmp_path / "alone").stdout
+    address = nodes.address  # type: ignore[attr-defined]
+    on_ray = semask(*command, "--journal", tmp_path / "ray", "--ray", address).stdout
+    assert measured(on_ray) == measured(alone)
 
 
 def test_what_is_no_cluster_is_said(semask: Run, album: Path) -> None:

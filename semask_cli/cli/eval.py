@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +18,10 @@ from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.datasets.spec import Definition
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
-from semask_cli.zoo import load_zoo
+from semask_cli.zoo import ModelSpec, load_zoo
+
+if TYPE_CHECKING:
+    from semask_cli.evaluation.cluster_source import ClusterSource
 
 _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
 
@@ -81,6 +86,14 @@ def evaluate(
     fresh: Annotated[
         bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Begin again, whatever the journal holds.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=_RUN,
+            help="Predict on this Ray cluster; local starts one on this machine, auto finds the one it belongs to.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(metavar="I/N", rich_help_panel=_RUN, help="Only this part of the images, into the --journal."),
@@ -120,6 +133,8 @@ def evaluate(
         return
     if pred and (options.model or options.checkpoint):
         raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
+    if ray and (pred or merge or calibration):
+        raise UsageError("--ray runs a model, and has its labels alone", "Leave out --pred, --merge and --calibration.")
     if as_json and as_csv:
         raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
     if shuffle_seed is not None and limit is None:
@@ -130,10 +145,13 @@ def evaluate(
     from semask_cli.evaluation.results import document_text
     from semask_cli.evaluation.sources import JournalSource, ModelSource
 
-    with join_world() as world, EvaluationProgress() as progress:
+    with ExitStack() as stack, join_world() as world, EvaluationProgress() as progress:
         source: ModelSource | Path
         if pred:
             source, classes_of = pred, options.dataset
+        elif ray:
+            spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
+            source, classes_of = stack.enter_context(_on_ray(ray, options, spec)), options.dataset or spec.dataset
         elif merge:
             source = JournalSource.of(journal_folders(merge)[0], load_zoo(options.zoo), model=options.model)
             classes_of = options.dataset or source.spec.dataset
@@ -174,3 +192,14 @@ def evaluate(
         print(evaluation.to_csv(), end="")
     else:
         print_evaluation(evaluation)
+
+
+@contextmanager
+def _on_ray(address: str, options: ModelOptions, spec: ModelSpec) -> Iterator[ClusterSource]:
+    from semask_cli.evaluation.cluster_source import ClusterSource
+    from semask_cli.ray import Actors, cluster
+
+    arguments = options.arguments()
+    model, device = arguments.pop("model"), arguments.pop("device")
+    with cluster(address):
+        yield ClusterSource(spec, model, Actors.of_cluster(device=device, threads=options.threads), **arguments)

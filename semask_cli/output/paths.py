@@ -94,7 +94,12 @@ def _is_local_image(path: Place) -> TypeGuard[Path]:
 
 
 def _real(path: Place) -> str:
-    return os.path.realpath(path) if isinstance(path, Path) else path.url
+    """Where a file is, through links; most are none themselves, and lie in folders that were seen before."""
+    if not isinstance(path, Path):
+        return path.url
+    if os.path.islink(path):
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(os.path.dirname(path)), os.path.basename(path))
 
 
 def _files(entry: Input, folder: Place, kinds: Iterable[Kind]) -> dict[Kind, Place]:
