@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import socket
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -111,8 +112,9 @@ def cluster(address: str) -> Iterator[None]:
         raise UsageError(f"--ray needs Ray: {error}", _INSTALL) from error
     variables = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
     try:
+        _refuse_silence(address)
         ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         raise UsageError(f"no Ray cluster answers at {address}: {error}", "Start one: ray start --head.") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -183,6 +185,17 @@ def labels_on_ray(
             if row["error"]:
                 raise error_of(row["error"])
             yield np.asarray(Image.open(io.BytesIO(row["index"])))
+
+
+def _refuse_silence(address: str) -> None:
+    """Ray itself would wait for minutes for a host that does not answer.
+
+    Raises:
+        OSError: nothing answers at "host:port" or "ray://host:port"; other addresses are Ray's to judge.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def segment_on_ray(
