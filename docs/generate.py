@@ -109,6 +109,28 @@ def memory() -> str:
     return _table(header, ((_short(cell) for cell in row) for row in rows), right=(2, 3, 4))
 
 
+def coverage() -> str:
+    """How often intervals hold the truth, on simulated datasets."""
+    header = ("figure", "images", "percentile", "BCa")
+    kept = [
+        row for row in _records("coverage") if row["figure"] in ("mIoU", "aAcc") or row["figure"].startswith("IoU, 8")
+    ]
+    rows = (
+        (row["figure"], row["images"], *(f"{100 * float(row[key]):.1f} %" for key in ("percentile", "bca")))
+        for row in kept
+    )
+    return _table(header, rows, right=(1, 2, 3))
+
+
+def formulas() -> str:
+    """Figures by other tools beside ours."""
+    rows = (
+        (row["tool"], row["figure"], row["theirs"], row["ours"], "" if row["same_definition"] == "yes" else "another")
+        for row in _records("formulas")
+    )
+    return _table(("tool", "figure", "theirs, %", "ours, %", "definition"), rows, right=(2, 3))
+
+
 def api() -> str:
     """A directive of mkdocstrings for each name that semask_cli exports: functions, then classes."""
     exported = [getattr(semask_cli, name) for name in semask_cli.__all__]
@@ -122,6 +144,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "rivals": rivals,
     "networks": networks,
     "memory": memory,
+    "coverage": coverage,
+    "formulas": formulas,
     "api": api,
 }
 

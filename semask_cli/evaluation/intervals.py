@@ -7,8 +7,8 @@ Where images come in clusters (frames of one drive resemble each other), cluster
 Two intervals are given. The one that is shown is the percentile interval. Beside it stands the BCa interval
 (bias-corrected and accelerated; Efron 1987, equations 2.3 and 6.6), in theory the better one for skewed figures. On
 simulated datasets, where the truth is known, it was not: with classes that few images have, the percentile interval of
-mIoU held the truth in 92 % of datasets of 200 and 500 images, and BCa in 91 %. Of a class that few images have both are
-too narrow: what was never seen cannot be drawn.
+mIoU held the truth in 90 to 91 % of datasets of 200 and 500 images, and BCa in 89 to 90 % (`python -m
+benchmarks.cpu.coverage`). Of a class that few images have both are too narrow: what was never seen cannot be drawn.
 
 Every figure is a function of sums over images, so a resample needs no image again: with weights (how often each cluster
 was drawn) the sums of many resamples are one matrix product. Counts are whole numbers below 2^53, which it adds without

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.errors import OutputError, UsageError
-from semask_cli.evaluation.calibration import EDGES, ONE
+from semask_cli.evaluation.calibration import unpacked
 from semask_cli.evaluation.locating import SIZES, Rows
 from semask_cli.evaluation.metrics import Counts
 from semask_cli.io.cache import cache_folder
@@ -50,8 +50,8 @@ class Record:
 
     `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
     `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
-    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, `confidence` that
-    of `evaluation.calibration`, if they were asked for.
+    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, `confidence` is
+    that of `evaluation.calibration`, packed, if they were asked for.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Record:
     instances: tuple[Instance, ...] = ()
     boundaries: Rows = ()
     objects: Rows = ()
-    confidence: Rows = ()
+    confidence: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The line of a journal."""
@@ -283,12 +283,20 @@ def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
                 for label, pixels, right, right_category in fields["instances"]
             ),
             boundaries=_rows(fields["boundaries"], (classes, *[MOST_PIXELS] * 3)),
-            confidence=_rows(fields["confidence"], (classes, len(EDGES) + 1, *[MOST_PIXELS] * 2, MOST_PIXELS * ONE)),
+            confidence=_confidence(fields["confidence"], classes),
             objects=_rows(fields["objects"], (classes, len(SIZES), *[MOST_PIXELS] * 4)),
         )
         return record if all(instance.pixels for instance in record.instances) else None
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _confidence(value: Any, classes: int) -> str:
+    """Packed rows, which are looked at."""
+    text = _text(value)
+    if text:
+        unpacked(text, classes)
+    return text
 
 
 def _rows(value: Any, limits: tuple[int, ...]) -> Rows:

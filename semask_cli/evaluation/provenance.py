@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from semask_cli.datasets import IGNORE
+from semask_cli.evaluation.calibration import unpacked
 from semask_cli.evaluation.journal import Record, Settings
 
 
@@ -76,7 +78,9 @@ def provenance(records: Sequence[Record], split: str) -> Provenance:
 def counts_digest(record: Record) -> str:
     """SHA-256 of all that was counted for an image."""
     instances = [(i.label, i.pixels, i.right, i.right_category) for i in record.instances]
-    counted = [record.nonzero_counts, instances, record.boundaries, record.objects, record.confidence]
+    # The numbers, not the text: programs that compress differ.
+    confidence = unpacked(record.confidence, IGNORE).tolist() if record.confidence else []
+    counted = [record.nonzero_counts, instances, record.boundaries, record.objects, confidence]
     return hashlib.sha256(json.dumps(counted, separators=(",", ":")).encode()).hexdigest()
 
 

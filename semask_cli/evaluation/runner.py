@@ -18,7 +18,7 @@ from semask_cli.datasets import Dataset, Sample, read_labels, read_values
 from semask_cli.datasets.labels import read_instance_ids
 from semask_cli.distributed.world import World
 from semask_cli.errors import DatasetError, OutputError, UsageError
-from semask_cli.evaluation.calibration import confidence_counts
+from semask_cli.evaluation.calibration import confidence_counts, packed
 from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.journal import (
     Instance,
@@ -298,7 +298,7 @@ def _record(
         instances=_instances(dataset, sample, predicted),
         boundaries=boundary_counts(labels, predicted) if plan.boundaries else (),
         objects=object_counts(labels, predicted) if plan.boundaries else (),
-        confidence=() if scores is None else confidence_counts(labels, predicted, scores),
+        confidence="" if scores is None else packed(confidence_counts(labels, predicted, scores)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from semask_cli.datasets import ClassSet
-from semask_cli.evaluation.calibration import calibration
+from semask_cli.evaluation.calibration import Calibration, calibration, unpacked
 from semask_cli.evaluation.cityscapes import cityscapes_scores
 from semask_cli.evaluation.fine_grained import fine_grained
 from semask_cli.evaluation.intervals import Interval, intervals
@@ -65,7 +65,7 @@ def summarise(
         cityscapes=_cityscapes(total, records, class_set) if class_set.spec and class_set.spec.categories else None,
         boundaries=boundaries((r.boundaries for r in records), len(class_set), definition) if located else None,
         objects=recall_by_size(r.objects for r in records) if located else None,
-        calibration=calibration((r.confidence for r in records), class_set.classes, score) if score else None,
+        calibration=_calibration(records, class_set, score) if score else None,
         confusion=tuple(map(tuple, total.tolist())),
         image_results=_image_results(records, clusters, totals),
         settings=json.loads(json.dumps(settings)),
@@ -96,6 +96,11 @@ def figures_of_totals(
         "classes": _class_results(whole, class_set, definition, class_intervals),
         "left_out": tuple(name for name, iou in zip(class_set.classes, figures.iou, strict=True) if np.isnan(iou)),
     }
+
+
+def _calibration(records: Sequence[Record], class_set: ClassSet, score: str) -> Calibration:
+    rows = (unpacked(record.confidence, len(class_set)) for record in records if record.confidence)
+    return calibration(rows, class_set.classes, score)
 
 
 def _sums(records: Sequence[Record], classes: int) -> tuple[Counts, ClassTotals]:

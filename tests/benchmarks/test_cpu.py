@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.cpu import folder, networks, ops, record
+from benchmarks.cpu import coverage, folder, formulas, networks, ops, record
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [
@@ -57,6 +57,29 @@ def test_light_scripts_measure_and_record(
     monkeypatch.setattr(sys, "argv", ["script", "--record", str(tmp_path / "record.csv")])
     script.main()
     assert len(list(csv.DictReader((tmp_path / "record.csv").open()))) == rows
+
+
+def test_other_tools_formulas_give_our_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["script", "--scenes", "2", "--record", str(tmp_path / "record.csv")])
+    formulas.main()
+    rows = list(csv.DictReader((tmp_path / "record.csv").open()))
+    assert {"MMSegmentation's formula", "detectron2's formula", "Boundary IoU's definition"} <= {
+        r["tool"] for r in rows
+    }
+    for row in rows:
+        if row["same_definition"] == "yes":
+            # torchmetrics computes in float32.
+            assert float(row["ours"]) == pytest.approx(float(row["theirs"]), abs=2e-5)
+
+
+def test_how_often_intervals_hold_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "TRUTH", 10_000)
+    options = ["--datasets", "5", "--images", "40", "--record", str(tmp_path / "record.csv")]
+    monkeypatch.setattr(sys, "argv", ["script", *options])
+    coverage.main()
+    rows = list(csv.DictReader((tmp_path / "record.csv").open()))
+    assert len(rows) == len(coverage.FIGURES)
+    assert all(0 <= float(row[kind]) <= 1 for row in rows for kind in ("percentile", "bca"))
 
 
 def test_a_record_keeps_what_other_processors_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import semask_cli
 from semask_cli.datasets import classes, folder_dataset, read_labels
 from semask_cli.errors import UsageError
-from semask_cli.evaluation.calibration import BINS, EDGES, calibration, confidence_counts
+from semask_cli.evaluation.calibration import BINS, EDGES, calibration, confidence_counts, packed, unpacked
 from toy_street import TEST_SEEDS, write_folders
 
 
@@ -91,6 +91,18 @@ def test_images_add_up_in_any_order_and_a_record_does_not_grow_with_the_image():
     assert measured(*images) == measured(*images[::-1])
     large = maps(9, size=(1000, 1500))
     assert len(confidence_counts(*large)) <= 4 * (len(EDGES) + 1)
+
+
+@given(st.integers(0, 10**6))
+def test_rows_come_back_from_their_text_and_damaged_ones_do_not(seed):
+    rows = confidence_counts(*maps(seed, size=(9, 12)))
+    text = packed(rows)
+    np.testing.assert_array_equal(unpacked(text, 4), rows)
+    with pytest.raises(ValueError, match="cannot be counted"):
+        unpacked(text, 2)  # there are four classes
+    for damaged in (text[:-8], "!" + text[1:], packed(rows[:, ::-1]), packed(-rows), packed(rows.repeat(400, 0))):
+        with pytest.raises(ValueError, match=r".+"):
+            unpacked(damaged, 4)
 
 
 def test_bundled_models_are_calibrated_and_their_scores_named(tmp_path, semask):
