@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
     *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
-    *("output", "inference", "api", "distributed", "ray", "evaluation", "export", "video", "machine", "cli"),
+    *("output", "inference", "api", "distributed", "ray", "evaluation", "export", "video", "geo", "machine", "cli"),
 )
 """The rooms and the loose modules of the package, from the lowest to the highest."""
 
@@ -37,6 +37,7 @@ TESTED_ELSEWHERE = {
     "export/formats.py": "export/test_export_model.py",
     "export/script.py": "export/test_export_model.py",
     "cli/video.py": "video/test_run.py",
+    "cli/raster.py": "geo/test_raster.py",
     "cli/reporting.py": "cli/test_predict.py",
     "cli/status.py": "distributed/test_status.py",
     "distributed/answers.py": "distributed/test_segment_batch.py",

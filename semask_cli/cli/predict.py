@@ -15,6 +15,8 @@ import typer
 
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
+from semask_cli.cli.raster import TARGETS as RASTERS
+from semask_cli.cli.raster import predict_raster
 from semask_cli.cli.reporting import report
 from semask_cli.cli.video import predict_video
 from semask_cli.distributed.shards import Shard
@@ -55,7 +57,7 @@ def predict(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where the files go; sub-folders are kept. Of a video, a folder or .mp4.",
+            help="Where the files go; sub-folders are kept. Of a video, a folder or .mp4; of a raster, a .tif.",
         ),
     ] = "masks",
     save: Annotated[str, typer.Option(metavar="KINDS", help=SAVE_HELP)] = "mask",
@@ -114,6 +116,18 @@ def predict(
             metavar="START:STOP:STEP", rich_help_panel=_RUN, help="Of a video, these frames only; ::5 is every fifth."
         ),
     ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(metavar="R,G,B", rich_help_panel=_RUN, help="Of a raster, the bands of red, green and blue."),
+    ] = None,
+    stretch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH",
+            rich_help_panel=_RUN,
+            help="Of a raster that is not 8 bits wide, the values that become 0 and 255.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +169,11 @@ def predict(
             raise UsageError("a video takes no --manifest, --ray, --shard or --json")
         predict_video(inputs, options=options, outputs=outputs, output=Path(output), frames=frames, fresh=fresh)
         return
+    if inputs and Path(output).suffix.lower() in RASTERS:
+        predict_raster(inputs, options=options, output=Path(output), bands=bands, stretch=stretch)
+        return
+    if bands or stretch:
+        raise UsageError("--bands and --stretch are for rasters", "Name one, as in: semask predict a.tif -o labels.tif")
     if frames:
         raise UsageError("--frames is for videos", "Name one, as in: semask predict drive.mp4 -o out.mp4")
     if not (inputs or manifest):

@@ -121,12 +121,13 @@ class SlidingWindow:
 def window_grid(height: int, width: int, config: InferenceConfig) -> list[list[tuple[slice, slice]]]:
     """Rows and columns of the windows over a (height, width) view; the last of each axis is shifted back inside."""
     (crop_h, crop_w), (stride_h, stride_w) = config.crop, config.stride
-    columns = [slice(x, x + min(crop_w, width)) for x in _starts(width, crop_w, stride_w)]
-    rows = [slice(y, y + min(crop_h, height)) for y in _starts(height, crop_h, stride_h)]
+    columns = [slice(x, x + min(crop_w, width)) for x in window_starts(width, crop=crop_w, stride=stride_w)]
+    rows = [slice(y, y + min(crop_h, height)) for y in window_starts(height, crop=crop_h, stride=stride_h)]
     return [[(row, column) for column in columns] for row in rows]
 
 
-def _starts(length: int, crop: int, stride: int) -> list[int]:
+def window_starts(length: int, *, crop: int, stride: int) -> list[int]:
+    """Where windows begin on an axis; the last one is shifted back inside."""
     count = max(length - crop + stride - 1, 0) // stride + 1
     return [max(min(i * stride, length - crop), 0) for i in range(count)]
 

@@ -1,0 +1,62 @@
+"""What `semask predict` does with a georeferenced raster: into another one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from semask_cli.cli.model_options import ModelOptions
+from semask_cli.errors import UsageError, printable
+
+TARGETS = (".tif", ".tiff")
+
+
+def predict_raster(
+    inputs: list[str], *, options: ModelOptions, output: Path, bands: str | None, stretch: str | None
+) -> None:
+    """Segment one raster into `output`, a GeoTIFF.
+
+    Raises:
+        SemaskError: as `geo.raster`; or the options are for something else.
+    """
+    from semask_cli.geo.raster import Stretch, rasterio, segment_raster
+    from semask_cli.io.overwriting import refuse_replacing
+
+    if len(inputs) > 1:
+        raise UsageError("a raster is segmented by a run of its own", "Name nothing else, or a folder with -o.")
+    source = Path(inputs[0])
+    chosen = tuple(int(band) for band in _numbers("--bands", bands, 3)) if bands else None
+    limits = Stretch(*_numbers("--stretch", stretch, 2)) if stretch else None
+    if limits and not limits.low < limits.high:
+        raise UsageError(f"--stretch {stretch!r} goes from a low value to a higher one")
+    rasterio()  # a missing package is said before the model is loaded
+    refuse_replacing([output], [source])
+    segmenter = replace(options, mode="slide", scales=options.scales or "native").load()
+    for _ in _progress(segment_raster(segmenter, source, output, bands=chosen, stretch=limits)):
+        pass
+    print(f"{printable(str(source))} -> {printable(str(output))}")
+
+
+def _numbers(option: str, text: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise UsageError(f"{option} {text!r} is not {count} numbers with commas between")
+    return numbers
+
+
+def _progress(run: Generator[float, None, None]) -> Generator[float, None, None]:
+    """How much is done, on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar, closing(run) as shares:
+        task = bar.add_task("predict", total=1.0)
+        for share in shares:
+            bar.update(task, completed=share)
+            yield share

@@ -1,0 +1,179 @@
+"""Segmenting a georeferenced raster: a GeoTIFF of any size in, labels with the same transform and system out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.datasets import IGNORE, classes
+from semask_cli.errors import ImageError, UsageError
+from semask_cli.geo.blocks import Span, spans
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.io.files import whole_file
+from semask_cli.io.images import RGB
+from semask_cli.version import __version__
+
+WINDOWS = 8  # of a block, down and across
+TILE = 512  # pixels, of the file that is written
+_SAMPLE = 1000  # pixels of a side, from which a stretch is taken
+_PERCENTILES = (2, 98)
+_CACHE = 256 << 20  # bytes that GDAL may keep of files
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Values of a band from `low` to `high` become 0 to 255, in a line; what lies outside is clipped."""
+
+    low: float
+    high: float
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        scaled = (values.astype(np.float32) - self.low) * (255 / (self.high - self.low))
+        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def rasterio() -> ModuleType:
+    """rasterio.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import rasterio
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "georeferenced rasters need rasterio, which is not installed", "Run: pip install 'semask[geo]'"
+        ) from error
+    return rasterio
+
+
+def segment_raster(
+    segmenter: Segmenter,
+    source: Path,
+    target: Path,
+    *,
+    bands: tuple[int, ...] | None = None,
+    stretch: Stretch | None = None,
+) -> Generator[float, None, None]:
+    """Write the labels of `source` to the GeoTIFF `target`; yields how much of it is done, 0 to 1.
+
+    `segmenter` slides windows over images as they are (mode "slide", scales "native", no flip): its labels are those of
+    the whole raster, which is never in memory. `bands` are those of red, green and blue, from 1; the first three
+    unless given, or the only one. Values that are not 8 bits wide are stretched: by `stretch`, or from the 2nd to the
+    98th percentile of a coarse sample, which the target's tags state. Where the raster has no data the label is 255.
+
+    Raises:
+        UsageError: the segmenter is another, or there is no such band.
+        ImageError: the raster cannot be read.
+        OutputError: the target cannot be written; nothing is left of it.
+    """
+    config, library = segmenter.config, rasterio()
+    if config.mode != "slide" or config.scales != "native" or config.flip:
+        raise UsageError(
+            "a raster is segmented in windows as it is", "Use --mode slide --scales native, without --flip."
+        )
+    class_set = classes(segmenter.spec.dataset)
+    with library.Env(GDAL_CACHEMAX=_CACHE):
+        with _reading(source):
+            raster = library.open(source)
+        with raster, whole_file(target) as unfinished:
+            reader = _Reader(raster, bands, stretch)
+            tags = {
+                "dataset": segmenter.spec.dataset,
+                "classes": class_set.classes,
+                "model": segmenter.spec.name,
+                "checkpoint": segmenter.digest,
+                "bands": reader.bands,
+                "stretch": reader.stretch and [reader.stretch.low, reader.stretch.high],
+                "semask": __version__,
+            }
+            profile = {
+                "driver": "GTiff", "dtype": "uint8", "count": 1, "height": raster.height, "width": raster.width,
+                "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
+                "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
+            }  # fmt: skip
+            with library.open(unfinished, "w", **profile) as labels:
+                labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
+                labels.update_tags(semask=json.dumps(tags))
+                for rows, columns in _blocks(segmenter, raster.height, raster.width):
+                    own = _labels(segmenter, reader, rows, columns)
+                    labels.write(own, 1, window=_window(rows.own, columns.own))
+                    yield (
+                        (rows.own.start * raster.width + columns.own.stop * len(rows.own))
+                        / raster.width
+                        / raster.height
+                    )
+
+
+@contextmanager
+def _reading(source: object) -> Iterator[None]:
+    """Turns what GDAL has against a raster into an ImageError."""
+    try:
+        yield
+    except rasterio().errors.RasterioIOError as error:
+        raise ImageError(f"cannot read the raster {source}: {error}") from error
+
+
+def _blocks(segmenter: Segmenter, height: int, width: int) -> Generator[tuple[Span, Span], None, None]:
+    (crop_h, crop_w), (stride_h, stride_w) = segmenter.config.crop, segmenter.config.stride
+    for rows in spans(height, crop=crop_h, stride=stride_h, windows=WINDOWS):
+        for columns in spans(width, crop=crop_w, stride=stride_w, windows=WINDOWS):
+            yield rows, columns
+
+
+def _labels(segmenter: Segmenter, reader: _Reader, rows: Span, columns: Span) -> NDArray[np.uint8]:
+    """The labels of a block's own pixels; a block without data is not segmented."""
+    valid = reader.valid(rows.own, columns.own)
+    if not valid.any():
+        return np.full(valid.shape, IGNORE, np.uint8)
+    labels = segmenter.predict(reader.pixels(rows.read, columns.read)).labels
+    y, x = rows.own.start - rows.read.start, columns.own.start - columns.read.start
+    return np.where(valid, labels[y : y + len(rows.own), x : x + len(columns.own)], np.uint8(IGNORE))
+
+
+class _Reader:
+    """Parts of a raster as 8-bit RGB."""
+
+    def __init__(self, raster: Any, bands: tuple[int, ...] | None, stretch: Stretch | None) -> None:
+        self._raster = raster
+        self.bands = bands or ((1, 2, 3) if raster.count >= 3 else (1, 1, 1))
+        if len(self.bands) != 3 or not all(1 <= band <= raster.count for band in self.bands):
+            raise UsageError(f"bands {self.bands} of a raster that has {raster.count}", "Name three of them.")
+        self.stretch = stretch
+        if stretch is None and {raster.dtypes[band - 1] for band in self.bands} != {"uint8"}:
+            self.stretch = self._sampled()
+
+    def _sampled(self) -> Stretch:
+        shape = tuple(min(side, _SAMPLE) for side in self._raster.shape)
+        bands = sorted(set(self.bands))
+        with _reading(self._raster.name):
+            sample = self._raster.read(bands, out_shape=(len(bands), *shape), masked=True)
+        values = sample.compressed().astype(np.float64)
+        values = values[np.isfinite(values)]
+        if not values.size:
+            raise ImageError(f"{self._raster.name} has no data in it")
+        low, high = np.percentile(values, _PERCENTILES)
+        return Stretch(float(low), float(high) if high > low else float(low) + 1)
+
+    def pixels(self, rows: range, columns: range) -> RGB:
+        with _reading(self._raster.name):
+            values = self._raster.read(list(self.bands), window=_window(rows, columns))  # (3, h, w)
+        if self.stretch:
+            values = self.stretch.apply(np.nan_to_num(values))
+        return np.ascontiguousarray(values.transpose(1, 2, 0))
+
+    def valid(self, rows: range, columns: range) -> NDArray[np.bool_]:
+        with _reading(self._raster.name):
+            return self._raster.dataset_mask(window=_window(rows, columns)) > 0
+
+
+def _window(rows: range, columns: range) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (rows.start, rows.stop), (columns.start, columns.stop)

@@ -1,0 +1,114 @@
+"""Rasters keep their place on earth, and have the labels of one large image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from semask_cli.errors import ImageError, UsageError
+from semask_cli.geo import raster as geo
+from semask_cli.geo.raster import Stretch, segment_raster
+from semask_cli.inference.segmenter import Segmenter
+from tests.support import filled
+from tests.support.command_line import Run
+from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
+
+SIZE = (150, 230)
+TRANSFORM = from_origin(500_000, 4_649_776, 0.25, 0.25)
+WINDOWS = {"mode": "slide", "crop": (32, 40), "stride": (20, 30), "scales": "native"}
+
+
+@pytest.fixture
+def segmenter(monkeypatch: pytest.MonkeyPatch) -> Segmenter:
+    monkeypatch.setattr(geo, "WINDOWS", 2)
+    return toy_segmenter(SMALL_MODELS["fpn"], **WINDOWS)
+
+
+def write_raster(path: Path, bands: np.ndarray, **profile: object) -> Path:
+    """(bands, height, width) as GDAL's users have it: UTM, a quarter of a metre."""
+    settings = {
+        "driver": "GTiff", "dtype": bands.dtype, "count": len(bands), "height": bands.shape[1],
+        "width": bands.shape[2], "crs": "EPSG:32631", "transform": TRANSFORM, "tiled": True, "blockxsize": 64,
+        "blockysize": 64, **profile,
+    }  # fmt: skip
+    with rasterio.open(path, "w", **settings) as raster:
+        raster.write(bands)
+    return path
+
+
+def test_labels_are_those_of_the_whole_in_the_same_place(segmenter: Segmenter, tmp_path: Path) -> None:
+    image = filled.image(*SIZE, 1)
+    source = write_raster(tmp_path / "a.tif", image.transpose(2, 0, 1))
+    done = list(segment_raster(segmenter, source, tmp_path / "b.tif"))
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(1)
+    assert len(done) > 4
+    with rasterio.open(tmp_path / "b.tif") as written:
+        assert (written.crs.to_epsg(), written.transform, written.nodata) == (32631, TRANSFORM, 255)
+        assert written.profile["tiled"]
+        labels = written.read(1)
+        assert written.colormap(1)[1][:3] == tuple(segmenter.predict(image).palette[1])
+        assert json.loads(written.tags()["semask"])["dataset"] == "ade20k"
+    np.testing.assert_array_equal(labels, segmenter.predict(image).labels)
+
+
+def test_sixteen_bits_are_stretched_as_stated(segmenter: Segmenter, tmp_path: Path) -> None:
+    values = 300 + 10 * filled.image(*SIZE, 2).transpose(2, 0, 1).astype(np.uint16)
+    source = write_raster(tmp_path / "a.tif", values)
+    list(segment_raster(segmenter, source, tmp_path / "given.tif", bands=(3, 2, 1), stretch=Stretch(300, 2850)))
+    with rasterio.open(tmp_path / "given.tif") as written:
+        expected = segmenter.predict(
+            np.ascontiguousarray(((values - 300) // 10).astype(np.uint8)[::-1].transpose(1, 2, 0))
+        )
+        np.testing.assert_array_equal(written.read(1), expected.labels)
+    list(segment_raster(segmenter, source, tmp_path / "sampled.tif"))
+    with rasterio.open(tmp_path / "sampled.tif") as written:
+        low, high = json.loads(written.tags()["semask"])["stretch"]
+    assert low, high == pytest.approx(tuple(np.percentile(values, (2, 98))))
+
+
+def test_where_there_is_no_data_there_is_no_label(segmenter: Segmenter, tmp_path: Path) -> None:
+    bands = np.maximum(filled.image(*SIZE, 3).transpose(2, 0, 1), 1)
+    bands[:, 40:, :100] = 0
+    source = write_raster(tmp_path / "a.tif", bands, nodata=0)
+    list(segment_raster(segmenter, source, tmp_path / "b.tif"))
+    with rasterio.open(tmp_path / "b.tif") as written:
+        labels = written.read(1)
+    np.testing.assert_array_equal(labels == 255, bands[0] == 0)
+
+
+def test_what_cannot_be_done(segmenter: Segmenter, tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "a.tif", filled.image(40, 50, 1).transpose(2, 0, 1))
+    with pytest.raises(UsageError, match="raster that has 3"):
+        list(segment_raster(segmenter, source, tmp_path / "b.tif", bands=(1, 2, 9)))
+    with pytest.raises(UsageError, match="windows as it is"):
+        list(segment_raster(toy_segmenter(SMALL_MODELS["fpn"]), source, tmp_path / "b.tif"))
+    (tmp_path / "text.tif").write_text("no raster")
+    with pytest.raises(ImageError, match="cannot read the raster"):
+        list(segment_raster(segmenter, tmp_path / "text.tif", tmp_path / "b.tif"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "text.tif"]
+
+
+def test_a_damaged_raster_leaves_nothing(segmenter: Segmenter, tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "a.tif", filled.image(*SIZE, 1).transpose(2, 0, 1), compress="deflate")
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match="cannot read the raster"):
+        list(segment_raster(segmenter, source, tmp_path / "b.tif"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_the_command_writes_a_raster_for_a_raster(semask: Run, tmp_path: Path) -> None:
+    write_raster(tmp_path / "a.tif", filled.image(300, 400, 1).transpose(2, 0, 1))
+    model = ("-m", "toy-street-fpn", "--threads", "1")
+    finished = semask("predict", "a.tif", "-o", "b.tif", "--bands", "3,2,1", *model)
+    assert finished.stdout == "a.tif -> b.tif\n"
+    with rasterio.open(tmp_path / "b.tif") as written:
+        assert written.transform == TRANSFORM
+    assert "would replace" in semask("predict", "a.tif", "-o", "a.tif", *model, check=4).stderr
+    assert "--bands" in semask("predict", "a.tif", "-o", "c.tif", "--bands", "red", *model, check=2).stderr
