@@ -1,6 +1,7 @@
 """Intervals against scipy's bootstrap, and how often they hold the truth."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -99,6 +100,16 @@ def test_nothing_labelled_has_no_interval():
     nothing = np.zeros((12, CLASSES), np.int64)
     means, classes = intervals(ClassTotals(right=nothing, labelled=nothing, predicted=nothing), alone(12), "mmseg")
     assert (means, classes) == (None, (None,) * CLASSES)
+
+
+def test_memory_is_that_of_the_totals_not_of_the_resamples():
+    """5,000 images of 19 classes: weights of all resamples would take 76 MiB, their draws as much again."""
+    values = draw(np.random.default_rng(0), 5000, classes=19).stacked()
+    tracemalloc.start()
+    bootstrap(values, lambda sums: figures_of(sums, "mmseg"), resamples=2000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20
 
 
 @settings(max_examples=20)
