@@ -57,6 +57,8 @@ TESTED_ELSEWHERE = {
     "version.py": "test_packaging.py",
     "video/reading.py": "video/test_run.py",
     "video/writing.py": "video/test_run.py",
+    "output/kinds.py": "output/test_segmentation.py",
+    "output/segmented_image.py": "output/test_segmentation.py",
     "ops/bindings.py": "ops/test_nvrtc.py",  # calls NVRTC through both kinds of bindings
     "ops/ctypes_bindings.py": "ops/test_nvrtc.py",
     "ops/registry.py": "ops/test_resize.py",  # torch checks what it registers

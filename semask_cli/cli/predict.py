@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from semask_cli.distributed.answers import Outputs
     from semask_cli.distributed.prediction import Outcome, Run
     from semask_cli.output.class_shares import ClassShare
-    from semask_cli.output.segmentation import Kind
+    from semask_cli.output.kinds import Kind
 
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 
@@ -152,8 +152,8 @@ def predict(
     from semask_cli.io.manifest import Inputs
     from semask_cli.io.storage import place
     from semask_cli.output.gallery import with_previews, write_gallery
+    from semask_cli.output.kinds import KINDS
     from semask_cli.output.paths import plan_outputs
-    from semask_cli.output.segmentation import KINDS
     from semask_cli.video.reading import is_video
 
     kinds = [cast("Kind", kind.strip()) for kind in save.split(",") if not (format and kind == "none")]

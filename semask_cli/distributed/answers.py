@@ -15,7 +15,8 @@ from semask_cli import errors
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.config import Keep
 from semask_cli.output.class_shares import ClassShare
-from semask_cli.output.segmentation import Kind, Segmentation, needs
+from semask_cli.output.kinds import Kind, needs
+from semask_cli.output.segmentation import Segmentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from semask_cli.distributed.answers import Answer
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.errors import UsageError
 from semask_cli.io.storage import Place, write
+from semask_cli.output.kinds import Kind, file_name
 from semask_cli.output.paths import Task
-from semask_cli.output.segmentation import Kind, file_name
 
 Format = Literal["parquet", "webdataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -12,7 +12,8 @@ from semask_cli.errors import SemaskError, UsageError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import MAX_PIXELS, ImageSource
 from semask_cli.io.storage import opened, place
-from semask_cli.output.segmentation import Kind, Segmentation
+from semask_cli.output.kinds import Kind
+from semask_cli.output.segmentation import Segmentation
 
 Rows = Mapping[str, Sequence[Any]]
 """Columns of one length: lists, tuples or arrays."""

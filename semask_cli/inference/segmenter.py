@@ -28,7 +28,8 @@ from semask_cli.inference.views import normalise, resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
-from semask_cli.output.segmentation import RunInfo, Segmentation
+from semask_cli.output.segmentation import Segmentation
+from semask_cli.output.segmented_image import RunInfo
 from semask_cli.zoo import ModelSpec
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from PIL import Image
 
 from semask_cli.io.files import write_atomically
 from semask_cli.io.folders import search
+from semask_cli.output.kinds import file_name
 from semask_cli.output.paths import Task
-from semask_cli.output.segmentation import file_name
 
 PAGE = "index.html"
 _PREVIEWS = "previews"

@@ -14,7 +14,7 @@ from semask_cli.errors import OutputError
 from semask_cli.io.images import is_image_path
 from semask_cli.io.inputs import Input
 from semask_cli.io.storage import Place
-from semask_cli.output.segmentation import Kind, file_name
+from semask_cli.output.kinds import Kind, file_name
 
 CHECKED_FIRST = 10_000
 """Inputs that are looked at together before the first of them is read."""

@@ -13,7 +13,8 @@ from semask_cli.errors import ImageError, SemaskError, UsageError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import RGB
 from semask_cli.output import render
-from semask_cli.output.segmentation import Kind, Segmentation, file_name
+from semask_cli.output.kinds import Kind, file_name
+from semask_cli.output.segmentation import Segmentation
 from semask_cli.video.reading import FrameRange, frames, is_live
 from semask_cli.video.writing import VideoParts
 

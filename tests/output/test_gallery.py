@@ -13,7 +13,8 @@ from PIL import Image
 
 from semask_cli.datasets import classes
 from semask_cli.output.gallery import write_gallery
-from semask_cli.output.segmentation import RunInfo, Segmentation
+from semask_cli.output.segmentation import Segmentation
+from semask_cli.output.segmented_image import RunInfo
 from tests.support.command_line import Run
 
 CITYSCAPES = classes("cityscapes")

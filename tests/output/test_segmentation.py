@@ -18,7 +18,9 @@ from PIL import Image
 from semask_cli.datasets import classes
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.io.images import read_image
-from semask_cli.output.segmentation import KINDS, Kind, RunInfo, Segmentation, file_name, needs
+from semask_cli.output.kinds import KINDS, Kind, file_name, needs
+from semask_cli.output.segmentation import Segmentation
+from semask_cli.output.segmented_image import RunInfo
 
 CITYSCAPES = classes("cityscapes")
 INFO = RunInfo(

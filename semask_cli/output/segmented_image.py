@@ -1,0 +1,74 @@
+"""What is known of an image once it is segmented: labels, their classes, and how they came about."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.output.class_shares import ClassShare, class_shares
+
+SCHEMA_VERSION = 1
+"""Of the JSON document; it rises when a key changes its meaning or goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """How labels came about.
+
+    `checkpoint` is the SHA-256 of the published file, `milliseconds` the time of each stage, `versions` those of the
+    libraries. `mode` is "whole" or "slide"; `scales` (factors of the test size, or "native") and `flip` are the
+    views merged.
+    """
+
+    model: str
+    dataset: str
+    checkpoint: str
+    device: str
+    precision: str
+    mode: str
+    scales: tuple[float, ...] | Literal["native"]
+    flip: bool
+    milliseconds: dict[str, float]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SegmentedImage:
+    """The labels of one image, in its displayed orientation.
+
+    `labels` (H, W) uint8 are indices into the K `classes` and the `palette` (K, 3) uint8 RGB; `name` is the image's
+    file name, where it came from a file. Where they were kept: `image` (H, W, 3) is the image, uint8 RGB, `confidence`
+    (H, W) float32 the score of each pixel's class, `entropy` (H, W) float32 that of all its scores, 0 to 1, and
+    `scores` (k, H, W) float16 those of the k best classes, `score_labels` (k, H, W) uint8; or of all classes, in their
+    order, with no `score_labels`.
+    """
+
+    labels: NDArray[np.uint8]
+    classes: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    info: RunInfo
+    name: str = "image"
+    image: NDArray[np.uint8] | None = None
+    confidence: NDArray[np.float32] | None = None
+    entropy: NDArray[np.float32] | None = None
+    scores: NDArray[np.float16] | None = None
+    score_labels: NDArray[np.uint8] | None = None
+
+    def shares(self) -> tuple[ClassShare, ...]:
+        """The classes present, largest first, with their pixels, share and mean confidence."""
+        return class_shares(self.labels, self.classes, self.palette, confidence=self.confidence)
+
+    def to_json(self) -> dict[str, Any]:
+        """Size, classes present and run, as a document for json.dumps."""
+        height, width = self.labels.shape
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "width": width,
+            "height": height,
+            "classes": [dataclasses.asdict(share) for share in self.shares()],
+            "run": dataclasses.asdict(self.info),
+        }
