@@ -131,6 +131,23 @@ def formulas() -> str:
     return _table(("tool", "figure", "theirs, %", "ours, %", "definition"), rows, right=(2, 3))
 
 
+def evaluation() -> str:
+    """Time and memory of evaluations."""
+    rows = (
+        (
+            row["case"],
+            row["images"],
+            row["size"],
+            row["cpu"],
+            f"{100 * float(row['network_share']):.0f} %" if row["network_share"] else "",
+            row["peak_mib"],
+        )
+        for row in _records("evaluation")
+    )
+    header = ("case", "images", "size", "processor", "network's share", "peak, MiB")
+    return _table(header, ((_short(cell) for cell in row) for row in rows), right=(1, 2, 4, 5))
+
+
 def api() -> str:
     """A directive of mkdocstrings for each name that semask_cli exports: functions, then classes."""
     exported = [getattr(semask_cli, name) for name in semask_cli.__all__]
@@ -146,6 +163,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "memory": memory,
     "coverage": coverage,
     "formulas": formulas,
+    "evaluation": evaluation,
     "api": api,
 }
 

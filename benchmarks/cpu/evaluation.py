@@ -4,7 +4,8 @@
 
 Rendered streets are evaluated with a network of random weights, plain and with boundaries and calibration; the
 network's seconds are those that its layers took. Then masks are scored, of ever more images of one size, for the
-memory: a folder holds so many links to the same few files.
+memory, and of 5,000 small ones, since what is kept of an image does not depend on its size. A folder holds so many
+links to the same few files.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from semask_cli.datasets import classes, folder_dataset
 from toy_street import TEST_SEEDS, render
 
 MODEL = "swin-t-fpn-cityscapes"
-IMAGES, WIDTH, HEIGHT = 4, 2048, 1024
+IMAGES, SIZE, SMALL = 4, (2048, 1024), (128, 64)
 
 
 def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--counts", type=int, nargs="+", default=[50, 500, 5000], help="images whose masks are scored")
+    parser.add_argument("--counts", type=int, nargs="+", default=[20, 100, 400], help="images whose masks are scored")
     parser.add_argument("--score", nargs=2, metavar=("FOLDER", "COUNT"), help="in a process of its own: score masks")
     arguments = parser.parse_args()
     if arguments.score:
@@ -38,31 +39,33 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write(folder)
+        folder, small = Path(name) / "large", Path(name) / "small"
+        write(folder, SIZE)
+        write(small, SMALL)
         for what, options in (("plain", {}), ("everything on", {"boundaries": True, "calibration": True})):
-            rows.append({"case": f"{MODEL}, {what}", "images": IMAGES, **predict(folder, options)})
+            row = {"case": f"{MODEL}, {what}", "images": IMAGES, "size": "{} x {}".format(*SIZE)}
+            rows.append({**row, **predict(folder, options)})
             print(rows[-1])
-        for count in arguments.counts:
-            command = [sys.executable, "-m", "benchmarks.cpu.evaluation", "--score", name, str(count)]
+        cases = [(folder, SIZE, count) for count in arguments.counts] + [(small, SMALL, count) for count in (500, 5000)]
+        for place, size, count in cases:
+            command = [sys.executable, "-m", "benchmarks.cpu.evaluation", "--score", str(place), str(count)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds, mebibytes = done.stdout.split()
-            row = {"case": "masks scored, boundaries on", "images": count}
+            row = {"case": "masks scored, boundaries on", "images": count, "size": "{} x {}".format(*size)}
             rows.append({**row, "wall_seconds": seconds, "network_share": "", "peak_mib": mebibytes})
             print(rows[-1])
-    settings = {"size": f"{WIDTH} x {HEIGHT}", "threads": arguments.threads}
-    write_record(arguments.record, [{**row, **settings} for row in rows])
+    write_record(arguments.record, [{**row, "threads": arguments.threads} for row in rows])
     return None
 
 
-def write(folder: Path) -> None:
-    """A few scenes at Cityscapes' size, with their labels."""
+def write(folder: Path, size: tuple[int, int]) -> None:
+    """A few scenes of a size, with their labels."""
     for kind in ("images", "labels"):
-        (folder / kind).mkdir()
+        (folder / kind).mkdir(parents=True)
     for seed in TEST_SEEDS[:IMAGES]:
         scene = render(seed)
-        image = cv2.resize(scene.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        labels = cv2.resize(scene.labels, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+        image = cv2.resize(scene.image, size, interpolation=cv2.INTER_CUBIC)
+        labels = cv2.resize(scene.labels, size, interpolation=cv2.INTER_NEAREST)
         cv2.imwrite(str(folder / "images" / f"{seed}.png"), image[..., ::-1])
         cv2.imwrite(str(folder / "labels" / f"{seed}.png"), labels)
 
