@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
+from benchmarks.gpu.operators import window_inputs
 from semask_cli.models.attention import BIAS_ALIGNMENT
+from semask_cli.ops.window_attention import window_attention
 
 # (windows, heads, tokens) of a picture of 640 x 640, and of swin-t's at 512 x 683
 SHAPES = ((169, 6, 144), (49, 12, 144), (9, 24, 144), (1, 48, 144), (432, 3, 49), (24, 12, 49))
@@ -25,6 +27,18 @@ def attention(bench: Bench) -> Cases:
         for backend in backends:
             line = Line(section="attention", name=backend.name, case=" x ".join(map(str, shape)), precision="bf16")
             yield line, partial(_time, bench, backend, shape)
+
+    maps = ((20, 48),) if bench.tiny else ((160, 6), (80, 12), (40, 24), (20, 48))
+    for side, heads in maps:
+        case = f"map of {side} x {side}, {heads} heads, whole block"
+        yield Line(section="attention", name="semask", case=case, precision="bf16"), partial(_block, bench, side, heads)
+
+
+@torch.inference_mode()
+def _block(bench: Bench, side: int, heads: int) -> Measured:
+    """Partition, shift, attention and back, by the kernel where there is one."""
+    inputs = window_inputs(bench, (side, side), 12, precision="bf16", heads=heads)
+    return bench.timed([partial(window_attention, *inputs, 12, 6)], graph=bench.device.type == "cuda")
 
 
 @torch.inference_mode()

@@ -2,10 +2,11 @@
 
     python -m benchmarks.gpu.dispatch       writes benchmarks/records/gpu_dispatch.csv anew
 
-Each row is of a network whose caches are full. `launches` are operators that compute or copy on the device, of which
-some launch several kernels; views and allocations are not counted. `attentions` are calls of torch's fused attention,
-of which `padded` hand it a bias that it copies first. `casts` are changes of dtype alone. `syncs` are where the host
-waits: values read back, and copies from or to memory that is not pinned. The tests hold the same figures to the record.
+Each row is of a network whose caches are full, on a device that has all kernels. `launches` are operators that compute
+or copy on the device, of which some launch several kernels; views and allocations are not counted. `attentions` are
+calls of torch's fused attention, of which `padded` hand it a bias that it copies first. `casts` are changes of dtype
+alone. `syncs` are where the host waits: values read back, and copies from or to memory that is not pinned. The tests
+hold the same figures to the record.
 
 Rows of code "before" are kept from the record that there is: of version 0.1.0 as it was before windows shared a gather
 and biases were aligned.
@@ -37,6 +38,7 @@ from semask_cli.inference.device import ChosenPrecision, cast_matmul_weights_, c
 from semask_cli.models import attention, positions, windows
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
+from semask_cli.ops import launcher
 from semask_cli.zoo import load_zoo
 
 RECORD = Path(__file__).parents[1] / "records" / "gpu_dispatch.csv"
@@ -129,6 +131,7 @@ def fake_cuda() -> Iterator[None]:
         # Autocast asks for a device before it casts.
         patch.object(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         patch.object(torch.cuda, "is_bf16_supported", lambda *_: True),
+        patch.object(launcher, "available", lambda kernel, device: True),
         patch.object(attention, "window_batches", window_batches),
         patch.object(positions, "_encode", encode),
         FakeTensorMode(allow_non_fake_inputs=True),

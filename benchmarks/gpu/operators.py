@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from semask_cli.ops import Resample, deform_conv2d, ms_deform_attn, resize_accum
 from semask_cli.ops.deform_conv2d import reference_deform_conv2d
 from semask_cli.ops.ms_deform_attn import reference_ms_deform_attn
 from semask_cli.ops.status import why_plain
+from semask_cli.ops.window_attention import WINDOWS, window_attention
 
 HEADS, CHANNELS, POINTS, GROUPS, QUERIES, CLASSES = 8, 32, 4, 8, 100, 150
 TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 1e-2}  # relative to the largest number of the float64 result
@@ -59,6 +61,13 @@ def convolution_inputs(bench: Bench, height: int, width: int, *, batch: int, pre
     return x, offset_mask, weight, bench.random(channels, precision=precision), GROUPS
 
 
+def window_inputs(bench: Bench, size: tuple[int, int], window: int, *, precision: str, heads: int = 6) -> Inputs:
+    """Of `window_attention`, but for the window and its shift."""
+    random = partial(bench.random, precision=precision)
+    qkv, padding = random(1, *size, 3, heads, CHANNELS), random(3, heads, CHANNELS)
+    return qkv, padding, bench.random(heads, (2 * window - 1) ** 2)
+
+
 def levels_of(image: tuple[int, int]) -> list[int]:
     """Heights and widths of the features at 1/32, 1/16 and 1/8 of an image."""
     return [side // stride for stride in (32, 16, 8) for side in image]
@@ -83,6 +92,9 @@ def checks(bench: Bench) -> Cases:
         line = Line(section="check", name="deform_conv2d", precision=precision, batch=2)
         for size in ((side // 4, side // 4), (1, 33), (29, 1)):
             yield replace(line, case=f"{size[0]} x {size[1]}"), partial(_check_convolution, bench, precision, size)
+    for precision, window, shift in product(("fp16", "bf16"), WINDOWS, (0, 3)):
+        line = Line(section="check", name="window_attention", case=f"{window}, shift {shift}", precision=precision)
+        yield line, partial(_check_windows, bench, precision, window, shift)
     for height, width in ((side, side + 12), (side + 37, 2 * side - 5), (side // 2, side // 3)):
         sizes = (side // 4, side, height), (side // 4 + 3, side + 12, width)
         line = Line(section="check", name="resize", case=f"heights {sizes[0]}, widths {sizes[1]}", precision="fp32")
@@ -105,6 +117,13 @@ def _check_attention(bench: Bench, precision: str, levels: list[int], queries: i
 def _check_convolution(bench: Bench, precision: str, size: tuple[int, int]) -> Measured:
     inputs = convolution_inputs(bench, *size, batch=2, precision=precision)
     return _check(bench, "deform_conv2d", deform_conv2d, inputs, precision)
+
+
+def _check_windows(bench: Bench, precision: str, window: int, shift: int) -> Measured:
+    run = partial(window_attention, window=window, shift=shift)
+    return _check(
+        bench, "window_attention", run, window_inputs(bench, (33, 50), window, precision=precision), precision
+    )
 
 
 def _check_resize(bench: Bench, operator: str, run: Callable[..., Tensor], sizes: Sizes) -> Measured:

@@ -9,6 +9,7 @@ Tokens are (B, H, W, C) throughout.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -27,8 +28,8 @@ from semask_cli.models.windows import (
 )
 from semask_cli.ops.cpu import small_products_are_slow
 from semask_cli.ops.linear import Linear
+from semask_cli.ops.window_attention import REGION_MASK, has_kernel, window_attention
 
-SHIFT_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
 SCORES_PER_BATCH = 1 << 20  # of windows that attend together on a CPU: 4 MiB in float32, which a cache holds
 QUERIES_PER_BATCH = 1024  # of a global semantic attention
 BIAS_ALIGNMENT = 8  # numbers: rows of a bias begin where torch's kernels on a GPU can load them sixteen bytes at a time
@@ -60,14 +61,21 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_position_index(window))
         self.qkv = Linear(dim, 3 * dim)
         self.proj = Linear(dim, dim)
-        self._biases: tuple[tuple[int, torch.dtype, torch.device], tuple[Tensor, ...]] | None = None
+        self._biases: tuple[tuple[int, torch.dtype | None, torch.device], tuple[Tensor, ...]] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         if torch.compiler.is_compiling():
             return self.proj(self._attend_by_shapes(x))
         b, h, w, c = x.shape
-        qkv = self.qkv(x).flatten(0, 2)
+        qkv = self.qkv(x)
+        if not torch.is_grad_enabled() and has_kernel(qkv.device, qkv.dtype, window=self.window, head=c // self.heads):
+            padded, parts = self.qkv.bias, (3, self.heads, -1)
+            attended = window_attention(
+                qkv.unflatten(3, parts), padded.unflatten(0, parts), self.table(), self.window, self.shift
+            )
+            return self.proj(attended.flatten(3))
+        qkv = qkv.flatten(0, 2)
         biases = self.biases(qkv.dtype)
         out = qkv.new_empty(b * h * w + 1, c)
         batch = windows_per_batch(biases[PLAIN].numel(), x.device)
@@ -75,11 +83,11 @@ class WindowAttention(nn.Module):
             # (tokens, 3 * C) -> (slots, 3 * C) -> (windows, N, 3 * C)
             windows = window_partition(qkv, part, padding=self.qkv.bias).unflatten(0, (-1, self.window**2))
             borders, counts = zip(*part.borders, strict=True)
-            attended = [
+            by_border = [
                 self._attend(windows_there, biases[border])
                 for border, windows_there in zip(borders, windows.split(counts), strict=True)
             ]
-            attended_slots = torch.cat(attended) if len(attended) > 1 else attended[0]
+            attended_slots = torch.cat(by_border) if len(by_border) > 1 else by_border[0]
             window_reverse(attended_slots.flatten(0, 1), part, out=out)
         return self.proj(out[:-1].view(b, h, w, c))
 
@@ -119,12 +127,22 @@ class WindowAttention(nn.Module):
         In `dtype`, and in rows that begin at multiples of `BIAS_ALIGNMENT` numbers: what differs is converted or copied
         by torch in every pass.
         """
-        table = self.relative_position_bias_table
-        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and table.requires_grad):
+        if torch.compiler.is_compiling() or (
+            torch.is_grad_enabled() and self.relative_position_bias_table.requires_grad
+        ):
             return self._fold(dtype)  # they are part of the graph
+        return self._kept(dtype, lambda: self._fold(dtype))
+
+    def table(self) -> Tensor:
+        """As `window_attention` takes it: float32 (heads, (2 * window - 1) ** 2)."""
+        return self._kept(None, lambda: (self.relative_position_bias_table.t().float().contiguous(),))[0]
+
+    def _kept(self, dtype: torch.dtype | None, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What was made of the table of biases as it is now, and where it is now."""
+        table = self.relative_position_bias_table
         key = (0 if table.is_inference() else table._version, dtype, table.device)
         if self._biases is None or self._biases[0] != key:
-            self._biases = (key, self._fold(dtype))
+            self._biases = (key, make())
         return self._biases[1]
 
     def _fold(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -135,7 +153,7 @@ class WindowAttention(nn.Module):
             y, x = far.repeat_interleave(self.window), far.repeat(self.window)
             right, bottom = (a[:, None] != a for a in (x, y))
             masks = torch.stack([torch.zeros_like(right), right, bottom, right | bottom])
-            bias = bias + SHIFT_MASK * masks[:, None]
+            bias = bias + REGION_MASK * masks[:, None]
         return F.pad(bias.to(dtype).contiguous(), (0, -pairs % BIAS_ALIGNMENT))[..., :pairs].unbind(0)
 
 

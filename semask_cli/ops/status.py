@@ -12,10 +12,12 @@ from semask_cli.ops.cuda_resize import resize_kernel
 from semask_cli.ops.cuda_sampling import plan_sampling
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.storage import STORAGE
+from semask_cli.ops.window_attention import HALVES, WINDOWS, window_kernel
 
 PLAIN = {
     "ms_deform_attn": "embedding_bag over a table of all levels",
     "deform_conv2d": "embedding_bag and matrix products",
+    "window_attention": "torch's attention between a gather and a scatter",
     "resize_argmax": "matrix products and an argmax",
     "resize_accumulate": "matrix products and a sum",
     "resize_sigmoid": "matrix products and a sigmoid",
@@ -36,6 +38,7 @@ def network_kernels() -> dict[str, list[Kernel]]:
     return {
         "ms_deform_attn": [plan.kernel for plan in attentions if plan],
         "deform_conv2d": [plan.kernel for plan in columns if plan],
+        "window_attention": [window_kernel(dtype, window=side) for side in WINDOWS for dtype in HALVES],
         "resize_argmax": [resize("resize_argmax")],
         "resize_accumulate": [resize("resize_accumulate", SOFTMAX=softmax) for softmax in (0, 1)],
         "resize_sigmoid": [resize("resize_sigmoid")],
@@ -53,6 +56,6 @@ def why_plain(operator: str, device: torch.device) -> str | None:
         return f"{PLAIN[operator]}; {reason}"
     for kernel in network_kernels()[operator]:
         if isinstance(error := launcher.loaded(kernel, device), KernelError):
-            variant = " ".join(str(value) for key, value in kernel.constants if key in ("VALUE", "SOFTMAX"))
+            variant = " ".join(str(value) for key, value in kernel.constants if key in ("VALUE", "SOFTMAX", "WINDOW"))
             return f"{PLAIN[operator]}; {kernel.name} for {variant}: {error}"
     return None

@@ -224,7 +224,7 @@ def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch:
 def test_a_pass_asks_nothing_of_the_host_once_its_caches_are_full(name: str) -> None:
     """No value is read back, which fake tensors cannot give, and nothing is copied over: a pass can be captured."""
     dispatched = count_pass(name, 200, 264, precision="bf16", batch=2)
-    assert dispatched.counts["launches"] > 300
+    assert dispatched.counts["launches"] > 200
     assert {tensor.device.type for _, tensors in dispatched.calls for tensor in tensors} == {"cuda"}
     assert not dispatched.counts["syncs"]
     assert not dispatched.counts["padded"], "a bias that attention copies first"

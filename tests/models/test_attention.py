@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from semask_cli.models import attention
-from semask_cli.models.attention import SHIFT_MASK, WindowAttention
+from semask_cli.models.attention import WindowAttention
+from semask_cli.ops import window_attention as operator
+from semask_cli.ops.window_attention import REGION_MASK
 
 
 def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
@@ -26,7 +28,7 @@ def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
         return t.unflatten(1, (columns, n)).unflatten(0, (rows, n)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
     region = cut(regions)
-    mask = SHIFT_MASK * (region[:, None] != region[:, :, None])
+    mask = REGION_MASK * (region[:, None] != region[:, :, None])
     table = layer.relative_position_bias_table[layer.relative_position_index]  # (N, N, heads)
     out = []
     for image in padded.roll((-shift, -shift), (1, 2)):
@@ -64,3 +66,20 @@ def test_both_formulations_agree_in_bf16(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(attention, "small_products_are_slow", lambda answer=by_products: answer)
         found.append(layer(x))
     torch.testing.assert_close(*found, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize(("size", "shift"), [((9, 15), 0), ((9, 15), 3)])
+@torch.inference_mode()
+def test_the_kernel_computes_the_same(
+    size: tuple[int, int], shift: int, on_host: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    layer = WindowAttention(64, window=7, shift=shift, heads=2).half()
+    torch.nn.init.normal_(layer.relative_position_bias_table)
+    torch.nn.init.normal_(layer.qkv.bias)
+    x = torch.randn(1, *size, 64).half()
+    expected = layer(x)
+    monkeypatch.setattr(operator, "has_kernel", lambda *_, **__: True)
+    monkeypatch.setattr(attention, "has_kernel", lambda *_, **__: True)
+    monkeypatch.setattr(attention, "window_attention", operator.cuda_window_attention)
+    torch.testing.assert_close(layer(x), expected, rtol=5e-3, atol=5e-3)

@@ -54,7 +54,8 @@ def test_every_kernel_on_every_architecture(compiled: Compiled, kernel: Kernel, 
     assert figures.stack_bytes == figures.local_memory == 0, "registers spill to memory"
     assert figures.loads_16 >= 4, "not loaded by sixteen bytes"
     assert figures.stores_16 >= 1 or kernel.name == "resize_argmax", "not stored by sixteen bytes"
-    assert figures.registers <= 65536 // 512, "a block does not fit"
+    threads = 288 if kernel.name == "window_attention" else 512
+    assert figures.registers <= 65536 // threads, "a block does not fit"
 
 
 def test_the_record_names_every_kernel() -> None:

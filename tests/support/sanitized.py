@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from semask_cli.ops import Resample, cuda_resize, cuda_sampling, launcher
+from semask_cli.ops import Resample, cuda_resize, cuda_sampling, launcher, window_attention
 from tests.support.host_kernels import SANITIZE, HostKernels
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 
@@ -28,6 +28,7 @@ class Planted(HostKernels):
 host = (Planted if "planted" in sys.argv else HostKernels)(Path(sys.argv[1]), SANITIZE)
 launcher.available = lambda kernel, device: True
 launcher.launch = host.launch
+window_attention.has_kernel = lambda *_, **__: True
 half = torch.float16
 for queries in (None, 13):
     cuda_sampling.cuda_ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
@@ -37,4 +38,7 @@ maps, resample = torch.randn(3, 6, 7), Resample((6, 24, 61), (7, 28, 83), range(
 cuda_resize.cuda_argmax(maps, resample)
 cuda_resize.cuda_sigmoid(maps, resample)
 cuda_resize.cuda_accumulate(torch.zeros(3, 61, 80), maps, resample, softmax=True)
+for size in ((3, 9), (8, 7)):
+    qkv, padding, table = torch.randn(1, *size, 3, 1, 32), torch.randn(3, 1, 32), torch.randn(1, 13**2)
+    window_attention.cuda_window_attention(qkv.half(), padding.half(), table, 7, 3)
 print("clean")

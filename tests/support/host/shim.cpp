@@ -19,7 +19,8 @@
 #define __device__
 #define __global__
 #define __grid_constant__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+#define __shared__ static  // blocks run one after the other
 
 struct uint3 { unsigned x, y, z; };
 struct alignas(8) float2 { float x, y; };
@@ -57,7 +58,7 @@ inline unsigned pack_halves(float low, float high) {
 struct Thread {
     ucontext_t context;
     std::unique_ptr<char[]> stack;
-    int shuffles;
+    int shuffles, barriers;
     bool done;
 };
 struct Warp { uint64_t slots[2][32]; };
@@ -92,6 +93,13 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
     return exchange(value, current % 32 ^ mask);
 }
 
+[[maybe_unused]] static void __syncthreads() {
+    const int mine = ++threads[current].barriers;
+    const auto behind = [mine](const Thread& other) { return !other.done && other.barriers < mine; };
+    do swapcontext(&threads[current].context, &scheduler);
+    while (std::any_of(threads.begin(), threads.end(), behind));
+}
+
 #include KERNEL
 
 static void run_thread() {
@@ -107,7 +115,7 @@ static void run_block() {
         thread.context.uc_stack.ss_size = STACK;
         thread.context.uc_link = &scheduler;
         makecontext(&thread.context, run_thread, 0);
-        thread.shuffles = 0;
+        thread.shuffles = thread.barriers = 0;
         thread.done = false;
     }
     for (bool running = true; running;) {
