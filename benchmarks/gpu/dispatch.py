@@ -185,7 +185,7 @@ def count_predict(name: str, *, mode: Mode, precision: ChosenPrecision) -> Dispa
         fake_cuda(),
         patch.object(views, "to_device", to_device),
         patch.object(views, "_statistics", statistics),
-        patch.object(segmenter, "to_host", to_host),
+        patch.object(merge, "to_host", to_host),
         patch.object(merge, "source_range", unset_fake_temporarily()(merge.source_range)),
         patch.object(stopwatch, "_cuda_event", lambda device: 0.0),
     ):

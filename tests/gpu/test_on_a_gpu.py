@@ -38,7 +38,7 @@ def test_a_prediction_in_steady_state_waits_for_its_labels_alone(model: str) -> 
         return tensor.cpu()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("semask_cli.inference.segmenter.to_host", the_wait_that_is_meant)
+        patch.setattr("semask_cli.inference.merge.to_host", the_wait_that_is_meant)
         torch.cuda.set_sync_debug_mode("error")
         try:
             found = segmenter.predict(image).labels
