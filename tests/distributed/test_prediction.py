@@ -8,10 +8,12 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from semask_cli.distributed.answers import Outputs
@@ -27,6 +29,7 @@ from tests.support.command_line import start
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
 IMAGES = 18
+KILLS = 100
 TOY = ("--model", "toy-street-fpn", "--threads", "1")
 
 
@@ -99,6 +102,40 @@ def test_errors_are_outcomes_and_tried_again(album: Path, tmp_path: Path) -> Non
     assert {id: type(error) for id, error in first.items() if error} == kinds
     assert {id: type(error) for id, error in again.items()} == kinds
     assert state.done_before == IMAGES - 2
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_change_nothing(album: Path, tmp_path: Path) -> None:
+    """Of processes that are forked, so that each begins at once: one with all images, then three with a shard each."""
+    torch.set_num_threads(1)  # the pool of more would not survive a fork
+    run(album, tmp_path / "whole")
+    undisturbed, began, kills, moments = found(tmp_path / "whole"), time.monotonic(), 0, random.Random()
+    run(album, tmp_path / "timed")
+    seconds, turn = time.monotonic() - began, 0
+    while kills < KILLS:
+        output = tmp_path / f"out-{turn // 10}"
+        shards = [Shard()] if turn % 2 else [Shard(index=index, count=3) for index in range(3)]
+        children = [_forked(lambda shard=shard, output=output: run(album, output, shard=shard)) for shard in shards]
+        time.sleep(moments.uniform(0, seconds / len(children)))
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            kills += os.waitpid(child, 0)[1] == signal.SIGKILL
+        assert found(output).items() <= undisturbed.items()
+        turn += 1
+    for output in tmp_path.glob("out-*"):
+        run(album, output)
+        assert found(output) == undisturbed
+        assert not [path for path in output.rglob("*") if path.name.endswith(".part")]
+
+
+def _forked(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return child
 
 
 @pytest.mark.slow
