@@ -81,21 +81,21 @@ def _timed(root: Path, folder: Path, output: Path, merging: str) -> float:
 
 def _run(pictures: str, output: str, merging: str) -> None:
     """In the process that is measured: knows only what both revisions have."""
-    import numpy as np
     import torch
 
     import semask_cli
     from semask_cli.cli import app
     from semask_cli.cli.model_options import ModelOptions
+    from semask_cli.inference import segmenter as segmenter_module
     from semask_cli.inference.merge import Merge
-    from semask_cli.inference.segmenter import GPU_BATCH
     from semask_cli.models.prediction import DenseLogits
 
     segmenter = semask_cli.load(MODEL, device="cpu", random_weights=True)
     generator = torch.Generator().manual_seed(0)
-    coarse = 8 * torch.randn(1, 150, 4, 6, generator=generator)
-    logits = torch.nn.functional.interpolate(coarse, (128, 192), mode="bilinear")[0]  # regions, as a trained network's
-    labels = torch.nn.functional.interpolate(logits[None], (HEIGHT, WIDTH), mode="bilinear")[0].argmax(0)
+    regions = torch.randint(0, 150, (1, 1, 6, 8), generator=generator).float()  # as sure as a trained network's
+    at_stride = torch.nn.functional.interpolate(regions, (128, 192))[0, 0].long()
+    logits = torch.full((150, 128, 192), -10.0).scatter_(0, at_stride[None], 10.0)
+    labels = torch.nn.functional.interpolate(regions, (HEIGHT, WIDTH))[0, 0].to(torch.uint8)
 
     def answer(images: list[Any]) -> list[Any]:
         return [DenseLogits(logits, image.shape[:2]) for image in images]
@@ -103,10 +103,11 @@ def _run(pictures: str, output: str, merging: str) -> None:
     for name in ("_predict_batch", "_look"):  # what older revisions call it
         setattr(segmenter, name, answer)
     if merging == "gpu":
-        segmenter.device = torch.device("cuda")
-        segmenter._batch_size = GPU_BATCH
-        answered = torch.from_numpy(np.ascontiguousarray(labels.to(torch.uint8).numpy()))
-        Merge.labels = lambda self: answered  # type: ignore[method-assign]
+        segmenter._batch_size = segmenter_module.GPU_BATCH
+        if hasattr(segmenter_module, "pool_threads"):  # all cores are the host's
+            threads = segmenter_module.pool_threads(network_on_cpu=False)
+            segmenter_module.pool_threads = lambda **options: threads
+        Merge.labels = lambda self: labels  # type: ignore[method-assign]
     began = 0.0
 
     def load(self: ModelOptions, **options: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,8 +56,11 @@ def class_shares(
 def _sums(labels: NDArray[np.uint8], weights: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
     """Pixels of each label value, or the sum of their `weights`: (256,), exact up to 2^53 pixels."""
     sums = np.zeros(256)
-    rows = max(1, _STRIP // labels.shape[1])
-    for y in range(0, labels.shape[0], rows):
-        strip = None if weights is None else weights[y : y + rows].ravel()
-        sums += np.bincount(labels[y : y + rows].ravel(), weights=strip, minlength=256)
+    flat, flat_weights = labels.ravel(), None if weights is None else weights.ravel()
+    for start in range(0, flat.size, _STRIP):
+        strip = flat[start : start + _STRIP]
+        if flat_weights is None:  # a tenth of the time of bincount; its float32 counts are exact up to 2^24
+            sums += cv2.calcHist([strip], [0], None, [256], [0, 256]).ravel()
+        else:
+            sums += np.bincount(strip, weights=flat_weights[start : start + _STRIP], minlength=256)
     return sums
