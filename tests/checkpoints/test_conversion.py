@@ -69,6 +69,35 @@ def test_tensors_that_share_memory_and_training_leftovers(spec: ModelSpec, zoo: 
     assert all(torch.equal(kept[name], tensors[name]) for name in kept)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_defect_40_weights_that_are_no_finite_numbers_are_refused(
+    tmp_path: Path, cache_folder: Path, spec: ModelSpec, zoo: Zoo, number: float
+) -> None:
+    tensors = weights(spec)
+    tensors["decode_head.conv_seg.bias"][3] = number
+    with pytest.raises(DamagedCheckpointError, match=r"decode_head\.conv_seg\.bias holds numbers that are infinite"):
+        convert(mmseg_file(tmp_path / "file.pth", tensors), spec, zoo)
+    assert files_in(cache_folder) == []
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["another file", "the same file"])
+def test_defect_13_what_is_swapped_after_its_digest_was_taken_is_never_adopted(
+    tmp_path: Path, cache_folder: Path, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    source, other = mmseg_file(tmp_path / "file.pth", weights(spec)), tmp_path / "other.pth"
+    mmseg_file(other, {name: tensor + 1 for name, tensor in weights(spec).items()})
+    check = store.check_digest
+
+    def check_and_swap(spec: ModelSpec, digest: str, path: Path) -> None:
+        check(spec, digest, path)
+        source.write_bytes(other.read_bytes()) if in_place else other.rename(source)
+
+    monkeypatch.setattr(store, "check_digest", check_and_swap)
+    with pytest.raises(CheckpointError, match=r"changed while it was read|is damaged"):
+        convert(source, spec, zoo)
+    assert files_in(cache_folder) == []
+
+
 def remove_one(tensors: dict[str, torch.Tensor]) -> None:
     del tensors["decode_head.conv_seg.bias"]
 
