@@ -30,7 +30,7 @@ def demo(
     _say(f"ten street scenes that {MODEL} was not trained on: {scenes}")
 
     _say(f"\n$ semask predict {images} -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
-    predict([str(images)], output=masks, save="mask,legend", model=MODEL, threads=THREADS)
+    predict([str(images)], output=str(masks), save="mask,legend", model=MODEL, threads=THREADS)
 
     folders = f"--images {images} --labels {labels} --classes {class_file}"
     _say(f"\n$ semask eval {folders} -m {MODEL} --report {report} --threads {THREADS}")
