@@ -33,7 +33,8 @@ class SegmentBatch:
     Args:
         model: a row of the zoo, as for `semask_cli.load`.
         save: the kinds of output, each a column.
-        opacity, tolerance: of these, as for `Segmentation.save`.
+        opacity: of colours over the image, as for `Segmentation.save`.
+        tolerance: of outlines, likewise.
         top: classes whose scores are kept, if `save` names scores.
         max_pixels: larger images are errors.
         threads: of the processor for this process; all cores unless given.

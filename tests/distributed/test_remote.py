@@ -26,7 +26,7 @@ moto = pytest.importorskip("moto.server")
 requests = pytest.importorskip("requests")
 pytestmark = pytest.mark.slow
 
-IMAGES = 60
+IMAGES = 30
 TOY = ("--model", "toy-street-fpn", "--threads", "1", "--scales", "native")
 
 
