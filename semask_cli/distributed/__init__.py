@@ -8,4 +8,6 @@
     segment_batch.py  rows in, rows out: what engines for clusters call
     prediction.py     images -> files, by one process: what is not done yet, in order
     status.py         how far a run is
+
+An engine for clusters is above it: `semask_cli.ray`.
 """
