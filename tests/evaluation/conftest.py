@@ -29,6 +29,7 @@ def official(monkeypatch):
     program = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
     monkeypatch.setattr(program.args, "quiet", True)
     monkeypatch.setattr(program.args, "JSONOutput", False)
+    monkeypatch.setattr(program.args, "evalInstLevelScore", True)
 
     def evaluate(pairs):
         return program.evaluateImgLists([str(p) for p, _ in pairs], [str(t) for _, t in pairs], program.args)

@@ -11,6 +11,7 @@ import semask_cli
 from semask_cli.datasets import classes, folder_dataset, read_labels
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.calibration import BINS, EDGES, calibration, confidence_counts, packed, unpacked
+from semask_cli.inference.config import Keep
 from toy_street import TEST_SEEDS, write_folders
 
 
@@ -115,7 +116,7 @@ def test_bundled_models_are_calibrated_and_their_scores_named(tmp_path, semask):
         assert figures.score.startswith(score)
         right, confidence = [], []
         for sample in dataset.samples:
-            found = segmenter.predict(sample.image, confidence=True)
+            found = segmenter.predict(sample.image, keep=Keep(confidence=True))
             labels = read_labels(sample.label, dataset.encoding)
             right.append((found.labels == labels)[labels != 255])
             confidence.append(np.minimum(found.confidence, 1)[labels != 255].astype(float))

@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,11 +77,13 @@ def test_a_name_of_255_bytes(tmp_path: Path) -> None:
 
 
 def killed_while_writing(folder: Path) -> None:
-    if os.fork() == 0:
-        with whole_file(folder / "result") as unfinished:
-            unfinished.write_text("half")
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.wait()
+    code = (
+        "import os, signal, sys; from pathlib import Path; from semask_cli.io.files import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as unfinished:\n"
+        "    unfinished.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(folder / "result")], check=False)
+    assert killed.returncode == -signal.SIGKILL
 
 
 def test_defect_21_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
