@@ -467,7 +467,7 @@ FRAGMENTS = [
 ]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=5)).map("".join))
 def test_defect_32_any_page_leads_somewhere_or_is_refused(page: str) -> None:
     with contextlib.suppress(client.NotHandedOutError, RefusedError):
@@ -500,5 +500,6 @@ def test_defect_22_two_caches_and_one_folder(
         monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / cache))
         running.append(subprocess.Popen([*COMMAND, "small", "--zoo", zoo_file, "--to", tmp_path / "shared"]))
     assert [process.wait() for process in running] == [0, 0]
-    (saved,) = (tmp_path / "shared").iterdir()
+    saved = tmp_path / "shared/small@first.pth"
+    assert {path.name for path in saved.parent.iterdir()} == {saved.name, "SHA256SUMS"}
     assert saved.read_bytes() == file.read_bytes()
