@@ -10,7 +10,7 @@ demo: .venv/demo-ready  ## the main job, on ten scenes
 test: .venv/test-ready lint  ## every check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-fast: .venv/test-ready  ## every room, in under three minutes on two cores
+test-fast: .venv/test-ready  ## every room, without the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 faults: .venv/test-ready  ## thousands of damaged files, in minutes

@@ -83,14 +83,14 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
         from semask_cli.checkpoints.conversion import verified
 
         if os.path.lexists(target):
-            verified(target, spec, zoo)
+            _, sidecar = verified(target, spec, zoo)
         else:
             with _fetched(spec, target, progress=progress) as source, files.writing(target):
-                verified(source, spec, zoo)
+                _, sidecar = verified(source, spec, zoo)
                 source.replace(target)
     from semask_cli.checkpoints.mirrors import add_to_index
 
-    add_to_index(target)
+    add_to_index(target, sidecar.source_sha256)
     return target
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from gdown.download import get_url_from_gdrive_confirmation
 from gdown.exceptions import FileURLRetrievalError
@@ -70,10 +69,7 @@ def _file(session: Session, drive_id: str) -> Iterator[Answer]:
 
 
 def _redirected(url: str, location: str) -> str:
-    try:
-        address = urljoin(url, location)
-    except ValueError:
-        raise RefusedError("a redirect to an address that cannot be read") from None
+    address = https.redirected(url, location)
     if https.host_of(address) == _SIGN_IN:
         raise NotHandedOutError
     return address

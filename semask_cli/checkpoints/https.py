@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from urllib.parse import urljoin
 
 import requests
 
@@ -54,6 +55,18 @@ def host_of(address: str) -> str:
     """The host of an https address, in lower case; empty if the address has another form."""
     match = _ADDRESS.fullmatch(address)
     return match[1].lower() if match else ""
+
+
+def redirected(address: str, location: str) -> str:
+    """The address that a redirect from `address` leads to.
+
+    Raises:
+        RefusedError: it cannot be read.
+    """
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        raise RefusedError("a redirect to an address that cannot be read") from None
 
 
 class Session(requests.Session):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from semask_cli.checkpoints import https, store, transfer
 from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError, Session
@@ -80,8 +80,8 @@ def fetch(place: Place, target: Path, *, largest: int, progress: Progress | None
         raise RefusedError(f"a file whose SHA-256 is {digest}, where {place.sha256} is listed")
 
 
-def add_to_index(path: Path) -> None:
-    """Note the digest of a file in the index beside it; an earlier line of the file goes.
+def add_to_index(path: Path, digest: str) -> None:
+    """Note the SHA-256 of a file in the index beside it; an earlier line of the file goes.
 
     Raises:
         OutputError: the index cannot be written.
@@ -89,8 +89,8 @@ def add_to_index(path: Path) -> None:
     with store.locked(INDEX):
         index = path.with_name(INDEX)
         listed = _parsed(index.read_text(encoding="utf-8")) if index.is_file() else {}
-        listed[path.name] = store.sha256(path)
-        write_atomically(index, "".join(f"{digest}  {name}\n" for name, digest in sorted(listed.items())).encode())
+        listed[path.name] = digest
+        write_atomically(index, "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listed.items())).encode())
 
 
 @cache
@@ -120,10 +120,7 @@ def _answer(session: Session, url: str) -> Iterator[Answer]:
     for _ in range(_STEPS):
         with https.get(session, url) as answer:
             if "Location" in answer.headers and 300 <= answer.status < 400:
-                try:
-                    url = urljoin(url, answer.headers["Location"])
-                except ValueError:
-                    raise RefusedError("a redirect to an address that cannot be read") from None
+                url = https.redirected(url, answer.headers["Location"])
             elif answer.status >= 500:
                 raise ConnectionLostError(f"the server answered {answer.status}")
             elif answer.status != 200:
@@ -138,17 +135,19 @@ def _copy(place: Place, part: Part, *, largest: int, progress: Progress | None) 
     """A file that is not on the web, from its beginning."""
     try:
         with _open(place.address) as (file, size):
-            part.begin(Identity(origin=place.address, size=size, etag="", last_modified=""))
-            with part.path.open("wb") as copied:
-                while block := file.read(2**20):
-                    copied.write(block)
-                    if copied.tell() > largest:
-                        raise RefusedError(f"a file of more than {largest / 1e9:.1f} GB")
-                    if progress:
-                        progress(copied.tell(), size)
+            identity = Identity(origin=place.address, size=size, etag="", last_modified="")
+            part.begin(identity)
+            transfer.write(_blocks(file), part, identity, largest=largest, progress=progress)
     except FileNotFoundError:
         raise RefusedError("nothing: there is no such file") from None
-    part.finish()
+
+
+def _blocks(file: Any) -> Iterator[bytes]:
+    try:
+        while block := file.read(2**20):
+            yield block
+    except Exception as error:  # a store's own kinds of errors
+        raise BrokenOffError(f"the store failed ({type(error).__name__})") from error
 
 
 @contextmanager
@@ -167,16 +166,15 @@ def _open(address: str) -> Iterator[tuple[Any, int | None]]:
     try:
         import fsspec
 
-        opened = fsspec.open(address, "rb")
+        opened = fsspec.open(address, "rb").open()
     except (ImportError, ValueError) as error:
         raise RefusedError(f"nothing: {error} (pip install 'semask[remote]' brings S3 and Google Cloud)") from error
-    try:
-        with opened as file:
-            yield file, getattr(file, "size", None)
-    except (FileNotFoundError, RefusedError, BrokenOffError):
+    except FileNotFoundError:
         raise
-    except Exception as error:  # a store's own kinds of errors
+    except Exception as error:
         raise BrokenOffError(f"the store failed ({type(error).__name__})") from error
+    with opened as file:
+        yield file, getattr(file, "size", None)
 
 
 def _local(address: str) -> Path | None:

@@ -6,7 +6,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _ROOM_INTERVAL = 2**20  # bytes between looks at the free space
 _RESERVE = 64 * 2**20  # bytes of a disk that stay free; less on a small one
-
-
 _RETRIES = 5  # after a lost connection; each goes on where the last one stopped
 
 
@@ -65,9 +63,9 @@ def receive(session: Session, answer: Answer, part: Part, *, largest: int, progr
         asked = {"Range": f"bytes={part.size}-", "If-Range": identity.validator}
         with https.get(session, answer.url, headers=asked) as rest:
             if _continues(rest, identity, offset=part.size):
-                return _write(rest, part, identity, largest=largest, progress=progress)
+                return write(rest.blocks(), part, identity, largest=largest, progress=progress)
     part.begin(identity)
-    return _write(answer, part, identity, largest=largest, progress=progress)
+    return write(answer.blocks(), part, identity, largest=largest, progress=progress)
 
 
 def identity_of(headers: Mapping[str, str], *, origin: str) -> Identity:
@@ -93,12 +91,17 @@ def _continues(rest: Answer, identity: Identity, *, offset: int) -> bool:
     )
 
 
-def _write(answer: Answer, part: Part, identity: Identity, *, largest: int, progress: Progress | None) -> None:
+def write(blocks: Iterable[bytes], part: Part, identity: Identity, *, largest: int, progress: Progress | None) -> None:
+    """Add `blocks` to what the part has, and give it its name: with them the file is whole.
+
+    Raises:
+        BrokenOffError, RefusedError, OutputError: as `drive.fetch`.
+    """
     received = checked = part.size
     _check_room(part, (identity.size or 0) - received)
     try:
         with part.path.open("ab") as file:
-            for block in answer.blocks():
+            for block in blocks:
                 received += len(block)
                 _check_size(received, largest)
                 if received - checked >= _ROOM_INTERVAL:

@@ -38,7 +38,7 @@ def mirror(file: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "mirror"
     folder.mkdir()
     shutil.copy(file, folder / NAME)
-    mirrors.add_to_index(folder / NAME)
+    mirrors.add_to_index(folder / NAME, hashlib.sha256(file.read_bytes()).hexdigest())
     return folder
 
 
