@@ -17,7 +17,7 @@ from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.cli.raster import TARGETS as RASTERS
 from semask_cli.cli.raster import predict_raster
-from semask_cli.cli.reporting import report
+from semask_cli.cli.reporting import counting, report
 from semask_cli.cli.video import predict_video
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.world import world_of_torchrun
@@ -276,19 +276,9 @@ def _stdin() -> BinaryIO:
 
 
 def _progress(run: Run, outcomes: Generator[Outcome, None, None]) -> Iterator[Outcome]:
-    """A count on stderr, where that is a terminal, from the second image on."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("predict"), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-        closing(outcomes),
-    ):
-        task = bar.add_task("", total=None)
+    with counting() as show, closing(outcomes):
         for outcome in outcomes:
-            bar.update(task, completed=run.images, visible=run.images > 1)
+            show(run.images, "predict")
             yield outcome
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semask_cli.cli.model_options import ModelOptions
+from semask_cli.cli.reporting import counting
 from semask_cli.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -81,18 +82,9 @@ def predict_video(
 
 
 def _progress(run: Generator[FrameDone, None, None]) -> Iterator[FrameDone]:
-    """The place in the video on stderr, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-        closing(run) as frames,
-    ):
-        task = bar.add_task("", total=None)
+    """The frames, with the place in the video."""
+    with counting() as show, closing(run) as frames:
         for count, done in enumerate(frames, start=1):
             minutes, seconds = divmod(int(done.seconds), 60)
-            bar.update(task, completed=count, description=f"{minutes}:{seconds:02d}")
+            show(count, f"{minutes}:{seconds:02d}")
             yield done

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from semask_cli.distributed.answers import Answer
 from semask_cli.distributed.run_journal import RunJournal
-from semask_cli.errors import UsageError
+from semask_cli.io.extras import import_extra
 from semask_cli.io.storage import Place, write
 from semask_cli.output.kinds import Kind, file_name
 from semask_cli.output.paths import Task
@@ -40,7 +40,7 @@ class Parts:
 
     def __init__(self, folder: Place, format: Format, kinds: Sequence[Kind], *, journal: RunJournal) -> None:
         if format == "parquet":
-            _import_pyarrow()
+            _pyarrow()
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
         self._rows: list[tuple[Task, Answer]] = []
         self._bytes, self._lock = 0, Lock()
@@ -76,18 +76,16 @@ class Parts:
         self._rows, self._bytes = [], 0
 
 
-def _import_pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError("Parquet is written by pyarrow", "Install it: pip install 'semask[parquet]'.") from error
+def _pyarrow() -> Any:
+    import_extra("pyarrow.parquet", extra="parquet", purpose="Parquet")
+    import pyarrow
+
     return pyarrow
 
 
 def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
     """The Arrow schema of rows with these outputs."""
-    arrow = _import_pyarrow()
+    arrow = _pyarrow()
     text, number, count = arrow.string(), arrow.float64(), arrow.int64()
     share = {"index": count, "name": text, "pixels": count, "share": number, "mean_confidence": number}
     types = {
@@ -104,7 +102,7 @@ def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
 
 
 def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
-    arrow = _import_pyarrow()
+    arrow = _pyarrow()
     buffer = io.BytesIO()
     table = arrow.Table.from_pylist(rows, schema=arrow_schema(kinds, path=True))
     arrow.parquet.write_table(table, buffer, compression="zstd")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
-from semask_cli.errors import UsageError
+from semask_cli.io.extras import import_extra
 
 Format = Literal["onnx", "openvino", "torch-export"]
 
@@ -30,15 +31,8 @@ INPUT, OUTPUT = "image", "scores"
 OPSET = 18  # TensorRT computes the GridSample of opset 20 wrongly (github.com/NVIDIA/TensorRT/issues/4646)
 
 
-@contextmanager
-def _needs(format: Format) -> Iterator[None]:
-    """Turns a missing package into what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the format {format} needs {error.name}, which is not installed", "Run: pip install 'semask[export]'"
-        ) from error
+def _engine(name: str) -> ModuleType:
+    return import_extra(name, extra="export", purpose="this format")
 
 
 @contextmanager
@@ -55,8 +49,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
-    with _needs("onnx"):
-        import onnxscript  # noqa: F401  (torch's exporter is made of it)
+    _engine("onnxscript")  # torch's exporter is made of it
     with _quiet():
         exported = torch.onnx.export(
             program, (), input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
@@ -67,15 +60,12 @@ def _write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, Any]) 
 
 
 def _run_onnx(path: Path) -> Run:
-    with _needs("onnx"):
-        import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = _engine("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]
 
 
 def _write_openvino(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
-    with _needs("openvino"):
-        import openvino
+    openvino = _engine("openvino")
     with _quiet():
         model = openvino.convert_model(program)
     model.input(0).set_names({INPUT})
@@ -86,9 +76,7 @@ def _write_openvino(program: ExportedProgram, path: Path, about: Mapping[str, An
 
 
 def _run_openvino(path: Path) -> Run:
-    with _needs("openvino"):
-        import openvino
-    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = _engine("openvino").compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda images: compiled({INPUT: images})[OUTPUT]
 
 

@@ -17,6 +17,7 @@ from semask_cli.datasets import IGNORE, classes
 from semask_cli.errors import ImageError, UsageError
 from semask_cli.geo.blocks import Span, spans
 from semask_cli.inference.segmenter import Segmenter
+from semask_cli.io.extras import import_extra
 from semask_cli.io.files import whole_file
 from semask_cli.io.images import RGB
 from semask_cli.version import __version__
@@ -46,13 +47,7 @@ def rasterio() -> ModuleType:
     Raises:
         UsageError: it is not installed.
     """
-    try:
-        import rasterio
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "georeferenced rasters need rasterio, which is not installed", "Run: pip install 'semask[geo]'"
-        ) from error
-    return rasterio
+    return import_extra("rasterio", extra="geo", purpose="a georeferenced raster")
 
 
 def segment_raster(

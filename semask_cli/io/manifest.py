@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from semask_cli.errors import UsageError
+from semask_cli.io.extras import import_extra
 from semask_cli.io.inputs import STDIN, Input, find_inputs
 from semask_cli.io.storage import Place, place
 
@@ -76,12 +77,11 @@ def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    parquet = import_extra("pyarrow.parquet", extra="parquet", purpose=str(file))
+    import pyarrow
+
     try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError(f"{file} is read by pyarrow", "Install it: pip install 'semask[parquet]'.") from error
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
+        table = parquet.ParquetFile(file)
         columns = [name for name in ("id", "path") if name in table.schema_arrow.names]
         for batch in table.iter_batches(ROWS, columns=columns):
             yield from batch.to_pylist()

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from semask_cli.errors import ImageError, UsageError
+from semask_cli.io.extras import import_extra
 from semask_cli.io.images import RGB
 from semask_cli.io.regular import open_regular
 
@@ -73,11 +74,7 @@ def av() -> ModuleType:
     Raises:
         UsageError: it is not installed.
     """
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise UsageError("videos need PyAV, which is not installed", "Run: pip install 'semask[video]'") from error
-    return av
+    return import_extra("av", extra="video", purpose="a video")
 
 
 def is_live(name: str) -> bool:
