@@ -36,6 +36,8 @@ TESTED_ELSEWHERE = {
     "cli/export.py": "export/test_export_model.py",
     "export/formats.py": "export/test_export_model.py",
     "export/script.py": "export/test_export_model.py",
+    "cli/images.py": "cli/test_predict.py",
+    "cli/predict_options.py": "cli/test_predict.py",
     "cli/video.py": "video/test_run.py",
     "cli/raster.py": "geo/test_raster.py",
     "cli/reporting.py": "cli/test_predict.py",

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from semask_cli.cli.eval import evaluate
-from semask_cli.cli.predict import predict
+from semask_cli.cli.images import predict_images
+from semask_cli.cli.model_options import ModelOptions
+from semask_cli.cli.predict_options import ImageRunOptions, OutputOptions
 from semask_cli.io.files import write_atomically
 from semask_cli.io.resources import project_file
 
@@ -30,7 +32,13 @@ def demo(
     _say(f"ten street scenes that {MODEL} was not trained on: {scenes}")
 
     _say(f"\n$ semask predict {images} -m {MODEL} -o {masks} --save mask,legend --threads {THREADS}")
-    predict([str(images)], output=str(masks), save="mask,legend", model=MODEL, threads=THREADS)
+    predict_images(
+        [str(images)],
+        options=ModelOptions(model=MODEL, threads=THREADS),
+        outputs=OutputOptions(save="mask,legend").outputs(),
+        output=str(masks),
+        run=ImageRunOptions(),
+    )
 
     folders = f"--images {images} --labels {labels} --classes {class_file}"
     _say(f"\n$ semask eval {folders} -m {MODEL} --report {report} --threads {THREADS}")

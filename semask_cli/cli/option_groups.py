@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
 from typing import Any, TypeGuard
+
+import typer
+
+from semask_cli.errors import UsageError
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,3 +39,15 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 def _is_group(annotation: Any) -> TypeGuard[type]:
     return isinstance(annotation, type) and is_dataclass(annotation)
+
+
+def refuse_options(context: typer.Context, run: str, names: Collection[str], suggestion: str = "") -> None:
+    """Refuse what the command line gives of `names` (of parameters): nothing that is asked for is left undone.
+
+    Raises:
+        UsageError: an option that this kind of `run` does not take.
+    """
+    for parameter in context.command.params:
+        given = parameter.name and context.get_parameter_source(parameter.name)
+        if given and given.name == "COMMANDLINE" and parameter.name in names:
+            raise UsageError(f"{run} takes no {parameter.opts[0]}", suggestion)

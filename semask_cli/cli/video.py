@@ -65,9 +65,7 @@ def predict_video(
             segmenter,
             name,
             output,
-            kinds=outputs.kinds,
-            opacity=outputs.opacity,
-            tolerance=outputs.tolerance,
+            outputs=outputs,
             chosen=chosen,
             journal=None if is_live(name) else RunJournal(output, settings, shard=Shard(), fresh=fresh),
         )

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from semask_cli.distributed.answers import Outputs
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.errors import ImageError, SemaskError, UsageError
+from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import RGB
 from semask_cli.output import render
@@ -71,9 +73,7 @@ def segment_to_files(
     name: str,
     folder: Path,
     *,
-    kinds: tuple[Kind, ...],
-    opacity: float = 0.5,
-    tolerance: float = 0,
+    outputs: Outputs,
     chosen: FrameRange,
     journal: RunJournal | None = None,
 ) -> Generator[FrameDone, None, None]:
@@ -86,21 +86,26 @@ def segment_to_files(
     """
 
     def files(index: int) -> dict[Kind, Path]:
-        return {kind: folder / file_name(f"{index:09d}", kind) for kind in kinds}
+        return {kind: folder / file_name(f"{index:09d}", kind) for kind in outputs.kinds}
 
     def is_done(index: int) -> bool:
         return journal is not None and journal.is_done(str(index), Path(name), files(index).values())
 
-    for done in _segmented(segmenter, name, chosen, is_done=is_done):
+    for done in _segmented(segmenter, name, chosen, is_done=is_done, keep=outputs.keep):
         for kind, path in files(done.index).items():
-            done.segmentation.save(path, kind=kind, opacity=opacity, tolerance=tolerance)
+            done.segmentation.save(path, kind=kind, opacity=outputs.opacity, tolerance=outputs.tolerance)
         if journal:
             journal.note(str(done.index), Path(name), files(done.index).values())
         yield done
 
 
 def _segmented(
-    segmenter: Segmenter, name: str, chosen: FrameRange, *, is_done: Callable[[int], bool]
+    segmenter: Segmenter,
+    name: str,
+    chosen: FrameRange,
+    *,
+    is_done: Callable[[int], bool],
+    keep: Keep = LABELS_ALONE,
 ) -> Iterator[FrameDone]:
     """The chosen frames that are not done, in order; the next ones are decoded while the network works."""
     places: deque[tuple[int, float]] = deque()
@@ -111,7 +116,7 @@ def _segmented(
                 places.append((frame.index, frame.seconds))
                 yield frame.image
 
-    for result in segmenter.predict_each(images()):
+    for result in segmenter.predict_each(images(), keep=keep):
         index, seconds = places.popleft()
         if isinstance(result, SemaskError):
             raise result

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semask_cli.distributed.answers import Outputs
 from semask_cli.errors import ImageError, UsageError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.video import writing
@@ -126,10 +127,16 @@ def test_parts_of_other_settings_are_begun_anew(segmenter: Segmenter, video: Pat
 
 def test_files_of_each_frame(segmenter: Segmenter, video: Path, tmp_path: Path) -> None:
     done = list(
-        segment_to_files(segmenter, str(video), tmp_path / "out", kinds=("index", "json"), chosen=FrameRange(start=20))
+        segment_to_files(
+            segmenter,
+            str(video),
+            tmp_path / "out",
+            outputs=Outputs(kinds=("index", "json", "confidence")),
+            chosen=FrameRange(start=20),
+        )
     )
     assert sorted(os.listdir(tmp_path / "out")) == [
-        f"{index:09d}{ending}" for index in (20, 21, 22) for ending in (".index.png", ".json")
+        f"{index:09d}{ending}" for index in (20, 21, 22) for ending in (".confidence.png", ".index.png", ".json")
     ]
     for each in done:
         mask = np.asarray(Image.open(tmp_path / "out" / f"{each.index:09d}.index.png"))
@@ -185,8 +192,8 @@ def test_the_command_makes_a_video_of_a_video(semask: Run, video: Path, tmp_path
         ((str(video), "photo.jpg"), "a video is segmented by a run of its own"),
         ((str(video), "-o", "out.avi"), "videos are written as .mp4"),
         ((str(video), "-o", "out.mp4", "--save", "mask,json"), "a video shows one kind"),
-        ((str(video), "--json"), "a video takes no --manifest"),
-        (("photo.jpg", "--frames", "1:2"), "--frames is for videos"),
+        ((str(video), "--json"), "a video takes no --json"),
+        (("photo.jpg", "--frames", "1:2"), "takes no --frames"),
     ):
         assert said in semask("predict", *arguments, *model, check=2).stderr
     assert "cannot read the video none.mp4" in semask("predict", "none.mp4", *model, check=3).stderr

@@ -1,0 +1,175 @@
+"""What `semask predict` does with images: a line on stdout and files for each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import typer
+
+from semask_cli.cli.model_options import ModelOptions
+from semask_cli.cli.predict_options import ImageRunOptions
+from semask_cli.cli.reporting import counting, report
+from semask_cli.distributed.shards import Shard
+from semask_cli.distributed.world import world_of_torchrun
+from semask_cli.errors import ImageError, SemaskError, UsageError, printable
+from semask_cli.output.percentages import format_share
+from semask_cli.zoo import load_zoo
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from semask_cli.distributed.answers import Outputs
+    from semask_cli.distributed.prediction import Outcome, Run
+    from semask_cli.output.class_shares import ClassShare
+
+SHOWN_CLASSES = 5  # of an image, on its line on the terminal
+
+
+def predict_images(
+    inputs: list[str], *, options: ModelOptions, outputs: Outputs, output: str, run: ImageRunOptions
+) -> None:
+    """Segment images into the folder or store `output`.
+
+    Raises:
+        SemaskError: the options do not go together, or as `distributed.prediction`.
+        Exit: an image could not be segmented; the others were.
+    """
+    from rich.console import Console
+
+    from semask_cli.distributed.parts import Parts
+    from semask_cli.distributed.prediction import Run, segment_here
+    from semask_cli.distributed.run_journal import RunJournal
+    from semask_cli.io.manifest import Inputs
+    from semask_cli.io.storage import place
+    from semask_cli.output.gallery import with_previews, write_gallery
+    from semask_cli.output.paths import plan_outputs
+
+    world = world_of_torchrun()
+    _refuse_contradictions(inputs, run, processes=world.size)
+    folder = place(output)
+    part = (Shard.parse(run.shard) if run.shard else Shard()).part(world.rank, world.size)
+    named = Inputs(names=tuple(inputs), manifest=run.manifest)
+    read = [path for path in (options.checkpoint, options.zoo, run.manifest) if path]
+    entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
+    tasks = plan_outputs(entries, folder, outputs.kinds, read=read)
+    if run.gallery:
+        outputs = replace(outputs, kinds=tuple(dict.fromkeys((*outputs.kinds, "preview"))))
+        tasks = with_previews(tasks, run.gallery)
+    first = list(islice(tasks, 1))  # what stands against the run is said before the model is loaded
+
+    def begin(settings: Mapping[str, Any]) -> Run:
+        if run.as_json:
+            return Run(chain(first, tasks))
+        settings = {**settings, **outputs.settings} | ({"format": run.format} if run.format else {})
+        journal = RunJournal(folder, settings, shard=part, fresh=run.fresh)
+        journal.note_inputs(named)
+        parts = Parts(folder, run.format, outputs.kinds, journal=journal) if run.format else None
+        return Run(chain(first, tasks), journal=journal, parts=parts)
+
+    results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
+    with ExitStack() as stack:
+        if run.ray:
+            from semask_cli.ray import cluster
+
+            stack.enter_context(cluster(run.ray))
+            running, outcomes = _on_ray(options, outputs, begin, max_pixels=run.max_pixels)
+        else:
+            segmenter = replace(options, device=world.device(options.device)).load()
+            running = begin(segmenter.settings)
+            outcomes = segment_here(
+                running, segmenter, outputs, open_stdin=_stdin, max_pixels=run.max_pixels, documents=run.as_json
+            )
+        stack.callback(running.close)
+        try:
+            _print(running, outcomes, results, as_json=run.as_json)
+        finally:  # whatever ends the run, what was done is shown
+            if run.gallery:
+                print(f"all images on one page: {write_gallery(run.gallery)}", file=sys.stderr)
+
+
+def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, processes: int) -> None:
+    if not (inputs or run.manifest):
+        raise UsageError("there is nothing to segment", "Name an image, a folder, or a list of images with --manifest.")
+    if run.format and run.gallery:
+        raise UsageError("--report shows files, which --format does not write", "Ask for one of them.")
+    if run.format and run.as_json:
+        raise UsageError("--json prints what --format writes", "Ask for one of them.")
+    if run.as_json and (processes > 1 or run.ray):
+        raise UsageError("--json prints one document of what one process does", "Use --save json.")
+
+
+def _on_ray(
+    options: ModelOptions, outputs: Outputs, begin: Callable[[Mapping[str, Any]], Run], *, max_pixels: int
+) -> tuple[Run, Generator[Outcome, None, None]]:
+    from semask_cli.datasets import classes
+    from semask_cli.ray import Actors, segment_on_ray, settings_on_ray
+
+    arguments = options.arguments()
+    model, actors = arguments.pop("model"), Actors.of_cluster(device=arguments.pop("device"), threads=options.threads)
+    run = begin(settings_on_ray(model, actors, **arguments))
+    palette = classes(load_zoo(options.zoo).find(model, dataset=options.dataset).dataset).palette
+    saving = {
+        "save": outputs.kinds,
+        "opacity": outputs.opacity,
+        "tolerance": outputs.tolerance,
+        "top": outputs.top,
+    }
+    return run, segment_on_ray(run, model, actors, palette=palette, max_pixels=max_pixels, **saving, **arguments)
+
+
+def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console, *, as_json: bool) -> None:
+    """A line for each image as it comes, or one document, on `results`."""
+    rows: list[dict[str, Any]] = []
+    failures: list[SemaskError] = []
+    try:
+        for outcome in _progress(run, outcomes):
+            name, error = outcome.task.entry.name, outcome.answer.error
+            files = {kind: str(path) for kind, path in outcome.task.files.items()}
+            if error:
+                failures.append(error)
+                rows.append({"input": name, "error": error.message, "suggestion": error.suggestion})
+                if not as_json:
+                    report(error)
+            elif outcome.document:
+                rows.append({"input": name, "files": files, **outcome.document})
+            else:
+                results.print(_line(name, outcome.answer.classes, None if run.parts else next(iter(files.values()))))
+    finally:  # whatever ends the run, what was done is said
+        if as_json:
+            print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
+        if run.done_before:
+            print(f"{run.done_before} of {run.images} images were done before", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} of {run.images} images could not be segmented", file=sys.stderr)
+        raise typer.Exit(failures[0].exit_code)
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise ImageError("there is no standard input to read an image from")
+    return sys.stdin.buffer
+
+
+def _progress(run: Run, outcomes: Generator[Outcome, None, None]) -> Iterator[Outcome]:
+    with counting() as show, closing(outcomes):
+        for outcome in outcomes:
+            show(run.images, "predict")
+            yield outcome
+
+
+def _line(name: str, shares: Sequence[ClassShare], path: str | None) -> Text:
+    from rich.text import Text
+
+    line = Text(f"{printable(name)} -> {printable(path)} " if path else f"{printable(name)} ")
+    for share in shares[:SHOWN_CLASSES]:
+        line.append("  ")
+        line.append("█ ", style="rgb({},{},{})".format(*share.colour))
+        line.append(f"{share.name} {format_share(share.share)}")
+    return line
