@@ -120,11 +120,11 @@ def cluster(address: str) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_options.preserve_order = True
-    try:
-        with redirect_stdout(sys.stderr):  # Ray tells there what has died; stdout is for results
+    with redirect_stdout(sys.stderr):  # Ray tells there what has died, in its shutdown too; stdout is for results
+        try:
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

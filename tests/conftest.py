@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from tests.support.command_line import Browse, Run
+from tests.support.forking import finished_fork
 
 if TYPE_CHECKING:
     from tests.support.host_kernels import HostKernels
@@ -55,13 +56,19 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def semask(tmp_path: Path) -> Run:
-    """Run the real command line in `tmp_path`: semask("predict", …) -> finished process with text output."""
+    """Run the real command line in `tmp_path`: semask("predict", …) -> finished process with text output.
+
+    It is forked (see `support.forking`), but with options for `subprocess.run` started anew.
+    """
 
     def run(*arguments: str | Path, check: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "semask_cli", *map(str, arguments)]
         environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}
-        settings = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, **options}
-        finished = subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+        if options:
+            command = [sys.executable, "-m", "semask_cli", *map(str, arguments)]
+            settings = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, **options}
+            finished = subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+        else:
+            finished = finished_fork(*arguments, cwd=tmp_path, environment=environment)
         if check is not None:
             assert finished.returncode == check, (finished.returncode, finished.stdout, finished.stderr)
         return finished

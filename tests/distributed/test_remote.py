@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.support import filled
-from tests.support.command_line import Run
+from tests.support.command_line import Run, start
 
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("s3fs")
@@ -31,7 +28,7 @@ TOY = ("--model", "toy-street-fpn", "--threads", "1", "--scales", "native")
 
 
 class Unsteady(BaseHTTPRequestHandler):
-    """Stands before the server: every seventh request of a kind fails once, every eleventh is slow."""
+    """Stands before the server: every seventeenth request fails, every twenty-third is slow."""
 
     protocol_version = "HTTP/1.1"
     behind = ""
@@ -40,7 +37,7 @@ class Unsteady(BaseHTTPRequestHandler):
     def answer(self) -> None:
         type(self).seen += 1
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.seen % 7 == 0:
+        if self.seen % 17 == 0:
             content = b"<Error><Code>SlowDown</Code></Error>"
             self.send_response(503)
             self.send_header("Content-Length", str(len(content)))
@@ -48,7 +45,7 @@ class Unsteady(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.wfile.write(content)
             return
-        if self.seen % 11 == 0:
+        if self.seen % 23 == 0:
             time.sleep(0.3)
         headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
         given = requests.request(self.command, self.behind + self.path, data=body, headers=headers, stream=True)
@@ -110,8 +107,7 @@ def test_a_bucket_in_and_a_bucket_out(semask: Run, bucket: Any, tmp_path: Path) 
     }
     assert len(here) == IMAGES
     command = ("predict", "s3://photos/in", "-o", "s3://photos/out", *TOY)
-    line = [sys.executable, "-m", "semask_cli", *command]
-    killed = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ.copy(), text=True)
+    killed = start(*command)
     assert killed.stdout is not None
     for _ in range(5):
         assert killed.stdout.readline()
@@ -124,7 +120,7 @@ def test_a_bucket_in_and_a_bucket_out(semask: Run, bucket: Any, tmp_path: Path) 
     assert again.stdout == ""
     assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
     assert f"{IMAGES} done, 0 failed, 0 left" in semask("status", "s3://photos/out").stdout
-    assert Unsteady.seen > 7 * 11
+    assert Unsteady.seen > 10 * 17  # so many have failed
 
 
 def test_a_bucket_in_and_a_table_out(semask: Run, bucket: Any) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-from semask_cli.errors import OutputError, UsageError
+from semask_cli.errors import OutputError, UsageError, WorldError
 from semask_cli.io.resources import project_file
 from tests.support.command_line import Run, journal_lines, wait_for_lines
+from tests.support.forking import Fork
 
 SAMPLES = 40
 
@@ -35,14 +35,12 @@ class Machine:
     """One agent of torchrun with its own cache and folder: a process of a run over two machines."""
 
     def __init__(self, folder: Path, rank: int, port: int, *arguments: Any) -> None:
-        folder.mkdir(exist_ok=True)
         launcher = ["--nnodes", "2", "--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", str(port)]
         line = [sys.executable, "-m", "torch.distributed.run", *launcher, "--nproc-per-node", "1", "-m", "semask_cli"]
-        environment = {**os.environ, "SEMASK_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
         self.agent = subprocess.Popen(
             [*line, *map(str, arguments)],
             cwd=folder,
-            env=environment,
+            env={**os.environ, "SEMASK_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -51,11 +49,12 @@ class Machine:
     def finish(self) -> tuple[str, str]:
         return self.agent.communicate(timeout=120)
 
-    def kill(self) -> None:
-        """As when the power fails: the agent and its process are gone."""
-        children = subprocess.run(["pgrep", "-P", str(self.agent.pid)], capture_output=True, text=True, check=True)
-        for victim in (self.agent.pid, *map(int, children.stdout.split())):
-            os.kill(victim, signal.SIGKILL)
+
+def process_of_two(folder: Path, rank: int, port: int, *arguments: Any, said: IO[str] | None = None) -> Fork:
+    """What such an agent starts."""
+    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": 0}
+    environment |= {**os.environ, "SEMASK_CACHE": folder / "cache"}
+    return Fork(*arguments, cwd=folder, environment={k: str(v) for k, v in environment.items()}, stderr=said)
 
 
 def free_port() -> int:
@@ -68,17 +67,20 @@ def free_port() -> int:
 def test_machines_that_share_no_disk_count_together(semask: Run, command: tuple[Any, ...], tmp_path: Path) -> None:
     alone = semask(*command, "--save-pred", tmp_path / "alone").stdout
     run = (*command, "--journal", "journal", "--save-pred", "masks")
+    folders = [tmp_path / f"machine-{rank}" for rank in range(2)]
+    for folder in folders:
+        folder.mkdir()
     port = free_port()
-    machines = [Machine(tmp_path / f"machine-{rank}", rank, port, *run) for rank in range(2)]
-    wait_for_lines(machines[0].agent, tmp_path / "machine-0/journal", 3)
-    machines[1].kill()
-    _, said = machines[0].finish()
-    assert "process 1 of 2, on" in said
-    assert machines[0].agent.returncode != 0
+    with (tmp_path / "said").open("w+") as said_to:
+        processes = [process_of_two(folders[rank], rank, port, *run, said=said_to) for rank in range(2)]
+        wait_for_lines(processes[0], tmp_path / "machine-0/journal", 3)
+        processes[1].kill()  # as when its power fails
+        assert processes[0].wait() == WorldError.exit_code
+    assert "process 1 of 2, on" in (tmp_path / "said").read_text()
     before = journal_lines(tmp_path / "machine-0/journal")
     assert 3 <= before < SAMPLES + 1
     port = free_port()
-    machines = [Machine(tmp_path / f"machine-{rank}", rank, port, *run) for rank in range(2)]
+    machines = [Machine(folders[rank], rank, port, *run) for rank in range(2)]
     (document, said), (nothing, _) = [machine.finish() for machine in machines]
     assert figures(document) == figures(alone)
     assert nothing == ""

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.command_line import journal_lines, measured, shared, start, wait_for_lines
+from tests.support.command_line import journal_lines, measured, shared, start, start_shared, wait_for_lines
 
 SAMPLES = 120
 
@@ -50,18 +50,10 @@ def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(se
 
 
 @pytest.mark.slow
-def test_processes_share_the_images_and_give_the_same_figures(semask, command, tmp_path):
-    alone = semask(*command).stdout
-    for processes in (1, 2, 3):
-        assert measured(shared(processes, *command, "--fresh")) == measured(alone)
-        assert journal_lines(tmp_path / "journal") == SAMPLES + 1  # the first process alone writes
-
-
-@pytest.mark.slow
 def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(semask, command, tmp_path):
     alone = semask(*command).stdout
     semask(*command, "--limit", 1, "--fresh")
-    process = start(*command, processes=3)
+    process = start_shared(3, *command)
     wait_for_lines(process, tmp_path / "journal", 3)
     ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
     assert len(ranks) == 3
@@ -70,4 +62,5 @@ def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(
     assert process.wait() != 0
     assert journal_lines(tmp_path / "journal") < SAMPLES
     assert measured(shared(2, *command)) == measured(alone)
+    assert journal_lines(tmp_path / "journal") == SAMPLES + 1  # the first process alone writes
     assert measured(semask(*command).stdout) == measured(alone)

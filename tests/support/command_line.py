@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.forking import Fork
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 """The type of the `semask` fixture."""
 
@@ -17,16 +19,21 @@ Browse = Callable[..., str]
 """The type of the `browse` fixture: browse(page, "--dump-dom") -> the page's DOM."""
 
 
-def start(*arguments: str | Path, processes: int | None = None) -> subprocess.Popen[str]:
-    """Start semask, or as many of it as `processes` says, under torchrun; whoever calls it waits for its end."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes else []
+def start(*arguments: str | Path) -> Fork:
+    """Start semask; whoever calls it waits for its end."""
+    return Fork(*arguments, cwd=Path.cwd())
+
+
+def start_shared(processes: int, *arguments: str | Path) -> subprocess.Popen[str]:
+    """Start as many of semask as `processes` says, under torchrun; whoever calls it waits for their end."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *launcher, "-m", "semask_cli", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def shared(processes: int, *arguments: str | Path) -> str:
     """What an evaluation that several processes share prints."""
-    process = start(*arguments, processes=processes)
+    process = start_shared(processes, *arguments)
     printed, _ = process.communicate()
     assert process.returncode == 0
     return printed
@@ -44,7 +51,7 @@ def journal_lines(journal: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in journal.glob("*.jsonl"))
 
 
-def wait_for_lines(process: subprocess.Popen[str], journal: Path, count: int) -> None:
+def wait_for_lines(process: subprocess.Popen[str] | Fork, journal: Path, count: int) -> None:
     """Wait until the running evaluation has brought its journal to `count` lines."""
     while journal_lines(journal) < count:
         assert process.poll() is None
