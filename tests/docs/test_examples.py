@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from semask_cli.cli import app
 from semask_cli.io.resources import project_file
 from semask_cli.models.build import build_model
 from semask_cli.zoo import load_zoo
+from tests.support.forking import forking_program
 from tests.support.pages import PAGES, ROOT, Example, examples
 from toy_street import TEST_SEEDS, render, write_cityscapes, write_folders
 
@@ -83,17 +83,19 @@ def test_examples_run(page: Path, tmp_path: Path, workspace: Path, monkeypatch: 
     """One after another in one folder, those in Python in one namespace, as a reader would do it."""
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("SEMASK_ZOO", str(_stand_ins(tmp_path / "zoo.toml")))
-    monkeypatch.setenv("PATH", f"{_programs(tmp_path / 'bin')}:{os.environ['PATH']}")
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     namespace: dict[str, object] = {}
-    for example in examples(page):
-        if not example.is_run:
-            continue
-        if example.language == "python":
-            exec(compile(example.text, example.place, "exec"), namespace)
-        elif example.language == "sh":
-            done = subprocess.run(["bash", "-euo", "pipefail", "-c", example.text], capture_output=True, text=True)
-            assert done.returncode == 0, (example.place, done.stdout, done.stderr)
+    with forking_program(tmp_path / "bin/semask"):
+        for example in examples(page):
+            if not example.is_run:
+                continue
+            if example.language == "python":
+                exec(compile(example.text, example.place, "exec"), namespace)
+            elif example.language == "sh":
+                done = subprocess.run(["bash", "-euo", "pipefail", "-c", example.text], capture_output=True, text=True)
+                assert done.returncode == 0, (example.place, done.stdout, done.stderr)
 
 
 def test_the_dataset_of_the_contributing_guide_is_a_dataset(tmp_path: Path) -> None:
@@ -171,12 +173,3 @@ def _stand_ins(path: Path) -> Path:
 def _entries(table: dict[str, object]) -> list[str]:
     """TOML of strings, numbers and lists of them, which Python writes in the same way."""
     return [f"{key} = {value!r}" for key, value in table.items()]
-
-
-def _programs(folder: Path) -> Path:
-    """A folder with `semask`, as an environment's bin has it."""
-    folder.mkdir()
-    program = folder / "semask"
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m semask_cli "$@"\n')
-    program.chmod(0o755)
-    return folder

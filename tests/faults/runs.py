@@ -13,12 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import cache
 from pathlib import Path
 
 from semask_cli.io.resources import project_file
 from tests.faults.case import Fault
+from tests.support.forking import Fork, finished_fork
 from tests.support.host_kernels import compiler
 
 CODES = {0, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 20, 21, 30, 40, 130}
@@ -34,12 +36,17 @@ _COMMANDS = {
 def kill_case(draw: random.Random, folder: Path) -> str:
     command = draw.choice(tuple(_COMMANDS))
     expected, seconds = undisturbed(command)
-    run = _start(command, folder)
-    time.sleep(draw.uniform(0.2, 1.1) * seconds)
-    done = run.poll() is not None
-    sent = draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-    run.send_signal(sent)
-    _, said = run.communicate(timeout=60)
+    arguments, settings = _prepared(command, folder)
+    with tempfile.TemporaryFile("w+") as errors:
+        run = Fork(*arguments, cwd=folder, environment=settings, stdout=errors, stderr=errors)
+        time.sleep(draw.uniform(0.1, 1.1) * seconds)
+        done = run.poll() is not None
+        sent = draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+        if not done:
+            run.send_signal(sent)
+        run.wait()
+        errors.seek(0)
+        said = errors.read()
     if "Traceback" in said or run.returncode not in (0, 130 if sent == signal.SIGINT else -sent):
         raise Fault(f"{command} after {sent.name}: exit {run.returncode}: {said[-300:]}")
     _again(command, folder, expected)
@@ -96,31 +103,44 @@ def undisturbed(command: str) -> tuple[dict[str, str], float]:
     folder = Path(os.environ["FAULTS_FOLDER"]) / f"undisturbed-{command}"
     folder.mkdir()
     began = time.monotonic()
-    run = _start(command, folder)
-    _, said = run.communicate()
+    run = _finish(command, folder)
     if run.returncode:
-        raise Fault(f"undisturbed {command}: {said[-300:]}")
+        raise Fault(f"undisturbed {command}: {run.stderr[-300:]}")
     return found(folder), time.monotonic() - began
 
 
 def _start(command: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+    arguments, settings = _prepared(command, folder)
+    return subprocess.Popen(
+        [sys.executable, "-m", "semask_cli", *arguments],
+        cwd=folder,
+        env=settings | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _finish(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    arguments, settings = _prepared(command, folder)
+    return finished_fork(*arguments, cwd=folder, environment=settings)
+
+
+def _prepared(command: str, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment of a run, whose inputs are laid out."""
     for name in ("images", "labels"):
         (folder / name).mkdir(exist_ok=True)
         for file in sorted((_SCENES / name).iterdir())[:IMAGES]:
             shutil.copy(file, folder / name)
     shutil.copy(_SCENES / "toy-street.txt", folder / "classes.txt")
-    line = [sys.executable, "-m", "semask_cli", *_COMMANDS[command], "-m", "toy-street-fpn", "--threads", "1"]
     settings = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "SEMASK_CACHE": str(folder / "cache")}
-    return subprocess.Popen(
-        line, cwd=folder, env=settings | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    return [*_COMMANDS[command], "-m", "toy-street-fpn", "--threads", "1"], settings
 
 
 def _again(command: str, folder: Path, expected: dict[str, str]) -> None:
-    run = _start(command, folder)
-    _, said = run.communicate(timeout=120)
+    run = _finish(command, folder)
     if run.returncode:
-        raise Fault(f"{command} again: exit {run.returncode}: {said[-300:]}")
+        raise Fault(f"{command} again: exit {run.returncode}: {run.stderr[-300:]}")
     if (files := found(folder)) != expected:
         different = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
         raise Fault(f"{command} again: {different[:3]} differ")

@@ -7,15 +7,19 @@ each fork.
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from multiprocessing.reduction import DupFd
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any
 
 _LIBRARIES = ("torch", "torch.distributed", "cv2", "PIL.Image", "scipy.io", "typer", "rich.console", "requests")
@@ -31,18 +35,21 @@ class Fork:
         *arguments: str | Path,
         cwd: Path,
         environment: Mapping[str, str] = os.environ,
+        stdin: IO[Any] | None = None,
         stdout: IO[Any] | None = None,
         stderr: IO[Any] | None = None,
     ) -> None:
+        given = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno())
         read, write = (None, os.dup(stdout.fileno())) if stdout else os.pipe()
         said = os.open(os.devnull, os.O_WRONLY) if stderr is None else os.dup(stderr.fileno())
         self.stdout = None if read is None else os.fdopen(read)
         self._process = _context.Process(
             target=_run,
-            args=(list(map(str, arguments)), str(cwd), dict(environment), DupFd(write), DupFd(said)),
+            args=(list(map(str, arguments)), str(cwd), dict(environment), DupFd(given), DupFd(write), DupFd(said)),
             daemon=True,  # ends with pytest
         )
         self._process.start()
+        os.close(given)
         os.close(write)
         os.close(said)
 
@@ -88,10 +95,44 @@ def finished_fork(
         return subprocess.CompletedProcess(arguments, code, printed.read(), said.read())
 
 
-def _run(arguments: list[str], cwd: str, environment: dict[str, str], stdout: Any, stderr: Any) -> None:
-    os.dup2(stdout.detach(), 1)
-    os.dup2(stderr.detach(), 2)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+@contextmanager
+def forking_program(path: Path) -> Iterator[None]:
+    """A program for shells at `path`, whose runs are forks with the shell's folder, environment and streams."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(f"{folder}/s", family=socket.AF_UNIX) as server:
+        path.write_text(_PROGRAM.format(python=sys.executable, address=f"{folder}/s"))
+        path.chmod(0o755)
+        Thread(target=_serve, args=(server,), daemon=True).start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+
+
+_PROGRAM = """#!{python} -S
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect("{address}")
+    socket.send_fds(server, [json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()], [0, 1, 2])
+    code = int(server.recv(9))
+sys.exit(code)
+"""
+
+
+def _serve(server: socket.socket) -> None:
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:  # it was shut down
+            return
+        with client, ExitStack() as streams:
+            asked, descriptors, *_ = socket.recv_fds(client, 1 << 20, 3)
+            stdin, stdout, stderr = (streams.enter_context(open(each, "rb")) for each in descriptors)
+            arguments, cwd, environment = json.loads(asked)
+            code = Fork(*arguments, cwd=cwd, environment=environment, stdin=stdin, stdout=stdout, stderr=stderr).wait()
+            client.send(str(code).encode())
+
+
+def _run(arguments: list[str], cwd: str, environment: dict[str, str], *streams: Any) -> None:
+    for number, stream in enumerate(streams):
+        os.dup2(stream.detach(), number)
     os.closerange(3, 4096)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", closefd=False)
