@@ -43,20 +43,26 @@ def test_the_source_distribution_can_be_tested(distributions: tuple[Path, Path])
     assert {f"docs/{path.name}" for path in (ROOT / "docs").iterdir() if path.is_file()} < names
 
 
+@pytest.fixture(scope="module")
+def from_wheel(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel."""
+    return installed([distributions[1]], tmp_path_factory.mktemp("wheel") / "venv")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
-def test_semask_runs_from(kind: str, distributions: tuple[Path, Path], tmp_path: Path) -> None:
-    source = {"sdist": [distributions[0]], "wheel": [distributions[1]], "editable": ["--editable", ROOT]}[kind]
-    python = installed(source, tmp_path / "venv")
+def test_semask_runs_from(kind: str, distributions: tuple[Path, Path], from_wheel: Path, tmp_path: Path) -> None:
+    source = {"sdist": [distributions[0]], "editable": ["--editable", ROOT]}
+    python = from_wheel if kind == "wheel" else installed(source[kind], tmp_path / "venv")
     assert "1L0daUHWQGNGCXHF-cKWEauPSyBV0GLOR" in run(python.with_name("semask"), "models", "swin-t-fpn", "--json")
     kernels = run(python, "-c", "import semask_cli.io.resources as r; print(r.project_file('kernels'))")
-    [site] = (tmp_path / "venv/lib").glob("python*/site-packages")
+    [site] = python.parents[1].glob("lib/python*/site-packages")
     assert Path(kernels.strip()) == (ROOT if kind == "editable" else site / "semask_cli") / "kernels"
 
 
 @pytest.mark.slow
-def test_the_demo_runs_from_the_wheel_without_the_renderer(distributions: tuple[Path, Path], tmp_path: Path) -> None:
-    python = installed([distributions[1]], tmp_path / "venv")
+def test_the_demo_runs_from_the_wheel_without_the_renderer(from_wheel: Path, tmp_path: Path) -> None:
+    python = from_wheel
     with pytest.raises(subprocess.CalledProcessError):
         run(python, "-c", "import toy_street")
     assert "toy-street-fpn on toy-street, 10 images" in run(python.with_name("semask"), "demo", tmp_path / "demo")
@@ -66,13 +72,13 @@ def test_the_demo_runs_from_the_wheel_without_the_renderer(distributions: tuple[
 
 def installed(source: list[str | Path], folder: Path) -> Path:
     """The interpreter of a fresh environment with semask, which borrows this one's libraries: they take minutes."""
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / "bin/python"
     libraries = next(path for path in map(Path, sys.path) if (path / "torch").is_dir())
     [site] = (folder / "lib").glob("python*/site-packages")
     (site / "borrowed.pth").write_text(f"{libraries}\n")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--ignore-installed"]
-    subprocess.run([*install, *source], check=True)
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
+    subprocess.run([*install, "--no-deps", "--no-build-isolation", "--ignore-installed", *source], check=True)
     return python
 
 

@@ -52,10 +52,10 @@ def test_the_mask_on_disk_has_the_published_labels(semask: Run, model: list[str]
 
 
 @pytest.mark.slow
-def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str], tmp_path: Path) -> None:
+def test_every_kind_of_output_and_one_json_document(semask: Run, tmp_path: Path) -> None:
     image(tmp_path / "a b [1] ü.jpg", 33, 47)
     kinds = "mask,color,overlay,side,legend,json"
-    finished = semask("predict", "a b [1] ü.jpg", "--save", kinds, "-o", "out", "--json", *model)
+    finished = semask("predict", "a b [1] ü.jpg", "--save", kinds, "-o", "out", "--json", *TOY)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     stem = "a b [1] ü"
     assert names == {f"{stem}{e}" for e in (".png", ".json", ".color.png", ".overlay.jpg", ".side.jpg", ".legend.jpg")}
@@ -66,7 +66,7 @@ def test_every_kind_of_output_and_one_json_document(semask: Run, model: list[str
     assert set(row["files"]) == set(kinds.split(","))
     assert sum(entry["pixels"] for entry in row["classes"]) == 33 * 47
     assert all(0 < entry["mean_confidence"] <= 1 for entry in row["classes"])
-    assert row["run"]["model"] == ROW
+    assert row["run"]["model"] == TOY[1]
     assert len(row["run"]["checkpoint"]) == 64
     saved = json.loads((tmp_path / "out" / f"{stem}.json").read_text())
     assert saved["classes"] == row["classes"]
@@ -192,18 +192,16 @@ def test_offline_without_a_checkpoint_says_the_ways_out(semask: Run, tmp_path: P
 
 
 @pytest.mark.slow
-def test_the_api_and_the_command_line_agree(
-    semask: Run, model: list[str], checkpoint_of: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_the_api_and_the_command_line_agree(semask: Run, tmp_path: Path) -> None:
     import semask_cli
 
     path = image(tmp_path / "a.png", 70, 90)
-    segmenter = semask_cli.load(ROW, checkpoint=checkpoint_of(ROW), device="cpu")
+    segmenter = semask_cli.load(TOY[1], device="cpu")
     pixels = filled.image(70, 90, 1)
     labels = segmenter.predict(path).labels
     for source in (str(path), Image.open(path), pixels):
         assert np.array_equal(segmenter.predict(source).labels, labels)
-    semask("predict", "a.png", *model)
+    semask("predict", "a.png", *TOY)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "masks/a.png")), labels)
 
 
