@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
@@ -23,7 +24,7 @@ from semask_cli.video.run import segment_to_video
 from toy_street import render
 
 FRAMES, RATE = 300, 25
-SCENE_FRAMES = 60  # of each rendered scene, which moves by two pixels a frame
+SCENE_FRAMES, SPEED = 60, 2  # of each rendered scene, and by how many pixels it moves from each to the next
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     segmenter = semask_cli.load(arguments.model, device="cpu", precision="fp32")
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "drive.mp4", Path(folder) / "out.mp4"
-        _write_drive(source)
+        write_drive(source)
         network, peaks = 0.0, {}
         began = time.perf_counter()
         run = segment_to_video(segmenter, str(source), target, chosen=FrameRange(), settings={})
@@ -57,7 +58,9 @@ def main() -> None:
     write_record(arguments.record, [row])
 
 
-def _write_drive(path: Path) -> None:
+def write_drive(path: Path, *, speed: int = SPEED, noise: float = 0) -> None:
+    """Scenes that move by `speed` pixels a frame, with a sensor's `noise` (a standard deviation, of 255)."""
+    generator = np.random.default_rng(0)
     scenes = [render(seed).image for seed in range(FRAMES // SCENE_FRAMES)]
     library = av()
     with library.open(path, "w") as container:
@@ -65,9 +68,16 @@ def _write_drive(path: Path) -> None:
         stream.height, stream.width = scenes[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         for number in range(FRAMES):
-            moved = np.roll(scenes[number // SCENE_FRAMES], -2 * (number % SCENE_FRAMES), axis=1)
-            container.mux(stream.encode(library.VideoFrame.from_ndarray(moved, format="rgb24")))
+            pixels = moved(scenes, number, speed=speed)
+            pixels = (pixels + generator.normal(0, noise, pixels.shape)).clip(0, 255).astype(np.uint8)
+            frame = library.VideoFrame.from_ndarray(pixels, format="rgb24")
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def moved(scenes: list[NDArray[np.uint8]], number: int, *, speed: int) -> NDArray[np.uint8]:
+    """What frame `number` shows of the scenes' images, or labels."""
+    return np.roll(scenes[number // SCENE_FRAMES], -speed * (number % SCENE_FRAMES), axis=1)
 
 
 if __name__ == "__main__":

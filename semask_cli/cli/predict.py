@@ -47,6 +47,15 @@ def predict(
             help="Of a video, these frames only; ::5 is every fifth.",
         ),
     ] = None,
+    smooth: Annotated[
+        float,
+        typer.Option(
+            metavar="WEIGHT",
+            rich_help_panel="The run",
+            help="Of a video, the weight of earlier frames in each frame's scores, below 1: labels flicker less, and"
+            " lag behind what moves.",
+        ),
+    ] = 0,
     bands: Annotated[
         str | None,
         typer.Option(metavar="R,G,B", rich_help_panel="The run", help="Of a raster, the bands of red, green and blue."),
@@ -74,15 +83,25 @@ def predict(
     if any(is_video(name) for name in inputs):
         refuse_options(context, "a video", (*_SHARING, "max_pixels", "bands", "stretch"))
         outputs = saving.outputs()
-        predict_video(inputs, options=options, outputs=outputs, output=Path(output), frames=frames, fresh=run.fresh)
+        predict_video(
+            inputs,
+            options=options,
+            outputs=outputs,
+            output=Path(output),
+            frames=frames,
+            smooth=smooth,
+            fresh=run.fresh,
+        )
     elif inputs and Path(output).suffix.lower() in RASTERS:
-        refuse_options(context, "a raster", (*_SHARING, *_DRAWING, "frames"))
+        refuse_options(context, "a raster", (*_SHARING, *_DRAWING, "frames", "smooth"))
         predict_raster(inputs, options=options, output=Path(output), bands=bands, stretch=stretch)
     else:
         refuse_options(
             context, "a run without a raster", ("bands", "stretch"), "As in: semask predict a.tif -o labels.tif"
         )
-        refuse_options(context, "a run without a video", ("frames",), "As in: semask predict drive.mp4 -o out.mp4")
+        refuse_options(
+            context, "a run without a video", ("frames", "smooth"), "As in: semask predict drive.mp4 -o out.mp4"
+        )
         predict_images(
             inputs, options=options, outputs=saving.outputs(or_none=bool(run.format)), output=output, run=run
         )

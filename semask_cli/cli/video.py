@@ -21,7 +21,14 @@ TARGET = ".mp4"
 
 
 def predict_video(
-    inputs: list[str], *, options: ModelOptions, outputs: Outputs, output: Path, frames: str | None, fresh: bool
+    inputs: list[str],
+    *,
+    options: ModelOptions,
+    outputs: Outputs,
+    output: Path,
+    frames: str | None,
+    smooth: float,
+    fresh: bool,
 ) -> None:
     """Segment one video; `output` ends in .mp4 or is a folder.
 
@@ -47,7 +54,7 @@ def predict_video(
     refuse_replacing([output] if into_video else [], [Path(name)])
     source = state(name)
     segmenter = options.load()
-    settings = {**segmenter.settings, **outputs.settings, "video": name}
+    settings = {**segmenter.settings, **outputs.settings, "video": name, "smooth": smooth}
     if into_video:
         settings |= {"source": source, "frames": [chosen.start, chosen.stop, chosen.step]}
         run = segment_to_video(
@@ -58,6 +65,7 @@ def predict_video(
             opacity=outputs.opacity,
             chosen=chosen,
             settings=settings,
+            smooth=smooth,
             fresh=fresh,
         )
     else:
@@ -67,6 +75,7 @@ def predict_video(
             output,
             outputs=outputs,
             chosen=chosen,
+            smooth=smooth,
             journal=None if is_live(name) else RunJournal(output, settings, shard=Shard(), fresh=fresh),
         )
     began, count = time.monotonic(), 0

@@ -111,6 +111,10 @@ class Merge:
         self.views, self.size, self.softmax = list(views), size, softmax
         self.device, self.memory = device, memory
 
+    def resized(self, size: tuple[int, int]) -> Merge:
+        """The same views, merged at another size."""
+        return Merge(self.views, size=size, softmax=self.softmax, device=self.device, memory=self.memory)
+
     def scores(self) -> Tensor:
         """The averaged scores of the whole image: (classes, height, width), float32, on the CPU."""
         full: Tensor | None = None

@@ -19,8 +19,9 @@ from semask_cli.inference.config import LABELS_ALONE, InferenceConfig, Keep
 from semask_cli.inference.cuda_graphs import CudaGraphs
 from semask_cli.inference.device import ChosenPrecision, computing
 from semask_cli.inference.memory import is_out_of_memory
-from semask_cli.inference.merge import MEMORY, Merge, View
+from semask_cli.inference.merge import MEMORY, Merge, Merged, View
 from semask_cli.inference.sliding_window import SlidingWindow
+from semask_cli.inference.smoothing import Smoothing
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.stream import Reserve, Stages, pool_threads, stream
 from semask_cli.inference.versions import versions
@@ -95,11 +96,17 @@ class Segmenter:
         return self.predict_prepared([prepared], keep=keep)[0]
 
     def predict_each(
-        self, images: Iterable[ImageSource], *, keep: Keep = LABELS_ALONE, max_pixels: int = MAX_PIXELS
+        self,
+        images: Iterable[ImageSource],
+        *,
+        keep: Keep = LABELS_ALONE,
+        max_pixels: int = MAX_PIXELS,
+        smoothing: Smoothing | None = None,
     ) -> Generator[Segmentation | SemaskError, None, None]:
         """Segment many images, in order. The next ones are decoded while the network works.
 
-        An image that cannot be read gives its error in its place.
+        An image that cannot be read gives its error in its place. With `smoothing` they are frames of a video, and
+        nothing is kept but the labels.
         """
         return self.process(
             images,
@@ -107,6 +114,7 @@ class Segmenter:
             finish=lambda image, answer: answer,
             keep=keep,
             max_pixels=max_pixels,
+            smoothing=smoothing,
         )
 
     def process(
@@ -117,6 +125,7 @@ class Segmenter:
         finish: Callable[[Item, Segmentation | SemaskError], Result],
         keep: Keep = LABELS_ALONE,
         max_pixels: int = MAX_PIXELS,
+        smoothing: Smoothing | None = None,
     ) -> Generator[Result, None, None]:
         """What `finish` makes of each item's segmentation or error, in order; many are in hand at a time.
 
@@ -131,7 +140,7 @@ class Segmenter:
         stages = Stages(
             prepare=prepare,
             batch_key=lambda prepared: prepared.view_shapes,
-            predict=lambda batch: self.predict_prepared(batch, keep=keep),
+            predict=lambda batch: self.predict_prepared(batch, keep=keep, smoothing=smoothing),
             finish=finish,
         )
         on_cpu = self.device.type == "cpu"
@@ -166,10 +175,12 @@ class Segmenter:
             )
 
     @torch.inference_mode()
-    def predict_prepared(self, images: Sequence[PreparedImage], *, keep: Keep = LABELS_ALONE) -> list[Segmentation]:
+    def predict_prepared(
+        self, images: Sequence[PreparedImage], *, keep: Keep = LABELS_ALONE, smoothing: Smoothing | None = None
+    ) -> list[Segmentation]:
         """Segment images whose views have the same sizes, their views of one size together."""
         return [
-            self._segmentation(image, merge, keep=keep)
+            self._segmentation(image, merge, keep=keep, smoothing=smoothing)
             for image, merge in zip(images, self._merges(images), strict=True)
         ]
 
@@ -178,10 +189,12 @@ class Segmenter:
         """The merged class scores at the image's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
         return self._merges([self.prepare(image)])[0].scores()
 
-    def _segmentation(self, image: PreparedImage, merge: Merge, *, keep: Keep) -> Segmentation:
+    def _segmentation(
+        self, image: PreparedImage, merge: Merge, *, keep: Keep, smoothing: Smoothing | None
+    ) -> Segmentation:
         watch = image.watch
         with watch("merge", on=self.device):
-            merged = merge.merged(keep)
+            merged = Merged(smoothing.labels(merge)) if smoothing else merge.merged(keep)
         if merged.labels.device.type != "cpu":
             with watch("copy", on=self.device):
                 merged = merged.to_host()

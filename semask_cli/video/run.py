@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.errors import ImageError, SemaskError, UsageError
 from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.segmenter import Segmenter
+from semask_cli.inference.smoothing import BLOCK, Smoothing
 from semask_cli.io.images import RGB
 from semask_cli.output import render
 from semask_cli.output.kinds import Kind, file_name
@@ -39,11 +41,13 @@ def segment_to_video(
     opacity: float = 0.5,
     chosen: FrameRange,
     settings: dict[str, Any],
+    smooth: float = 0,
     fresh: bool = False,
 ) -> Generator[FrameDone, None, None]:
     """Write the video `target` of each chosen frame as `kind`: overlay, color, contour or side. Yields what is done.
 
-    With the same `settings`, what an earlier run has finished of a file is not done again, unless `fresh`.
+    With the same `settings`, what an earlier run has finished of a file is not done again, unless `fresh`. `smooth` is
+    the weight of the frames before, see `Smoothing`.
 
     Raises:
         UsageError: a kind that is no picture.
@@ -54,7 +58,7 @@ def segment_to_video(
     begin = parts.next_index
     shape = None
     try:
-        for done in _segmented(segmenter, name, chosen, is_done=lambda index: index < begin):
+        for done in _segmented(segmenter, name, chosen, is_done=lambda index: index < begin, smooth=smooth):
             pixels = draw(done.segmentation)
             if pixels.shape != (shape := shape or pixels.shape):
                 raise ImageError(f"{name} changes its size at frame {done.index}", "Name a range before it: --frames.")
@@ -75,13 +79,15 @@ def segment_to_files(
     *,
     outputs: Outputs,
     chosen: FrameRange,
+    smooth: float = 0,
     journal: RunJournal | None = None,
 ) -> Generator[FrameDone, None, None]:
     """Write the files of each chosen frame into `folder`, named by its index. Yields what is done.
 
-    Frames that the `journal` knows are left out.
+    Frames that the `journal` knows are left out. `smooth` is the weight of the frames before, see `Smoothing`.
 
     Raises:
+        UsageError: kinds that show scores, of smoothed frames.
         ImageError, OutputError: the video cannot be read, or a file not written.
     """
 
@@ -91,7 +97,9 @@ def segment_to_files(
     def is_done(index: int) -> bool:
         return journal is not None and journal.is_done(str(index), Path(name), files(index).values())
 
-    for done in _segmented(segmenter, name, chosen, is_done=is_done, keep=outputs.keep):
+    if smooth and outputs.keep:
+        raise UsageError("smoothed frames have no scores of their own", "Leave out --smooth, or --save other kinds.")
+    for done in _segmented(segmenter, name, chosen, is_done=is_done, keep=outputs.keep, smooth=smooth):
         for kind, path in files(done.index).items():
             done.segmentation.save(path, kind=kind, opacity=outputs.opacity, tolerance=outputs.tolerance)
         if journal:
@@ -106,21 +114,32 @@ def _segmented(
     *,
     is_done: Callable[[int], bool],
     keep: Keep = LABELS_ALONE,
+    smooth: float,
 ) -> Iterator[FrameDone]:
-    """The chosen frames that are not done, in order; the next ones are decoded while the network works."""
+    """The chosen frames that are not done, in order; the next ones are decoded while the network works.
+
+    Where frames are smoothed, those before the first that is not done are predicted again, from where smoothing began.
+    """
     places: deque[tuple[int, float]] = deque()
+    smoothing = Smoothing(smooth) if smooth else None
+    first = next(index for index in count(chosen.start, chosen.step) if not is_done(index))
+    began = first - (first - chosen.start) % (BLOCK * chosen.step)
+
+    def is_needed(index: int) -> bool:
+        return index >= began if smoothing else not is_done(index)
 
     def images() -> Iterator[RGB]:
         for frame in frames(name, chosen):
-            if not is_done(frame.index):
+            if is_needed(frame.index):
                 places.append((frame.index, frame.seconds))
                 yield frame.image
 
-    for result in segmenter.predict_each(images(), keep=keep):
+    for result in segmenter.predict_each(images(), keep=keep, smoothing=smoothing):
         index, seconds = places.popleft()
         if isinstance(result, SemaskError):
             raise result
-        yield FrameDone(index=index, seconds=seconds, segmentation=result)
+        if not is_done(index):
+            yield FrameDone(index=index, seconds=seconds, segmentation=result)
 
 
 def _drawing(kind: Kind, opacity: float) -> Callable[[Segmentation], RGB]:

@@ -14,10 +14,11 @@ from PIL import Image
 
 from semask_cli.distributed.answers import Outputs
 from semask_cli.errors import ImageError, UsageError
+from semask_cli.inference import smoothing
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.video import writing
+from semask_cli.video import run, writing
 from semask_cli.video.reading import FrameRange, frames
-from semask_cli.video.run import segment_to_files, segment_to_video
+from semask_cli.video.run import FrameDone, segment_to_files, segment_to_video
 from tests.support.command_line import Run
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
@@ -141,6 +142,33 @@ def test_files_of_each_frame(segmenter: Segmenter, video: Path, tmp_path: Path) 
     for each in done:
         mask = np.asarray(Image.open(tmp_path / "out" / f"{each.index:09d}.index.png"))
         np.testing.assert_array_equal(mask, each.segmentation.labels)
+
+
+@pytest.mark.usefixtures("_short_parts")
+def test_smoothed_frames_are_the_same_after_a_kill(
+    segmenter: Segmenter, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoothing, "BLOCK", 8)
+    monkeypatch.setattr(run, "BLOCK", 8)
+
+    def segment(name: str) -> Iterator[FrameDone]:
+        path = tmp_path / name
+        return segment_to_video(
+            segmenter, str(video), path, kind="color", chosen=FrameRange(step=2), smooth=0.7, settings=SETTINGS
+        )
+
+    whole = [done.segmentation.labels for done in segment("whole.mp4")]
+    running = segment("killed.mp4")
+    before = [next(running).segmentation.labels for _ in range(6)]
+    running.close()
+    resumed = before + [done.segmentation.labels for done in segment("killed.mp4")]
+    plain = segment_to_video(segmenter, str(video), tmp_path / "a.mp4", chosen=FrameRange(step=2), settings={})
+    assert not all(map(np.array_equal, whole, (done.segmentation.labels for done in plain)))
+    assert len(whole) == len(resumed) == 12
+    assert all(map(np.array_equal, whole, resumed))
+    outputs = Outputs(kinds=("index", "json"))
+    with pytest.raises(UsageError, match="no scores of their own"):
+        list(segment_to_files(segmenter, str(video), tmp_path / "out", outputs=outputs, chosen=EVERY, smooth=0.5))
 
 
 def test_a_kind_that_is_no_picture(segmenter: Segmenter, video: Path, tmp_path: Path) -> None:
