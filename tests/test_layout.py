@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "evaluation/cluster_source.py": "test_ray.py",
     "evaluation/comparable.py": "evaluation/test_compare.py",
     "evaluation/differences.py": "evaluation/test_compare.py",
+    "evaluation/records.py": "evaluation/test_journal.py",
     "evaluation/report.py": "evaluation/test_pages.py",
     "evaluation/results.py": "evaluation/test_runner.py",
     "evaluation/summary.py": "evaluation/test_runner.py",

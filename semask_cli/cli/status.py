@@ -1,10 +1,11 @@
-"""`semask status`: how far a run over many images is."""
+"""`semask status`: how far a run over many images is, or an evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +19,14 @@ IDLE = 60.0  # seconds without an image, after which it is said
 
 
 def status(
-    output: Annotated[str, typer.Argument(metavar="DIR", help="The folder that `semask predict -o` writes to.")],
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder that `semask predict -o` writes to, or a --journal of `semask eval`; without it, the"
+            " evaluations in the cache.",
+        ),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -26,10 +34,7 @@ def status(
 
     It reads their journals and lists their inputs, whether they run or not, on this machine or on others.
     """
-    from semask_cli.distributed.status import read_status
-    from semask_cli.io.storage import place
-
-    runs = read_status(place(output))
+    runs = _runs(folder)
     if as_json:
         documents = [{**dataclasses.asdict(run), "seconds_left": run.seconds_left} for run in runs]
         print(json.dumps({"schema_version": 1, "runs": documents}, ensure_ascii=False, indent=2))
@@ -38,9 +43,21 @@ def status(
         _print(run)
 
 
+def _runs(folder: str | None) -> list[RunStatus]:
+    from semask_cli.distributed.status import read_status
+    from semask_cli.evaluation.journal import evaluations_folder
+    from semask_cli.evaluation.status import read_evaluations
+    from semask_cli.io.storage import place
+
+    if folder is None:
+        return read_evaluations(evaluations_folder())
+    return read_status(place(folder)) or read_evaluations(Path(folder))
+
+
 def _print(run: RunStatus) -> None:
     kinds = ",".join(run.settings.get("outputs", ()))
-    print(f"{run.settings.get('model', 'a model')}, {run.settings.get('precision', '?')}: {kinds}")
+    what = kinds or " ".join(filter(None, (run.settings.get("dataset"), run.settings.get("split"))))
+    print(f"{run.settings.get('model', 'a model')}, {run.settings.get('precision', '?')}: {what}")
     failed = sum(failure.images for failure in run.failures)
     left = "" if run.left is None else f", {run.left} left"
     print(f"  {run.done} done, {failed} failed{left}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from semask_cli.distributed.run_journal import FORMAT, JOURNAL, read_journal
 from semask_cli.distributed.shards import stable_hash
-from semask_cli.errors import OutputError, SemaskError, UsageError
+from semask_cli.errors import OutputError, SemaskError
 from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import Place, folders_in
 
@@ -52,15 +52,12 @@ class RunStatus:
 
 
 def read_status(output: Place) -> list[RunStatus]:
-    """The runs that have written to the folder `output`, the latest first.
+    """The runs that have written to the folder `output`, the latest first; none where there is no journal.
 
     Raises:
-        UsageError: there is no journal of a run.
         OutputError: a journal cannot be read.
     """
     runs = [_status(output, folder) for folder in folders_in(output / JOURNAL)]
-    if not runs:
-        raise UsageError(f"no run has noted anything in {output}", "Name the folder that `semask predict -o` wrote to.")
     return sorted(runs, key=lambda run: run.last or 0, reverse=True)
 
 
@@ -80,9 +77,6 @@ def _status(output: Place, folder: Place) -> RunStatus:
     failures: dict[str, list[str]] = {}
     for kind, message in filter(None, failed.values()):
         failures.setdefault(kind, []).append(message)
-    times.sort()
-    recent = [moment for moment in times if moment >= times[-1] - RECENT]
-    spent = recent[-1] - recent[0] if recent else 0.0
     return RunStatus(
         settings=settings,
         done=sum(state is None for state in failed.values()),
@@ -90,9 +84,17 @@ def _status(output: Place, folder: Place) -> RunStatus:
             Failure(kind=kind, images=len(messages), example=messages[0]) for kind, messages in sorted(failures.items())
         ),
         left=_count_left(inputs, output, failed) if inputs else None,
-        per_second=(len(recent) - 1) / spent if spent else None,
-        last=times[-1] if times else None,
+        per_second=rate(times),
+        last=max(times, default=None),
     )
+
+
+def rate(times: Iterable[float]) -> float | None:
+    """Images a second before the last of the moments at which they were done; None where no time has passed."""
+    moments = sorted(times)
+    recent = [moment for moment in moments if moment >= moments[-1] - RECENT]
+    spent = recent[-1] - recent[0] if recent else 0.0
+    return (len(recent) - 1) / spent if spent else None
 
 
 def _lines(output: Place, folder: Place) -> Iterator[dict[str, Any]]:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE, ClassSet
-from semask_cli.evaluation.journal import Instance
 from semask_cli.evaluation.metrics import Counts
+from semask_cli.evaluation.records import Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

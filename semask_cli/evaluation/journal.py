@@ -7,91 +7,23 @@ of records alone, so it does not matter in which run, by which process or in whi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from semask_cli.errors import OutputError, UsageError
-from semask_cli.evaluation.calibration import unpacked
-from semask_cli.evaluation.locating import SIZES, Rows
-from semask_cli.evaluation.metrics import Counts
+from semask_cli.evaluation.records import Record, parsed_record
 from semask_cli.io.cache import cache_folder
 from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
 
 _FORMAT = "semask journal 3"
 _ANOTHER = "Name another one with --journal, or begin it again with --fresh."
-MOST_PIXELS = 2**33
-"""In an entry of a record: more than an image has, and sums of a million of them are exact in float64."""
-
 Settings = Mapping[str, Any]
 """Whatever changes an image's counts: model, weights, views, label encoding, versions. JSON values only."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
-    """One labelled object: its class index and `pixels`, those predicted as its class, and as any of its category."""
-
-    label: int
-    pixels: int
-    right: int
-    right_category: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What one image counted: `nonzero_counts` are the entries of its confusion matrix as (label, prediction, pixels).
-
-    `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
-    `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
-    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, `confidence` is
-    that of `evaluation.calibration`, packed, if they were asked for.
-    """
-
-    id: str
-    files: str
-    image: str
-    labels: str
-    predicted: str
-    nonzero_counts: tuple[tuple[int, int, int], ...]
-    instances: tuple[Instance, ...] = ()
-    boundaries: Rows = ()
-    objects: Rows = ()
-    confidence: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The line of a journal."""
-        return {
-            "id": self.id,
-            "files": self.files,
-            "image": self.image,
-            "labels": self.labels,
-            "predicted": self.predicted,
-            "cells": self.nonzero_counts,
-            "instances": [(i.label, i.pixels, i.right, i.right_category) for i in self.instances],
-            "boundaries": self.boundaries,
-            "objects": self.objects,
-            "confidence": self.confidence,
-        }
-
-    def counts(self, classes: int) -> Counts:
-        """The confusion matrix (classes, classes + 1)."""
-        counts = np.zeros((classes, classes + 1), np.int64)
-        for row, column, pixels in self.nonzero_counts:
-            counts[row, column] = pixels
-        return counts
-
-
-def nonzero_counts(counts: Counts) -> tuple[tuple[int, int, int], ...]:
-    """The entries of a confusion matrix that are not 0, as (row, column, pixels)."""
-    rows, columns = np.nonzero(counts)
-    return tuple(zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +40,20 @@ class JournalContents:
 class Journal:
     """The journal in `folder`, to whose file number `number` is appended; for several threads.
 
-    `classes` is the number of classes that records count.
+    `classes` is the number of classes that records count, `images` how many the file is to hold: who asks how far the
+    run is reads it there.
 
     Raises:
         UsageError: the journal was begun with other settings; the message names them. Or it has no header that tells.
         OutputError: the folder cannot be read or written.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, classes: int, number: int = 0) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, *, classes: int, number: int = 0, images: int | None = None
+    ) -> None:
         self.folder, self._settings, self._classes = folder, settings, classes
         self.read()  # refuses a journal of other settings before anything is written
-        header = {"format": _FORMAT, "settings": settings}
+        header = {"format": _FORMAT, "settings": settings, "images": images}
         try:
             self._writer = JournalWriter(journal_file(folder, number), header)
         except OSError as error:
@@ -139,7 +74,7 @@ class Journal:
             OutputError: it could not be written.
         """
         try:
-            self._writer.append(record.to_json())
+            self._writer.append(record.to_json() | {"at": round(time.time(), 3)})
         except OSError as error:
             raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}", _ANOTHER) from error
 
@@ -154,7 +89,7 @@ def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) 
     damaged = 0
     for folder in folders:
         for file in journal_files(folder):
-            lines = _lines(file)
+            lines = journal_lines(file)
             if lines:
                 _refuse_other_settings(file, _settings(file, lines.pop(0)), json.loads(json.dumps(settings)))
             read = [parsed_record(fields or {}, classes) for fields in lines]
@@ -163,10 +98,15 @@ def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) 
     return JournalContents(records=tuple(records), damaged=damaged)
 
 
+def evaluations_folder() -> Path:
+    """Where the journals are that are given no folder."""
+    return cache_folder() / "evaluations"
+
+
 def default_journal(title: str, settings: Settings) -> Path:
     """The folder for the journal of a run called `title`: one in the cache for each combination of settings."""
     name = "-".join(filter(None, (title, settings["dataset"], settings["split"], settings_digest(settings))))
-    return cache_folder() / "evaluations" / name
+    return evaluations_folder() / name
 
 
 def journal_settings(folder: Path) -> Settings:
@@ -177,7 +117,7 @@ def journal_settings(folder: Path) -> Settings:
         OutputError: the folder cannot be read.
     """
     for file in journal_files(folder):
-        if lines := _lines(file):
+        if lines := journal_lines(file):
             return _settings(file, lines[0])
     raise UsageError(f"there is no journal in {folder}", "Name a folder that was a --journal.")
 
@@ -248,69 +188,13 @@ def forget(folder: Path) -> None:
             raise OutputError(f"cannot remove the journal {file}: {error.strerror}", _ANOTHER) from error
 
 
-def labels_digest(labels: NDArray[np.uint8]) -> str:
-    """SHA-256 of class indices (H, W) uint8."""
-    return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()
+def journal_lines(file: Path) -> list[dict[str, Any] | None]:
+    """The lines of a journal's file, header first; None for a damaged one.
 
-
-def _lines(file: Path) -> list[dict[str, Any] | None]:
+    Raises:
+        OutputError: it cannot be read.
+    """
     try:
         return list(read_lines(file))
     except OSError as error:
         raise OutputError(f"cannot read the journal {file}: {error.strerror}", _ANOTHER) from error
-
-
-def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
-    """The record that a line holds; None if it counts what cannot be."""
-    try:
-        record = Record(
-            id=_text(fields["id"]),
-            files=_text(fields["files"]),
-            image=_text(fields["image"]),
-            labels=_text(fields["labels"]),
-            predicted=_text(fields["predicted"]),
-            nonzero_counts=tuple(
-                (_number(row, classes), _number(column, classes + 1), _number(pixels, MOST_PIXELS))
-                for row, column, pixels in fields["cells"]
-            ),
-            instances=tuple(
-                Instance(
-                    label=_number(label, classes),
-                    pixels=_number(pixels, MOST_PIXELS),
-                    right=_number(right, pixels + 1),
-                    right_category=_number(right_category, pixels + 1),
-                )
-                for label, pixels, right, right_category in fields["instances"]
-            ),
-            boundaries=_rows(fields["boundaries"], (classes, *[MOST_PIXELS] * 3)),
-            confidence=_confidence(fields["confidence"], classes),
-            objects=_rows(fields["objects"], (classes, len(SIZES), *[MOST_PIXELS] * 4)),
-        )
-        return record if all(instance.pixels for instance in record.instances) else None
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _confidence(value: Any, classes: int) -> str:
-    """Packed rows, which are looked at."""
-    text = _text(value)
-    if text:
-        unpacked(text, classes)
-    return text
-
-
-def _rows(value: Any, limits: tuple[int, ...]) -> Rows:
-    """Rows of numbers, each below the limit of its column."""
-    return tuple(tuple(_number(n, limit) for n, limit in zip(row, limits, strict=True)) for row in value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
-    return value
-
-
-def _number(value: Any, limit: int) -> int:
-    if type(value) is not int or not 0 <= value < limit:
-        raise ValueError(f"{value!r} is not one of 0 to {limit - 1}")
-    return value

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from semask_cli.datasets import IGNORE
 from semask_cli.evaluation.calibration import unpacked
-from semask_cli.evaluation.journal import Record, Settings
+from semask_cli.evaluation.journal import Settings
+from semask_cli.evaluation.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from semask_cli.errors import UsageError
-from semask_cli.evaluation.journal import MOST_PIXELS
 from semask_cli.evaluation.metrics import DEFINITIONS
+from semask_cli.evaluation.records import MOST_PIXELS
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
 from semask_cli.evaluation.schema import MOST_PERCENT
 from semask_cli.io.regular import open_regular

@@ -69,7 +69,7 @@ class ImageResult:
     `cluster` names the images that it is not independent of. `totals` are (class index, pixels right, labelled,
     predicted) of each class in it: all that its part in the figures depends on. `image` is the SHA-256 of its file,
     `labels` and `predicted` are those of the class indices, in whatever encoding they were written; see
-    `journal.labels_digest`.
+    `records.labels_digest`.
     """
 
     id: str

@@ -20,20 +20,11 @@ from semask_cli.distributed.world import World
 from semask_cli.errors import DatasetError, OutputError, UsageError
 from semask_cli.evaluation.calibration import confidence_counts, packed
 from semask_cli.evaluation.cityscapes import instances
-from semask_cli.evaluation.journal import (
-    Instance,
-    Journal,
-    Record,
-    Settings,
-    differing_settings,
-    labels_digest,
-    nonzero_counts,
-    parsed_record,
-    read_journals,
-)
+from semask_cli.evaluation.journal import Journal, Settings, differing_settings, read_journals
 from semask_cli.evaluation.locating import boundary_counts, object_counts
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.provenance import Clock
+from semask_cli.evaluation.records import Instance, Record, labels_digest, nonzero_counts, parsed_record
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.selection import Selection, is_published_split, split_in_words
 from semask_cli.evaluation.sources import ModelSource, Source
@@ -105,7 +96,8 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
     else:
         journal = None
         if world.rank == 0:
-            journal = Journal(plan.journal, settings, classes=classes, number=plan.journal_number)
+            images = len(plan.selection.samples)
+            journal = Journal(plan.journal, settings, classes=classes, number=plan.journal_number, images=images)
         records, counted = _collect(plan, source, journal, progress)
         records = world.share(records)
     whole = is_published_split(plan.dataset) and not plan.selection.partial

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.datasets.spec import CLASS_INDICES
 from semask_cli.errors import UsageError
-from semask_cli.evaluation.journal import labels_digest
 from semask_cli.evaluation.pages import thumbnail
+from semask_cli.evaluation.records import labels_digest
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.sources import MaskFolder
 from semask_cli.io.images import RGB, read_image

@@ -19,7 +19,7 @@ from PIL import Image
 from semask_cli.datasets import IGNORE, Dataset, LabelEncoding, Sample
 from semask_cli.datasets.spec import dataset_names, dataset_spec
 from semask_cli.errors import DatasetError, OutputError, UsageError
-from semask_cli.evaluation.journal import labels_digest
+from semask_cli.evaluation.records import labels_digest
 from semask_cli.io.files import write_atomically
 
 

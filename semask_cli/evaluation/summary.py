@@ -14,7 +14,7 @@ from semask_cli.evaluation.calibration import Calibration, calibration, unpacked
 from semask_cli.evaluation.cityscapes import cityscapes_scores
 from semask_cli.evaluation.fine_grained import fine_grained
 from semask_cli.evaluation.intervals import Interval, intervals
-from semask_cli.evaluation.journal import Record, Settings
+from semask_cli.evaluation.journal import Settings
 from semask_cli.evaluation.locating import boundaries, recall_by_size
 from semask_cli.evaluation.metrics import (
     DEFINITIONS,
@@ -26,6 +26,7 @@ from semask_cli.evaluation.metrics import (
     precision_and_dice,
 )
 from semask_cli.evaluation.provenance import Run, provenance
+from semask_cli.evaluation.records import Record
 from semask_cli.evaluation.results import CityscapesResult, ClassResult, Evaluation, ImageResult
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from semask_cli.datasets import ClassSet, Dataset, read_labels
 from semask_cli.datasets.spec import dataset_names, dataset_spec
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.evaluation.journal import Record, default_journal, labels_digest, read_journals
+from semask_cli.evaluation.journal import default_journal, read_journals
 from semask_cli.evaluation.metrics import class_totals, metrics
 from semask_cli.evaluation.reading import read_evaluation
+from semask_cli.evaluation.records import Record, labels_digest
 from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.summary import figures_of_totals, number, summarise
 from semask_cli.io.regular import open_regular

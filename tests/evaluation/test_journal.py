@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semask_cli.errors import OutputError, UsageError
-from semask_cli.evaluation.journal import Instance, Journal, Record, default_journal, forget, nonzero_counts
+from semask_cli.evaluation.journal import Journal, default_journal, forget
+from semask_cli.evaluation.records import Instance, Record, nonzero_counts
 
 SETTINGS = {"model": "swin-t-fpn", "scales": (0.5, 1.0), "flip": False}
 

@@ -5,8 +5,8 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semask_cli.evaluation.journal import Instance, Record
 from semask_cli.evaluation.provenance import counts_digest, fingerprint, provenance
+from semask_cli.evaluation.records import Instance, Record
 
 digests = st.dictionaries(st.text(max_size=5), st.text("0123456789abcdef", max_size=4), min_size=1, max_size=8)
 

@@ -1,0 +1,45 @@
+"""How far an evaluation is, from its journal alone: while it runs, and whoever runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from semask_cli.distributed.status import RunStatus, rate
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.journal import journal_files, journal_lines, journal_settings
+
+
+def read_evaluations(folder: Path) -> list[RunStatus]:
+    """The evaluations whose journal is `folder` or a folder in it, the latest first.
+
+    Raises:
+        UsageError: there is none, or it does not say which evaluation it belongs to.
+        OutputError: a journal cannot be read.
+    """
+    folders = [each for each in (folder, *folder.glob("*")) if journal_files(each)]
+    if not folders:
+        raise UsageError(
+            f"no run has noted anything in {folder}",
+            "Name the folder that `semask predict -o` wrote to, or a --journal of `semask eval`.",
+        )
+    return sorted(map(_status, folders), key=lambda run: run.last or 0, reverse=True)
+
+
+def _status(folder: Path) -> RunStatus:
+    """Of all shards that write to the folder."""
+    settings = journal_settings(folder)
+    done: dict[str, float] = {}
+    images: list[int | None] = []
+    for file in journal_files(folder):
+        header, *records = journal_lines(file) or [None]
+        images.append(header["images"] if header and "images" in header else None)
+        done |= {record["id"]: record.get("at", 0.0) for record in records if record}
+    counts = [count for count in images if count is not None]
+    return RunStatus(
+        settings=settings,
+        done=len(done),
+        failures=(),
+        left=max(0, sum(counts) - len(done)) if len(counts) == len(images) else None,
+        per_second=rate(done.values()),
+        last=max(done.values(), default=None),
+    )

@@ -1,0 +1,53 @@
+"""How far an evaluation is can be told from its journal, with all shards that write there."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from semask_cli.errors import UsageError
+from semask_cli.evaluation import journal
+from semask_cli.evaluation.journal import Journal
+from semask_cli.evaluation.records import Record
+from semask_cli.evaluation.status import read_evaluations
+from semask_cli.io.resources import project_file
+from tests.support.command_line import Run
+
+SETTINGS = {"dataset": "cityscapes", "split": "val", "model": "swin-t-fpn-cityscapes", "precision": "fp32"}
+
+
+def record(number: int) -> Record:
+    return Record(id=str(number), files="", image="", labels="", predicted="", nonzero_counts=())
+
+
+def test_done_left_and_rate_of_two_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = count(1000, 2)
+    monkeypatch.setattr(journal.time, "time", lambda: float(next(moments)))
+    for shard in range(2):
+        written = Journal(tmp_path / "run", SETTINGS, classes=3, number=shard, images=10)
+        for number in range(3 + shard):
+            written.append(record(10 * shard + number))
+    (tmp_path / "run/rank-1.jsonl").open("ab").write(b'{"id": "torn')
+    [run] = read_evaluations(tmp_path)
+    assert (run.done, run.left, run.last) == (7, 13, 1012.0)
+    assert run.per_second == pytest.approx(6 / 12)
+    assert [run] == read_evaluations(tmp_path / "run")
+
+
+def test_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run has noted anything"):
+        read_evaluations(tmp_path)
+
+
+def test_the_command_finds_evaluations_in_the_cache_or_by_their_journal(semask: Run) -> None:
+    demo = project_file("demo")
+    folders = ("--images", demo / "images", "--labels", demo / "labels", "--classes", demo / "toy-street.txt")
+    command = ("eval", *folders, "--model", "toy-street-fpn", "--limit", "2")
+    semask(*command, "--threads", "1")
+    semask(*command, "--threads", "1", "--journal", "mine")
+    for place in ((), ("mine",)):
+        said = semask("status", *place).stdout
+        assert "toy-street-fpn, fp32: toy-street" in said
+        assert "2 done, 0 failed, 0 left" in said
