@@ -11,7 +11,7 @@ import torch
 
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.checkpoints.store import Progress
-from semask_cli.errors import DeviceError
+from semask_cli.errors import DeviceError, QuantizationError, UsageError
 from semask_cli.inference.config import InferenceConfig, Mode
 from semask_cli.inference.device import Precision, cast_matmul_weights_, choose_device, choose_precision
 from semask_cli.inference.memory import limit_gpu_memory, reuse_freed_memory
@@ -19,6 +19,8 @@ from semask_cli.inference.merge import MEMORY
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.models.build import build_model as build_network
 from semask_cli.models.network import Network
+from semask_cli.quantization.conversion import quantize_network_
+from semask_cli.quantization.store import read_scales, scales_path
 from semask_cli.zoo import load_zoo
 
 
@@ -37,6 +39,7 @@ def load(
     flip: bool = False,
     memory_budget: int | None = None,
     cuda_graphs: bool | None = None,
+    quantized: str | os.PathLike[str] | None = None,
     random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Segmenter:
@@ -52,7 +55,8 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: of matrix products and convolutions: "fp32", "bf16", "fp16" (for GPUs before Ampere: T4, RTX 20),
             "tf32" (float32 whose products an Ampere or later GPU rounds to ten bits), or "auto": bf16 on a GPU that is
-            fast at it, else fp32.
+            fast at it, else fp32; or "int8", on CPUs with VNNI or AMX, for what `semask quantize` has prepared.
+        quantized: for int8, what `semask quantize -o` wrote; unless given, what lies in the cache.
         mode: "whole" images (the default), or windows that "slide".
         crop: height and width of a window, in pixels; the row's training crop unless given.
         stride: step of the windows; the row's published one unless given, at most `crop`.
@@ -68,7 +72,7 @@ def load(
         progress: called with (bytes so far, bytes in all or None) during a download.
 
     Raises:
-        UsageError, CheckpointError, DownloadError, DeviceError: each says what to do.
+        UsageError, CheckpointError, DownloadError, DeviceError, QuantizationError: each says what to do.
     """
     zoo_rows = load_zoo(Path(zoo) if zoo else None)
     spec = zoo_rows.find(name, dataset=dataset)
@@ -94,6 +98,18 @@ def load(
     else:
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
+    quantization = ""
+    if chosen_precision == "int8":
+        path = Path(quantized) if quantized else scales_path(spec, digest)
+        if random_weights or not path.exists():
+            raise QuantizationError(
+                f"{spec.name} is not prepared for int8", f"Prepare it: semask quantize {spec.name} --images DIR"
+            )
+        prepared = read_scales(path, network, checkpoint=digest)
+        quantize_network_(network, prepared.layers)
+        quantization = prepared.digest
+    elif quantized:
+        raise UsageError("a quantized model runs in int8", "Give --precision int8 with --quantized.")
     cast_matmul_weights_(network, chosen_precision)
     if memory_budget and chosen_device.type == "cuda":
         limit_gpu_memory(chosen_device, memory_budget)
@@ -106,6 +122,7 @@ def load(
         memory=memory_budget or MEMORY,
         cuda_graphs=_nvidia(chosen_device) if cuda_graphs is None else cuda_graphs,
         digest=digest,
+        quantization=quantization,
     )
 
 

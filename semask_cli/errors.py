@@ -139,6 +139,12 @@ class ExportError(SemaskError):
     exit_code = 41
 
 
+class QuantizationError(SemaskError):
+    """A model that gives other labels in int8, or that was not prepared for it."""
+
+    exit_code = 42
+
+
 class WorldError(SemaskError):
     """A process of a run that several share has ended before the others."""
 

@@ -13,7 +13,20 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
     *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
-    *("output", "inference", "api", "distributed", "ray", "evaluation", "export", "video", "geo", "machine", "cli"),
+    *(
+        "output",
+        "inference",
+        "quantization",
+        "api",
+        "distributed",
+        "ray",
+        "evaluation",
+        "export",
+        "video",
+        "geo",
+        "machine",
+        "cli",
+    ),
 )
 """The rooms and the loose modules of the package, from the lowest to the highest."""
 
@@ -39,6 +52,10 @@ TESTED_ELSEWHERE = {
     "cli/images.py": "cli/test_predict.py",
     "cli/predict_options.py": "cli/test_predict.py",
     "cli/video.py": "video/test_run.py",
+    "cli/quantize.py": "quantization/test_quantize_model.py",
+    "quantization/calibration.py": "quantization/test_quantize_model.py",
+    "quantization/conversion.py": "quantization/test_quantize_model.py",
+    "quantization/store.py": "quantization/test_quantize_model.py",
     "cli/raster.py": "geo/test_raster.py",
     "cli/reporting.py": "cli/test_predict.py",
     "cli/status.py": "distributed/test_status.py",

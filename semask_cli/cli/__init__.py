@@ -28,6 +28,7 @@ from semask_cli.cli.eval import evaluate
 from semask_cli.cli.export import export
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
+from semask_cli.cli.quantize import quantize
 from semask_cli.cli.reporting import report
 from semask_cli.cli.status import status
 from semask_cli.errors import INTERRUPTED, DeviceError, OutputError, SemaskError
@@ -49,6 +50,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "download": download,
     "export": export,
+    "quantize": quantize,
     "models": models,
     "classes": classes,
     "status": status,

@@ -76,12 +76,19 @@ class ModelOptions:
         str, typer.Option(metavar="NAME", rich_help_panel=_MACHINE, help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "tf32", "fp16", "bf16"],
+        Literal["auto", "fp32", "tf32", "fp16", "bf16", "int8"],
         typer.Option(
             rich_help_panel=_MACHINE,
-            help="auto is bf16 on a GPU that is fast at it, else fp32. fp16 is for GPUs before Ampere (T4, RTX 20).",
+            help="auto is bf16 on a GPU that is fast at it, else fp32. fp16 is for GPUs before Ampere (T4, RTX 20),"
+            " int8 for CPUs, after `semask quantize`.",
         ),
     ] = "auto"
+    quantized: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_MACHINE, help="For int8: what `semask quantize -o` wrote, not the cache's."
+        ),
+    ] = None
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, rich_help_panel=_MACHINE, help="Processor threads; all cores unless given."),

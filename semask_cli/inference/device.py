@@ -11,11 +11,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from semask_cli.errors import DeviceError
 from semask_cli.models.network import Network
+from semask_cli.ops.cpu import multiplies_bf16, multiplies_int8
 
-ChosenPrecision = Literal["fp32", "tf32", "fp16", "bf16"]
-Precision = Literal["auto", "fp32", "tf32", "fp16", "bf16"]
+ChosenPrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+Precision = Literal["auto", "fp32", "tf32", "fp16", "bf16", "int8"]
 
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+if multiplies_bf16():
+    HALF["int8"] = torch.bfloat16  # of what is not quantized; float32 where the processor has no bf16
 AMPERE = (8, 0)  # the compute capability from which on there are bf16 and TF32
 
 # All but cuDNN's, which torch prefers on some devices: it makes a plan for every new shape, which takes longer than a
@@ -57,6 +60,9 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
     ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE
     if precision == "auto":
         return "bf16" if ampere else "fp32"
+    if precision == "int8" and not (device.type == "cpu" and multiplies_int8()):
+        here = "this processor has neither VNNI nor AMX" if device.type == "cpu" else f"it is for CPUs, not {device}"
+        raise DeviceError(f"int8 cannot be used: {here}", "Use --precision auto.")
     if precision == "bf16" and device.type == "cuda" and not ampere:
         name = torch.cuda.get_device_name(device)
         raise DeviceError(f"{name} does not compute in bf16", "Use --precision fp16 or fp32.")

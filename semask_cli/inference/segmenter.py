@@ -62,7 +62,8 @@ class Segmenter:
     """A network with its weights, and the settings of inference. Made by `semask_cli.load`.
 
     `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `cuda_graphs` replays the network (see
-    `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came from.
+    `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came from, `quantization` that
+    of the scales of int8 (empty in other precisions).
     """
 
     def __init__(
@@ -76,9 +77,11 @@ class Segmenter:
         memory: int = MEMORY,
         cuda_graphs: bool = False,
         digest: str,
+        quantization: str = "",
     ) -> None:
         self.network, self.spec, self.config = network, spec, config
         self.device, self.precision, self.memory, self.digest = device, precision, memory, digest
+        self.quantization = quantization
         self._graphs = CudaGraphs(network) if cuda_graphs else None
         self._batch_size = GPU_BATCH if device.type == "cuda" else 1
 
@@ -278,6 +281,7 @@ class Segmenter:
             "checkpoint": self.digest,
             "device": self.device.type,
             "precision": self.precision,
+            **({"quantization": self.quantization} if self.quantization else {}),
             "mode": config.mode,
             **windows,
             "scales": list(config.scales) if isinstance(config.scales, tuple) else config.scales,

@@ -39,6 +39,22 @@ def small_products_are_slow() -> bool:
     return "AMD" in (_cpuinfo().get("vendor_id") or platform.processor())
 
 
+@cache
+def multiplies_int8() -> bool:
+    """Whether the processor sums products of 8-bit numbers in 32 bits, in one instruction: AMX or VNNI."""
+    return not {"amx_int8", "avx512_vnni", "avx_vnni"}.isdisjoint(_flags())
+
+
+@cache
+def multiplies_bf16() -> bool:
+    """Whether the processor multiplies bfloat16: AMX or AVX512-BF16."""
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_flags())
+
+
+def _flags() -> list[str]:
+    return _cpuinfo().get("flags", "").split()
+
+
 def _cpuinfo() -> dict[str, str]:
     path = Path("/proc/cpuinfo")  # Linux
     return dict(re.findall(r"^(.+?)\s*: (.*)$", path.read_text(), re.MULTILINE)) if path.exists() else {}

@@ -1,0 +1,73 @@
+"""What the layers of a float32 network take on real images, and the scales that follow from it.
+
+SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4): where a LayerNorm or a linear layer comes before, channels
+that are wider than others are divided, and the weights they meet multiplied, by
+
+    max |x|^a / max |w|^(1 - a)
+
+of each channel. One scale for a whole layer is then fine enough for all of its channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semask_cli.models.network import Network
+from semask_cli.quantization.conversion import LayerScales, input_weights, quantized_layers
+
+SMOOTHING = 0.5
+"""`a` above: how much of the width of its channels a layer gives to its weights."""
+
+
+class Calibration:
+    """The least and the greatest number of each channel that the layers of a network have taken so far."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._extremes: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within it, whatever the network takes counts."""
+        hooks = [
+            self._network.get_submodule(layer.name).register_forward_pre_hook(partial(self._count, layer.name))
+            for layer in quantized_layers(self._network)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _count(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        x: Tensor = inputs[0]
+        channels = (x if isinstance(module, nn.Linear) else x.movedim(1, -1)).flatten(0, -2)
+        low, high = channels.amin(0), channels.amax(0)
+        if name in self._extremes:
+            before = self._extremes[name]
+            low, high = torch.minimum(low, before[0]), torch.maximum(high, before[1])
+        self._extremes[name] = low, high
+
+    def scales(self) -> dict[str, LayerScales]:
+        """Of every layer. Something must have been counted."""
+        found = {}
+        for layer in quantized_layers(self._network):
+            low, high = self._extremes[layer.name]
+            smoothing = None
+            if layer.smoothed:
+                widths = torch.maximum(low.abs(), high.abs())
+                smoothing = _smoothing(widths, input_weights(self._network.get_submodule(layer.name)))
+                low, high = low / smoothing, high / smoothing
+            found[layer.name] = LayerScales(float(low.min()), float(high.max()), smoothing)
+        return found
+
+
+def _smoothing(widths: Tensor, weights: Tensor) -> Tensor:
+    smoothing = widths.clamp(min=1e-5) ** SMOOTHING / weights.clamp(min=1e-5) ** (1 - SMOOTHING)
+    return smoothing / smoothing.log().mean().exp()  # around one, so that what is stored stays small

@@ -1,0 +1,130 @@
+"""Which layers of a network are quantized, and their replacement.
+
+Quantized are the layers that most products are in: of the Swin blocks, of patch merging, values and residuals of the
+semantic attention, 3x3 convolutions of the heads, and projections and feed-forward networks of the deformable encoder.
+In floating point stay the semantic attention's maps, whose softmax decides by small differences, attention itself,
+norms, sampling offsets and weights, the query decoder (a hundredth of the products), and what ends in classes or masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from semask_cli.models.attention import SemanticAttention
+from semask_cli.models.backbone import SwinBlock
+from semask_cli.models.deformable_encoder import EncoderLayer
+from semask_cli.models.fpn import ConvNormReLU
+from semask_cli.models.network import Network
+from semask_cli.models.patches import PatchMerging
+from semask_cli.models.pixel_decoders import ConvNorm
+from semask_cli.quantization.layers import Grid, QuantizedConv, QuantizedLinear
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedLayer:
+    """A layer that is quantized, by its name in the network.
+
+    `smoothed` names what its input's channels can be divided in: a LayerNorm, or the linear layer before it whose last
+    outputs they are (values of an attention). `feeds` names the layer that takes its output as it is.
+    """
+
+    name: str
+    smoothed: str = ""
+    feeds: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScales:
+    """What calibration found for a layer: its input's least and greatest number, after channels were divided.
+
+    `smoothing` (C_in,) float32 is what they are divided by, to be as wide as each other; None where nothing is.
+    """
+
+    low: float
+    high: float
+    smoothing: Tensor | None = None
+
+    @property
+    def grid(self) -> Grid:
+        return Grid.spanning(self.low, self.high)
+
+
+def quantized_layers(network: Network) -> Iterator[QuantizedLayer]:
+    """The layers of a float network that are quantized."""
+    for name, module in network.named_modules():
+        if isinstance(module, SwinBlock):
+            yield QuantizedLayer(f"{name}.attn.qkv", smoothed=f"{name}.norm1")
+            yield QuantizedLayer(f"{name}.attn.proj", smoothed=f"{name}.attn.qkv")
+            yield QuantizedLayer(f"{name}.mlp.fc1", smoothed=f"{name}.norm2", feeds=f"{name}.mlp.fc2")
+            yield QuantizedLayer(f"{name}.mlp.fc2")
+        elif isinstance(module, SemanticAttention):
+            yield QuantizedLayer(f"{name}.mlp_v")
+            yield QuantizedLayer(f"{name}.mlp_res")
+        elif isinstance(module, PatchMerging):
+            yield QuantizedLayer(f"{name}.reduction", smoothed=f"{name}.norm")
+        elif isinstance(module, EncoderLayer):
+            yield QuantizedLayer(f"{name}.self_attn.value_proj")
+            yield QuantizedLayer(f"{name}.self_attn.output_proj")
+            yield QuantizedLayer(f"{name}.linear1", feeds=f"{name}.linear2")
+            yield QuantizedLayer(f"{name}.linear2")
+        elif isinstance(module, ConvNormReLU) or (isinstance(module, ConvNorm) and module.kernel_size == (3, 3)):
+            yield QuantizedLayer(name)
+
+
+@torch.no_grad()
+def quantize_network_(network: Network, scales: Mapping[str, LayerScales]) -> None:
+    """Replace the layers of a float32 network on the CPU by quantized ones, in place. `scales` has one for each."""
+    layers = list(quantized_layers(network))
+    for layer in layers:
+        if (smoothing := scales[layer.name].smoothing) is not None:
+            _smooth(network.get_submodule(layer.smoothed), network.get_submodule(layer.name), smoothing)
+    for layer in layers:
+        output = scales[layer.feeds].grid if layer.feeds else None
+        replacement = _quantized(network.get_submodule(layer.name), input=scales[layer.name].grid, output=output)
+        parent, _, attribute = layer.name.rpartition(".")
+        setattr(network.get_submodule(parent), attribute, replacement)
+
+
+def input_weights(module: nn.Module) -> Tensor:
+    """The greatest absolute weight that each channel of a linear layer's input meets: (C_in,)."""
+    assert isinstance(module, nn.Linear)
+    return module.weight.abs().amax(0)
+
+
+def _smooth(before: nn.Module, layer: nn.Module, smoothing: Tensor) -> None:
+    """Divide what `before` gives by `smoothing`, and multiply the weights that it meets in `layer`."""
+    assert isinstance(layer, nn.Linear)
+    layer.weight = _frozen(layer.weight * smoothing)
+    assert isinstance(before, nn.LayerNorm | nn.Linear)
+    factors = torch.ones_like(before.bias)
+    factors[-len(smoothing) :] = 1 / smoothing
+    before.weight = _frozen(before.weight * (factors[:, None] if isinstance(before, nn.Linear) else factors))
+    before.bias = _frozen(before.bias * factors)
+
+
+def _quantized(module: nn.Module, *, input: Grid, output: Grid | None) -> nn.Module:
+    if isinstance(module, ConvNormReLU):
+        weight, bias = _fold_batch_norm(module.conv, module.bn)
+        return QuantizedConv(weight, bias, padding=(1, 1), input=input, relu=True)
+    if isinstance(module, ConvNorm):
+        return QuantizedConv(
+            module.weight, module.bias, padding=(1, 1), input=input, relu=module.relu, norm=module.norm
+        )
+    assert isinstance(module, nn.Linear)
+    return QuantizedLinear(module, input=input, output=output)
+
+
+def _fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that does both; in evaluation mode a BatchNorm is a factor and a summand."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factors = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return conv.weight * factors[:, None, None, None], norm.bias - norm.running_mean * factors
+
+
+def _frozen(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values, requires_grad=False)

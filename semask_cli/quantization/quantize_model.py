@@ -1,0 +1,92 @@
+"""Quantizing a model: calibrated on images, compared on others, and kept only if it gives the same labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from semask_cli.errors import QuantizationError, UsageError
+from semask_cli.inference.device import choose_precision
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.inference.versions import versions
+from semask_cli.io.images import ImageSource, read_image
+from semask_cli.quantization.calibration import Calibration
+from semask_cli.quantization.conversion import quantize_network_
+from semask_cli.quantization.store import scales_path, write_scales
+
+EQUAL_LABELS = 0.995
+"""The part of all labels that must be the same in int8 as in float32."""
+
+HELD_BACK = 4  # one image in so many is not calibrated on, but compared
+FEWEST = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """What came out: the file, on how many images the model was calibrated and compared, and the labels that agree."""
+
+    file: str
+    calibrated_on: int
+    compared_on: int
+    equal_labels: float
+
+
+def quantize_model(
+    segmenter: Segmenter, images: Sequence[ImageSource], *, output: Path | None = None, keep_anyway: bool = False
+) -> Quantization:
+    """Calibrate int8 for a float32 model on a CPU, and write the scales: to the cache, where `load` finds them.
+
+    A quarter of the images is held back, and segmented in both precisions. The segmenter's network is int8 afterwards.
+
+    Raises:
+        UsageError: too few images, or a model that is not in float32.
+        DeviceError: this processor does not multiply 8-bit numbers.
+        ImageError: an image cannot be read.
+        QuantizationError: less than 99.5 % of the labels are the same; nothing is kept unless `keep_anyway`.
+        OutputError: the file cannot be written.
+    """
+    precision = choose_precision("int8", segmenter.device)
+    if segmenter.precision != "fp32":
+        raise UsageError("a model is calibrated in fp32", "Load it with --precision fp32.")
+    if len(images) < FEWEST:
+        raise UsageError(f"{len(images)} images to calibrate on: {FEWEST} are the fewest", "64 are plenty.")
+    held_back = images[::HELD_BACK]
+    calibration, seen = Calibration(segmenter.network), hashlib.sha256()
+    expected = []
+    for number, source in enumerate(images):
+        image = read_image(source)
+        seen.update(f"{image.shape}\n".encode() + image.tobytes())
+        if number % HELD_BACK == 0:
+            expected.append(segmenter.predict(image).labels)
+        else:
+            with calibration.watching():
+                segmenter.predict(image)
+    scales = calibration.scales()
+    quantize_network_(segmenter.network, scales)
+    segmenter.precision = precision
+    found = [segmenter.predict(source).labels for source in held_back]
+    equal = sum(int(np.count_nonzero(a == b)) for a, b in zip(expected, found, strict=True))
+    share = equal / sum(labels.size for labels in found)
+    calibrated_on = len(images) - len(held_back)
+    if share < EQUAL_LABELS and not keep_anyway:
+        raise QuantizationError(
+            f"in int8, {segmenter.spec.name} gives the same label to {share:.2%} of the pixels of {len(held_back)}"
+            f" images, less than {EQUAL_LABELS:.1%}: nothing was kept",
+            "Calibrate on more images, of the kind that you segment; --keep-anyway keeps it all the same.",
+        )
+    path = output or scales_path(segmenter.spec, segmenter.digest)
+    about = {
+        "model": segmenter.spec.name,
+        "checkpoint": segmenter.digest,
+        "images": seen.hexdigest(),
+        "calibrated_on": str(calibrated_on),
+        "compared_on": str(len(held_back)),
+        "equal_labels": f"{share:.6f}",
+        **{f"version_{name}": version for name, version in versions().items()},
+    }
+    write_scales(path, scales, about)
+    return Quantization(file=str(path), calibrated_on=calibrated_on, compared_on=len(held_back), equal_labels=share)

@@ -1,0 +1,88 @@
+"""Bundled models in int8, from the command line and from Python."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from semask_cli import load
+from semask_cli.errors import DamagedCheckpointError, DigestError, QuantizationError
+from semask_cli.io.resources import project_file
+from semask_cli.ops.cpu import multiplies_int8
+from semask_cli.quantization import quantize_model as module
+from semask_cli.quantization.quantize_model import quantize_model
+from semask_cli.quantization.store import scales_path
+from toy_street import TEST_SEEDS, VAL_SEEDS, render
+
+pytestmark = pytest.mark.skipif(not multiplies_int8(), reason="needs VNNI or AMX")
+
+SCENES = [render(seed).image for seed in VAL_SEEDS[:8]]
+
+
+@pytest.mark.parametrize("model", ["toy-street-fpn", "toy-street-m2f"])
+def test_labels_are_those_of_float32(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMASK_CACHE", str(tmp_path))
+    plain = load(model, device="cpu")
+    with pytest.raises(QuantizationError, match="not prepared"):
+        load(model, device="cpu", precision="int8")
+    made = quantize_model(load(model, device="cpu"), SCENES)
+    assert (made.calibrated_on, made.compared_on) == (6, 2)
+    assert made.equal_labels >= 0.995
+    int8 = load(model, device="cpu", precision="int8")
+    assert int8.settings["quantization"]
+    unseen = [render(seed).image for seed in TEST_SEEDS[:4]]
+    equal = [plain.predict(image).labels == int8.predict(image).labels for image in unseen]
+    assert 0.995 <= np.mean(equal) < 1
+
+
+def test_a_model_that_changes_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EQUAL_LABELS", 1.0)
+    file = tmp_path / "scales.safetensors"
+    with pytest.raises(QuantizationError, match="nothing was kept"):
+        quantize_model(load("toy-street-fpn", device="cpu"), SCENES[:4], output=file)
+    assert not list(tmp_path.iterdir())
+    quantize_model(load("toy-street-fpn", device="cpu"), SCENES[:4], output=file, keep_anyway=True)
+    with safe_open(file, "pt") as opened:
+        about = opened.metadata()
+    assert 0.9 < float(about["equal_labels"]) < 1
+
+
+def test_scales_of_another_checkpoint_or_damaged_ones_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "scales.safetensors"
+    segmenter = load("toy-street-fpn", device="cpu")
+    quantize_model(segmenter, SCENES[:4], output=file)
+    other = tmp_path / "other.safetensors"
+    weights = load_file(project_file("bundled/toy-street-fpn.safetensors"))
+    save_file({name: tensor * 1.0 for name, tensor in weights.items()}, other, metadata={"format": "other"})
+    with pytest.raises(DigestError, match="another checkpoint"):
+        load("toy-street-fpn", checkpoint=other, device="cpu", precision="int8", quantized=file)
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(DamagedCheckpointError, match="damaged"):
+        load("toy-street-fpn", device="cpu", precision="int8", quantized=file)
+    shutil.copyfile(project_file("weights.toml"), file)
+    with pytest.raises(DamagedCheckpointError, match="damaged"):
+        load("toy-street-fpn", device="cpu", precision="int8", quantized=file)
+
+
+def test_the_command_line(tmp_path: Path, semask) -> None:  # type: ignore[no-untyped-def]
+    images = project_file("demo") / "images"
+    made = json.loads(semask("quantize", "toy-street-fpn", "--images", images, "--samples", 4, "--json").stdout)
+    assert made["equal_labels"] >= 0.995
+    assert Path(made["file"]).parent == tmp_path / "cache" / "quantized"
+    one = next(iter(sorted(images.iterdir())))
+    semask("predict", one, "-m", "toy-street-fpn", "--precision", "int8", "-o", "masks")
+    assert list((tmp_path / "masks").glob("*.png"))
+
+
+def test_where_scales_lie_says_what_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEMASK_CACHE", str(tmp_path))
+    spec = load("toy-street-fpn", device="cpu").spec
+    assert scales_path(spec, "ab" * 32) != scales_path(spec, "cd" * 32)
