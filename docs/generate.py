@@ -93,6 +93,26 @@ def networks() -> str:
     return _table(("processor", "precision", *models), rows)
 
 
+def engines() -> str:
+    """Seconds of a network in other engines beside ours."""
+    rows = (
+        tuple(_short(row[key]) for key in ("model", "precision", "engine", "cpu", "seconds", "ours_takes"))
+        for row in _records("engines")
+    )
+    header = ("model", "precision", "engine", "processor", "seconds", "semask takes, times")
+    return _table(header, rows, right=(4, 5))
+
+
+def rasters() -> str:
+    """Memory of georeferenced rasters."""
+    rows = (
+        tuple(_short(row[key]) for key in ("raster", "gigabytes_unpacked", "cpu", "megapixels_per_second", "peak_mib"))
+        for row in _records("raster")
+    )
+    header = ("raster", "GB unpacked", "processor", "megapixels a second", "peak, MiB")
+    return _table(header, rows, right=(1, 3, 4))
+
+
 def memory() -> str:
     """Time and memory of very large images."""
     rows = (
@@ -164,6 +184,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "coverage": coverage,
     "formulas": formulas,
     "evaluation": evaluation,
+    "engines": engines,
+    "rasters": rasters,
     "api": api,
 }
 
