@@ -17,8 +17,6 @@ ChosenPrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 Precision = Literal["auto", "fp32", "tf32", "fp16", "bf16", "int8"]
 
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
-if multiplies_bf16():
-    HALF["int8"] = torch.bfloat16  # of what is not quantized; float32 where the processor has no bf16
 AMPERE = (8, 0)  # the compute capability from which on there are bf16 and TF32
 
 # All but cuDNN's, which torch prefers on some devices: it makes a plan for every new shape, which takes longer than a
@@ -71,15 +69,22 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
     return precision
 
 
+def half_type(precision: ChosenPrecision) -> torch.dtype | None:
+    """What products that are not quantized are computed in, None for float32. Beside int8: bf16 where there is it."""
+    if precision == "int8":
+        return torch.bfloat16 if multiplies_bf16() else None
+    return HALF.get(precision)
+
+
 def cast_matmul_weights_(network: Network, precision: ChosenPrecision) -> None:
     """Cast the weights of matrix products and convolutions to a half type, in place; nothing where it is none.
 
     They become what autocast would make of them in every pass, in half the memory. Norms, embeddings and position
     biases stay float32.
     """
-    if precision in HALF:
+    if (dtype := half_type(precision)) is not None:
         for parameter in network.matmul_parameters():
-            parameter.data = parameter.data.to(HALF[precision])
+            parameter.data = parameter.data.to(dtype)
 
 
 @contextmanager
@@ -89,8 +94,8 @@ def computing(precision: ChosenPrecision, device: torch.device) -> Iterator[None
     On a GPU "tf32" lets float32 products round what they multiply to ten bits, and the others do not.
     """
     with ExitStack() as settings:
-        if precision in HALF:
-            settings.enter_context(torch.autocast(device.type, HALF[precision]))
+        if (dtype := half_type(precision)) is not None:
+            settings.enter_context(torch.autocast(device.type, dtype))
         if device.type == "cuda":
             settings.enter_context(sdpa_kernel(ATTENTION))
             settings.enter_context(_tf32(precision == "tf32"))

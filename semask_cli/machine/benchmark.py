@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from semask_cli.inference.device import HALF, computing
+from semask_cli.inference.device import computing, half_type
 from semask_cli.inference.memory import process_peak
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.views import view_sizes
@@ -59,7 +59,7 @@ def run_benchmark(segmenter: Segmenter, *, height: int, width: int, repeats: int
     image = np.random.default_rng(0).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
     image = cv2.resize(image, (width, height))  # smooth, as photographs are
     encoded = cv2.imencode(".jpg", image)[1].tobytes()
-    dtype = HALF.get(segmenter.precision, torch.float32)
+    dtype = half_type(segmenter.precision) or torch.float32
     with computing(segmenter.precision, segmenter.device):
         product_peak = peak_gflops(segmenter.device, dtype)
     warm_ups = WARM_UPS.get(segmenter.device.type, 1)
