@@ -1,8 +1,8 @@
 """Linear layers and convolutions that multiply 8-bit numbers, by oneDNN.
 
 Inputs are uint8 with one scale and one zero point a layer, known from calibration; weights int8, with a scale for each
-output channel and no zero point; sums int32. Bias and activation are part of the product. torchao does the same through
-torch.compile alone, which needs a C++ compiler; these are the operators of torch that it compiles to.
+output channel and no zero point; sums int32. Bias and activation are part of the product. These are operators of torch,
+called eagerly: no compiler is needed.
 """
 
 from __future__ import annotations
