@@ -100,8 +100,10 @@ def load(
         network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
     quantization = ""
     if chosen_precision == "int8":
+        if random_weights:
+            raise UsageError("random weights cannot be prepared for int8", "Use another --precision with them.")
         path = Path(quantized) if quantized else scales_path(spec, digest)
-        if random_weights or not path.exists():
+        if not quantized and not path.exists():
             raise QuantizationError(
                 f"{spec.name} is not prepared for int8", f"Prepare it: semask quantize {spec.name} --images DIR"
             )
