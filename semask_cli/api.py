@@ -19,9 +19,7 @@ from semask_cli.inference.merge import MEMORY
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.models.build import build_model as build_network
 from semask_cli.models.network import Network
-from semask_cli.quantization.conversion import quantize_network_
-from semask_cli.quantization.store import read_scales, scales_path
-from semask_cli.zoo import load_zoo
+from semask_cli.zoo import ModelSpec, load_zoo
 
 
 def load(
@@ -93,25 +91,16 @@ def load(
     if chosen_device.type == "cpu":
         reuse_freed_memory()
     chosen_precision = choose_precision(precision, chosen_device)
+    if quantized and chosen_precision != "int8":
+        raise UsageError("a quantized model runs in int8", "Give --precision int8 with --quantized.")
+    if random_weights and chosen_precision == "int8":
+        raise UsageError("random weights cannot be prepared for int8", "Use another --precision with them.")
     if random_weights:
         network, digest = build_network(spec).requires_grad_(False).to(chosen_device), ""
     else:
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
-    quantization = ""
-    if chosen_precision == "int8":
-        if random_weights:
-            raise UsageError("random weights cannot be prepared for int8", "Use another --precision with them.")
-        path = Path(quantized) if quantized else scales_path(spec, digest)
-        if not quantized and not path.exists():
-            raise QuantizationError(
-                f"{spec.name} is not prepared for int8", f"Prepare it: semask quantize {spec.name} --images DIR"
-            )
-        prepared = read_scales(path, network, checkpoint=digest)
-        quantize_network_(network, prepared.layers)
-        quantization = prepared.digest
-    elif quantized:
-        raise UsageError("a quantized model runs in int8", "Give --precision int8 with --quantized.")
+    quantization = _quantize_(network, spec, digest, file=quantized) if chosen_precision == "int8" else ""
     cast_matmul_weights_(network, chosen_precision)
     if memory_budget and chosen_device.type == "cuda":
         limit_gpu_memory(chosen_device, memory_budget)
@@ -138,6 +127,21 @@ def build_model(name: str, *, dataset: str | None = None) -> Network:
         UnknownModelError: no such row.
     """
     return build_network(load_zoo().find(name, dataset=dataset))
+
+
+def _quantize_(network: Network, spec: ModelSpec, digest: str, *, file: str | os.PathLike[str] | None) -> str:
+    """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, from `file` or the cache."""
+    from semask_cli.quantization.conversion import quantize_network_
+    from semask_cli.quantization.store import read_scales, scales_path
+
+    path = Path(file) if file else scales_path(spec, digest)
+    if not file and not path.exists():
+        raise QuantizationError(
+            f"{spec.name} is not prepared for int8", f"Prepare it: semask quantize {spec.name} --images DIR"
+        )
+    scales = read_scales(path, network, checkpoint=digest)
+    quantize_network_(network, scales.layers)
+    return scales.digest
 
 
 def _nvidia(device: torch.device) -> bool:
