@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.download import fetching
-from semask_cli.cli.model_options import parse_size
+from semask_cli.cli.model_options import ModelOptions, parse_size
 
 
 def export(
@@ -44,20 +43,11 @@ def export(
     from semask_cli.io.storage import opened
 
     pictures = [opened(entry.path) for entry in find_inputs(images) if entry.path] if images else None
-    from semask_cli.api import load
+    segmenter = ModelOptions(
+        model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"
+    ).load(random_weights=random_weights)
     from semask_cli.export.export_model import export_model
 
-    with fetching(name) as progress:
-        segmenter = load(
-            name,
-            dataset=dataset,
-            checkpoint=checkpoint,
-            zoo=zoo,
-            device="cpu",
-            precision="fp32",
-            random_weights=random_weights,
-            progress=progress,
-        )
     compared = export_model(
         segmenter, output, format=format, size=parse_size("--size", size) if size else None, images=pictures
     )

@@ -10,7 +10,7 @@ import typer
 from semask_cli.cli.images import predict_images
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import refuse_options, with_option_groups
-from semask_cli.cli.predict_options import ImageRunOptions, OutputOptions
+from semask_cli.cli.predict_options import RUN, ImageRunOptions, OutputOptions
 from semask_cli.cli.raster import TARGETS as RASTERS
 from semask_cli.cli.raster import predict_raster
 from semask_cli.cli.video import predict_video
@@ -43,7 +43,7 @@ def predict(
         str | None,
         typer.Option(
             metavar="START:STOP:STEP",
-            rich_help_panel="The run",
+            rich_help_panel=RUN,
             help="Of a video, these frames only; ::5 is every fifth.",
         ),
     ] = None,
@@ -51,20 +51,20 @@ def predict(
         float,
         typer.Option(
             metavar="WEIGHT",
-            rich_help_panel="The run",
+            rich_help_panel=RUN,
             help="Of a video, the weight of earlier frames in each frame's scores, below 1: labels flicker less, and"
             " lag behind what moves.",
         ),
     ] = 0,
     bands: Annotated[
         str | None,
-        typer.Option(metavar="R,G,B", rich_help_panel="The run", help="Of a raster, the bands of red, green and blue."),
+        typer.Option(metavar="R,G,B", rich_help_panel=RUN, help="Of a raster, the bands of red, green and blue."),
     ] = None,
     stretch: Annotated[
         str | None,
         typer.Option(
             metavar="LOW,HIGH",
-            rich_help_panel="The run",
+            rich_help_panel=RUN,
             help="Of a raster that is not 8 bits wide, the values that become 0 and 255.",
         ),
     ] = None,

@@ -18,7 +18,8 @@ SAVE_HELP = (
     "Any of mask, index, color, overlay, contour, side, legend, preview, confidence, entropy, scores, json, coco, "
     "coco-polygons, geojson, cvat, labelstudio, with commas between."
 )
-_RUN = "The run"
+RUN = "The run"
+"""The panel of options that say how a run goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class ImageRunOptions:
         typer.Option(
             "--report",
             metavar="DIR",
-            rich_help_panel=_RUN,
+            rich_help_panel=RUN,
             help="Write a page of all images, with their overlays, here.",
         ),
     ] = None
@@ -83,25 +84,25 @@ class ImageRunOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            rich_help_panel=_RUN,
+            rich_help_panel=RUN,
             help="A list of images: a .txt file with a path in each line, or a .csv or .parquet file with columns path"
             " and id.",
         ),
     ] = None
-    fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Segment anew what is done already.")] = (
+    fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=RUN, help="Segment anew what is done already.")] = (
         False
     )
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            rich_help_panel=_RUN,
+            rich_help_panel=RUN,
             help="Segment on this Ray cluster; local starts one on this machine, auto finds the one it belongs to.",
         ),
     ] = None
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", rich_help_panel=_RUN, help="Only this part of the images: 0/8 … 7/8 are all of them."
+            metavar="I/N", rich_help_panel=RUN, help="Only this part of the images: 0/8 … 7/8 are all of them."
         ),
     ] = None

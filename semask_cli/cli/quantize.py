@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.download import fetching
+from semask_cli.cli.model_options import ModelOptions
 
 
 def quantize(
@@ -45,19 +45,11 @@ def quantize(
 
     paths = [entry.path for entry in find_inputs(images) if entry.path]
     chosen = random.Random(0).sample(paths, min(samples, len(paths)))
-    from semask_cli.api import load
+    segmenter = ModelOptions(
+        model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"
+    ).load()
     from semask_cli.quantization.quantize_model import quantize_model
 
-    with fetching(name) as progress:
-        segmenter = load(
-            name,
-            dataset=dataset,
-            checkpoint=checkpoint,
-            zoo=zoo,
-            device="cpu",
-            precision="fp32",
-            progress=progress,
-        )
     made = quantize_model(segmenter, [opened(path) for path in chosen], output=output, keep_anyway=keep_anyway)
     if as_json:
         print(json.dumps({"schema_version": 1, **dataclasses.asdict(made)}, indent=2))

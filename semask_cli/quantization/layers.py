@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,9 @@ with warnings.catch_warnings():
 
 
 class _Quantized(nn.Module):
-    """The quantized weights (C_out, ...) of a layer whose input is on the grid `input`."""
+    """The quantized weights (C_out, ...) of a layer whose input is on the grid `input`; `packed` as oneDNN has them."""
+
+    packed: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, input: Grid) -> None:
         super().__init__()
@@ -65,9 +68,14 @@ class _Quantized(nn.Module):
         scales = self.scales.view(-1, *[1] * (weight.dim() - 1))
         return (weight.float() / scales).round_().to(torch.int8)
 
-    def on_grid(self, x: Tensor) -> Tensor:
-        """The input, unless the layer before has put it on the grid already."""
-        return x if x.dtype == torch.uint8 else self.input.quantize(x)
+    def operands(self, x: Tensor) -> tuple[Any, ...]:
+        """What both of oneDNN's operators take first: the input on its grid, weights and bias.
+
+        An input of uint8 was put on the grid by the layer before.
+        """
+        on_grid = x if x.dtype == torch.uint8 else self.input.quantize(x)
+        grid, weights = (self.input.scale, self.input.zero_point), (self.packed, self.scales, self.zero_points)
+        return on_grid, *grid, *weights, self.bias
 
 
 class QuantizedLinear(_Quantized):
@@ -86,13 +94,7 @@ class QuantizedLinear(_Quantized):
     def forward(self, x: Tensor) -> Tensor:
         output, dtype = (Grid(1.0, 0), _product_dtype()) if self.output is None else (self.output, torch.uint8)
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            self.on_grid(x),
-            self.input.scale,
-            self.input.zero_point,
-            self.packed,
-            self.scales,
-            self.zero_points,
-            self.bias,
+            *self.operands(x),
             output.scale,
             output.zero_point,
             dtype,
@@ -127,13 +129,7 @@ class QuantizedConv(_Quantized):
 
     def forward(self, x: Tensor) -> Tensor:
         convolved: Tensor = torch.ops.onednn.qconv_pointwise(
-            self.on_grid(x.contiguous(memory_format=torch.channels_last)),
-            self.input.scale,
-            self.input.zero_point,
-            self.packed,
-            self.scales,
-            self.zero_points,
-            self.bias,
+            *self.operands(x.contiguous(memory_format=torch.channels_last)),
             [1, 1],
             self.padding,
             [1, 1],
