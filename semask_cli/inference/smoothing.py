@@ -28,7 +28,7 @@ class Smoothing:
 
     def __init__(self, weight: float) -> None:
         if not 0 <= weight < 1:
-            raise UsageError(f"a weight of {weight} for earlier frames is not from 0 up to 1", "As in --smooth 0.5.")
+            raise UsageError(f"a weight of {weight} for earlier frames is not from 0 up to 1", "As in --smooth 0.3.")
         self.weight = weight
         self._frames = 0
         self._scores: Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -120,25 +121,25 @@ def _segmented(
 
     Where frames are smoothed, those before the first that is not done are predicted again, from where smoothing began.
     """
-    places: deque[tuple[int, float]] = deque()
-    smoothing = Smoothing(smooth) if smooth else None
-    first = next(index for index in count(chosen.start, chosen.step) if not is_done(index))
-    began = first - (first - chosen.start) % (BLOCK * chosen.step)
-
-    def is_needed(index: int) -> bool:
-        return index >= began if smoothing else not is_done(index)
+    places: deque[tuple[int, float, bool]] = deque()
+    smoothing, replayed_from = None, sys.maxsize
+    if smooth:
+        smoothing = Smoothing(smooth)
+        first = next(index for index in count(chosen.start, chosen.step) if not is_done(index))
+        replayed_from = first - (first - chosen.start) % (BLOCK * chosen.step)
 
     def images() -> Iterator[RGB]:
         for frame in frames(name, chosen):
-            if is_needed(frame.index):
-                places.append((frame.index, frame.seconds))
+            done = is_done(frame.index)
+            if not done or frame.index >= replayed_from:
+                places.append((frame.index, frame.seconds, done))
                 yield frame.image
 
     for result in segmenter.predict_each(images(), keep=keep, smoothing=smoothing):
-        index, seconds = places.popleft()
+        index, seconds, done = places.popleft()
         if isinstance(result, SemaskError):
             raise result
-        if not is_done(index):
+        if not done:
             yield FrameDone(index=index, seconds=seconds, segmentation=result)
 
 
