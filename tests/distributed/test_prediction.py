@@ -6,8 +6,11 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +26,7 @@ from semask_cli.io.inputs import find_inputs
 from semask_cli.output.paths import plan_outputs
 from tests.support import filled
 from tests.support.command_line import Run as CommandLine
-from tests.support.command_line import shared, start
+from tests.support.command_line import shared, start, start_shared
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
 IMAGES = 18
@@ -139,22 +142,31 @@ def _forked(work: Callable[[], object]) -> int:
 
 @pytest.mark.slow
 def test_kills_of_the_command_change_nothing(semask: CommandLine, album: Path, tmp_path: Path) -> None:
-    """One process and a shard, each killed, and then torchrun, all in one folder."""
+    """One process, a shard and torchrun, each killed, and at last torchrun again, all in one folder."""
     semask("predict", album, "-o", "whole", *TOY)
     undisturbed = found(tmp_path / "whole")
     moments, output = random.Random(), tmp_path / "out"
     command = ("predict", album, "-o", output, *TOY)
-    for options in ((), ("--shard", "1/2")):
+    for options, begin in (((), start), (("--shard", "1/2"), start), ((), partial(start_shared, 2))):
         before = len(found(output))
         wanted = moments.randint(before + 1, before + (IMAGES - before) // 3 + 1)
-        process = start(*command, *options)
+        process = begin(*command, *options)
         while process.poll() is None and len(found(output)) < wanted:
             time.sleep(0.002)
-        process.kill()
+        for victim in (*_children(process.pid), process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
         process.communicate()
         assert found(output).items() <= undisturbed.items()
     shared(2, *command)
     assert found(output) == undisturbed
-    assert f"{IMAGES} of {IMAGES} images were done before" in semask(*command).stderr
+    again = semask(*command)
+    assert (again.stdout, found(output)) == ("", undisturbed)
+    assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
     assert len(json.loads(semask(*command, "--json").stdout)["pictures"]) == IMAGES
     assert found(output) == undisturbed
+
+
+def _children(process: int) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
+    return [int(child) for child in listed.stdout.split()]
