@@ -13,14 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from functools import cache
 from pathlib import Path
 
 from semask_cli.io.resources import project_file
 from tests.faults.case import Fault
-from tests.support.forking import Fork, finished_fork
+from tests.support.forking import finished_fork
 from tests.support.host_kernels import compiler
 
 CODES = {0, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 20, 21, 30, 40, 130}
@@ -36,17 +35,12 @@ _COMMANDS = {
 def kill_case(draw: random.Random, folder: Path) -> str:
     command = draw.choice(tuple(_COMMANDS))
     expected, seconds = undisturbed(command)
-    arguments, settings = _prepared(command, folder)
-    with tempfile.TemporaryFile("w+") as errors:
-        run = Fork(*arguments, cwd=folder, environment=settings, stdout=errors, stderr=errors)
-        time.sleep(draw.uniform(0.1, 1.1) * seconds)
-        done = run.poll() is not None
-        sent = draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-        if not done:
-            run.send_signal(sent)
-        run.wait()
-        errors.seek(0)
-        said = errors.read()
+    run = _start(command, folder)
+    time.sleep(draw.uniform(0.2, 1.1) * seconds)
+    done = run.poll() is not None
+    sent = draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+    run.send_signal(sent)
+    _, said = run.communicate(timeout=60)
     if "Traceback" in said or run.returncode not in (0, 130 if sent == signal.SIGINT else -sent):
         raise Fault(f"{command} after {sent.name}: exit {run.returncode}: {said[-300:]}")
     _again(command, folder, expected)
@@ -103,9 +97,10 @@ def undisturbed(command: str) -> tuple[dict[str, str], float]:
     folder = Path(os.environ["FAULTS_FOLDER"]) / f"undisturbed-{command}"
     folder.mkdir()
     began = time.monotonic()
-    run = _finish(command, folder)
+    run = _start(command, folder)
+    _, said = run.communicate()
     if run.returncode:
-        raise Fault(f"undisturbed {command}: {run.stderr[-300:]}")
+        raise Fault(f"undisturbed {command}: {said[-300:]}")
     return found(folder), time.monotonic() - began
 
 
@@ -121,11 +116,6 @@ def _start(command: str, folder: Path, **environment: str) -> subprocess.Popen[s
     )
 
 
-def _finish(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    arguments, settings = _prepared(command, folder)
-    return finished_fork(*arguments, cwd=folder, environment=settings)
-
-
 def _prepared(command: str, folder: Path) -> tuple[list[str], dict[str, str]]:
     """Arguments and environment of a run, whose inputs are laid out."""
     for name in ("images", "labels"):
@@ -138,7 +128,8 @@ def _prepared(command: str, folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _again(command: str, folder: Path, expected: dict[str, str]) -> None:
-    run = _finish(command, folder)
+    arguments, settings = _prepared(command, folder)
+    run = finished_fork(*arguments, cwd=folder, environment=settings)  # nothing befalls it, so it needs no cold start
     if run.returncode:
         raise Fault(f"{command} again: exit {run.returncode}: {run.stderr[-300:]}")
     if (files := found(folder)) != expected:
