@@ -2,8 +2,8 @@
 
     python -m benchmarks.cpu.engines --record benchmarks/records/engines.csv
 
-What `semask export` writes is run by OpenVINO and by ONNX Runtime. Weights are random. The fastest of the turns counts:
-of two that ran on a machine with other work to do, the slower one was disturbed.
+The network, with the standard operators of `semask export`, is run by OpenVINO and by ONNX Runtime. Weights are random.
+The fastest of the turns counts: of two that ran on a machine with other work to do, the slower one was disturbed.
 """
 
 from __future__ import annotations
