@@ -101,6 +101,8 @@ def load(
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
     quantization = _quantize_(network, spec, digest, file=quantized) if chosen_precision == "int8" else ""
+    if chosen_device.type == "cpu":
+        network.prepare_for_cpu_()
     cast_matmul_weights_(network, chosen_precision)
     if memory_budget and chosen_device.type == "cuda":
         limit_gpu_memory(chosen_device, memory_budget)

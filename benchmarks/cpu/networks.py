@@ -57,6 +57,7 @@ def network_seconds(name: str, precisions: list[ChosenPrecision]) -> dict[Chosen
     """The fastest pass in each precision, after a few that warm up."""
     networks = {precision: semask_cli.build_model(name).requires_grad_(False) for precision in precisions}
     for precision, network in networks.items():
+        network.prepare_for_cpu_()
         cast_matmul_weights_(network, precision)
     pixels = torch.randn(1, 3, 512, 512).to(memory_format=torch.channels_last)
     times: dict[ChosenPrecision, list[float]] = {precision: [] for precision in precisions}

@@ -1,4 +1,4 @@
-"""How long the commands take that need no network: whole processes, median of ten.
+"""How long whole processes take to start: commands that need no network, and one that does. Median of ten.
 
 python -m benchmarks.cpu.startup --record benchmarks/records/startup.csv
 """
@@ -8,15 +8,22 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from benchmarks.cpu.record import record_parser, write_record
+from semask_cli.io.resources import project_file
 
-# Beside Python itself, started and stopped, which no command can be faster than.
+NEW = "NEW"  # in the place of a folder that is not there yet
+IMAGE = min((project_file("demo") / "images").iterdir())
+
+# Beside Python itself, started and stopped, which no command can be faster than, and torch, which predict cannot.
 COMMANDS = {
     "python": ["-c", "pass"],
     "semask --help": ["-m", "semask_cli", "--help"],
     "semask models": ["-m", "semask_cli", "models"],
+    "import torch": ["-c", "import torch"],
+    "semask predict, one image": ["-m", "semask_cli", "predict", str(IMAGE), "-m", "toy-street-fpn", "-o", NEW],
 }
 
 
@@ -28,9 +35,11 @@ def main() -> None:
     for name, command in COMMANDS.items():
         times = []
         for _ in range(arguments.repeats + 1):  # the first warms up
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True, capture_output=True)
-            times.append(time.perf_counter() - start)
+            with tempfile.TemporaryDirectory() as folder:
+                words = [f"{folder}/out" if word is NEW else word for word in command]
+                start = time.perf_counter()
+                subprocess.run([sys.executable, *words], check=True, capture_output=True)
+                times.append(time.perf_counter() - start)
         rows.append({
             "command": name,
             "seconds": f"{statistics.median(times[1:]):.3f}",

@@ -1,4 +1,4 @@
-"""Linear layers, with the activation that follows them.
+"""Linear layers and convolutions, with the activation that follows them.
 
 Where oneDNN multiplies fastest, bias and activation are part of its product: torch's own layer writes the bias to
 memory before the product and reads the result again for the activation.
@@ -30,6 +30,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, activation: Activa
     if activation == "relu":
         return F.relu(out, inplace=True)
     return F.gelu(out) if activation == "gelu" else out
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, relu: bool) -> Tensor:
+    """A convolution of stride 1, then a ReLU or none: (B, C_in, H, W) -> (B, C_out, H, W)."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if _goes_to_onednn(dtype, x, weight, bias):
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        product = torch.ops.mkldnn._convolution_pointwise
+        sides, ones = [padding, padding], [1, 1]
+        fused: Tensor = product(x, weight, bias, sides, ones, ones, 1, "relu" if relu else "none", [], "")
+        return fused
+    out = F.conv2d(x, weight, bias, padding=padding)
+    return F.relu(out, inplace=True) if relu else out
 
 
 class Linear(nn.Linear):

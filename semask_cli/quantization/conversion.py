@@ -108,22 +108,14 @@ def _smooth(before: nn.Module, layer: nn.Module, smoothing: Tensor) -> None:
 
 def _quantized(module: nn.Module, *, input: Grid, output: Grid | None) -> nn.Module:
     if isinstance(module, ConvNormReLU):
-        weight, bias = _fold_batch_norm(module.conv, module.bn)
-        return QuantizedConv(weight, bias, padding=(1, 1), input=input, relu=True)
+        module.fold_()
+        return QuantizedConv(module.conv.weight, module.conv.bias, padding=(1, 1), input=input, relu=True)
     if isinstance(module, ConvNorm):
         return QuantizedConv(
             module.weight, module.bias, padding=(1, 1), input=input, relu=module.relu, norm=module.norm
         )
     assert isinstance(module, nn.Linear)
     return QuantizedLinear(module, input=input, output=output)
-
-
-def _fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that does both; in evaluation mode a BatchNorm is a factor and a summand."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    factors = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return conv.weight * factors[:, None, None, None], norm.bias - norm.running_mean * factors
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

@@ -37,7 +37,9 @@ def test_startup_in_processes_of_its_own(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.cpu.startup", "--repeats", "1", "--record", tmp_path / "startup.csv"]
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
     rows = list(csv.DictReader((tmp_path / "startup.csv").open()))
-    assert [row["command"] for row in rows] == ["python", "semask --help", "semask models"]
+    assert [row["command"] for row in rows] == [
+        *("python", "semask --help", "semask models", "import torch", "semask predict, one image")
+    ]
     assert all(float(row["seconds"]) > 0 for row in rows)
 
 
