@@ -39,10 +39,14 @@ class Segmentation(SegmentedImage):
         )
 
     def to_fiftyone(self) -> Any:
-        """`fiftyone.Segmentation` of the labels; fiftyone must be installed."""
+        """`fiftyone.Segmentation` whose mask values are class indices plus one; fiftyone must be installed.
+
+        There 0 is background: not drawn, not counted, no object. For the names:
+        `dataset.default_mask_targets = dict(enumerate(segmentation.classes, 1))`.
+        """
         import fiftyone
 
-        return fiftyone.Segmentation(mask=self.labels)
+        return fiftyone.Segmentation(mask=self.labels + np.uint8(1))  # of 255 classes at most
 
     def save(
         self, path: str | os.PathLike[str], *, kind: Kind = "mask", opacity: float = 0.5, tolerance: float = 0

@@ -172,7 +172,9 @@ def test_other_libraries_objects(monkeypatch: pytest.MonkeyPatch) -> None:
         merged[mask] = label
         assert name == CITYSCAPES.classes[label]
     np.testing.assert_array_equal(merged, result.labels)
-    np.testing.assert_array_equal(result.to_fiftyone()["mask"], result.labels)
+    mask = result.to_fiftyone()["mask"]
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask.astype(int), result.labels.astype(int) + 1)  # 0 is background there
 
 
 def test_scores_are_read_back(tmp_path: Path) -> None:
