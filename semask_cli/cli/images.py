@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from semask_cli.distributed.answers import Outputs
     from semask_cli.distributed.prediction import Outcome, Run
+    from semask_cli.io.storage import Place
     from semask_cli.output.class_shares import ClassShare
 
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
@@ -35,7 +37,7 @@ SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 def predict_images(
     inputs: list[str], *, options: ModelOptions, outputs: Outputs, output: str, run: ImageRunOptions
 ) -> None:
-    """Segment images into the folder or store `output`.
+    """Segment images into the folder, store or Parquet file `output`.
 
     Raises:
         SemaskError: the options do not go together, or as `distributed.prediction`.
@@ -46,17 +48,22 @@ def predict_images(
     from semask_cli.distributed.parts import Parts
     from semask_cli.distributed.prediction import Run, segment_here
     from semask_cli.distributed.run_journal import RunJournal
+    from semask_cli.distributed.table import is_table, parts_folder
     from semask_cli.io.manifest import Inputs
+    from semask_cli.io.overwriting import refuse_replacing
     from semask_cli.io.storage import place
     from semask_cli.output.gallery import with_previews, write_gallery
     from semask_cli.output.paths import plan_outputs
 
-    world = world_of_torchrun()
-    _refuse_contradictions(inputs, run, processes=world.size)
-    folder = place(output)
+    world, folder = world_of_torchrun(), place(output)
+    table = folder if is_table(folder) else None
+    _refuse_contradictions(inputs, run, table=table, processes=world.size)
     part = (Shard.parse(run.shard) if run.shard else Shard()).part(world.rank, world.size)
     named = Inputs(names=tuple(inputs), manifest=run.manifest)
     read = [path for path in (options.checkpoint, options.zoo, run.manifest) if path]
+    if table:
+        folder = parts_folder(table)
+        refuse_replacing([table] if isinstance(table, Path) else [], read)
     entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
     tasks = plan_outputs(entries, folder, outputs.kinds, read=read)
     if run.gallery:
@@ -88,15 +95,25 @@ def predict_images(
             )
         stack.callback(running.close)
         try:
-            _print(running, outcomes, results, as_json=run.as_json)
+            failures = _print(running, outcomes, results, as_json=run.as_json)
         finally:  # whatever ends the run, what was done is shown
             if run.gallery:
                 print(f"all images on one page: {write_gallery(run.gallery)}", file=sys.stderr)
+    if table and part.count == 1:
+        running.join(table)
+        print(f"all results in one file: {table}", file=sys.stderr)
+    elif table and world.rank == 0:
+        print(f"parts are in {folder}: the same command in one process, without --shard, joins them", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} of {running.images} images could not be segmented", file=sys.stderr)
+        raise typer.Exit(failures[0].exit_code)
 
 
-def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, processes: int) -> None:
+def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, table: Place | None, processes: int) -> None:
     if not (inputs or run.manifest):
         raise UsageError("there is nothing to segment", "Name an image, a folder, or a list of images with --manifest.")
+    if table and run.format != "parquet":
+        raise UsageError(f"{table} cannot hold tar files", "Name a folder with -o.")
     if run.format and run.gallery:
         raise UsageError("--report shows files, which --format does not write", "Ask for one of them.")
     if run.format and run.as_json:
@@ -124,8 +141,8 @@ def _on_ray(
     return run, segment_on_ray(run, model, actors, palette=palette, max_pixels=max_pixels, **saving, **arguments)
 
 
-def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console, *, as_json: bool) -> None:
-    """A line for each image as it comes, or one document, on `results`."""
+def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console, *, as_json: bool) -> list[SemaskError]:
+    """A line for each image as it comes, or one document, on `results`. Returns why images failed."""
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
     try:
@@ -146,9 +163,7 @@ def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console,
             print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
         if run.done_before:
             print(f"{run.done_before} of {run.images} images were done before", file=sys.stderr)
-    if failures:
-        print(f"{len(failures)} of {run.images} images could not be segmented", file=sys.stderr)
-        raise typer.Exit(failures[0].exit_code)
+    return failures
 
 
 def _stdin() -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ def predict(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where the files go; sub-folders are kept. Of a video, a folder or .mp4; of a raster, a .tif.",
+            help="Where the files go; sub-folders are kept. Or one .parquet file for all results; of a video, a folder"
+            " or .mp4; of a raster, a .tif.",
         ),
     ] = "masks",
     saving: OutputOptions,
@@ -77,6 +79,8 @@ def predict(
     Processes share the images under torchrun, each with a GPU of its own: `torchrun --nproc-per-node 8 -m semask_cli
     predict …`.
     """
+    from semask_cli.distributed.table import is_table
+    from semask_cli.io.storage import place
     from semask_cli.video.reading import is_video
 
     inputs = inputs or []
@@ -102,6 +106,8 @@ def predict(
         refuse_options(
             context, "a run without a video", ("frames", "smooth"), "As in: semask predict drive.mp4 -o out.mp4"
         )
+        if is_table(place(output)):
+            run = replace(run, format=run.format or "parquet")
         predict_images(
             inputs, options=options, outputs=saving.outputs(or_none=bool(run.format)), output=output, run=run
         )

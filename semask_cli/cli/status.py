@@ -23,8 +23,8 @@ def status(
         str | None,
         typer.Argument(
             metavar="DIR",
-            help="The folder that `semask predict -o` writes to, or a --journal of `semask eval`; without it, the"
-            " evaluations in the cache.",
+            help="What `semask predict -o` writes to, a folder or a .parquet file, or a --journal of `semask eval`;"
+            " without it, the evaluations in the cache.",
         ),
     ] = None,
     *,
@@ -45,13 +45,15 @@ def status(
 
 def _runs(folder: str | None) -> list[RunStatus]:
     from semask_cli.distributed.status import read_status
+    from semask_cli.distributed.table import is_table, parts_folder
     from semask_cli.evaluation.journal import evaluations_folder
     from semask_cli.evaluation.status import read_evaluations
     from semask_cli.io.storage import place
 
     if folder is None:
         return read_evaluations(evaluations_folder())
-    return read_status(place(folder)) or read_evaluations(Path(folder))
+    output = place(folder)
+    return read_status(parts_folder(output) if is_table(output) else output) or read_evaluations(Path(folder))
 
 
 def _print(run: RunStatus) -> None:

@@ -4,6 +4,7 @@
     world.py          the processes that torchrun has started, which need not share a disk
     run_journal.py    what is done already, in the folder of the results
     parts.py          results in few large files
+    table.py          results in one file
     answers.py        what is known of an image once it is segmented
     segment_batch.py  rows in, rows out: what engines for clusters call
     prediction.py     images -> files, by one process: what is not done yet, in order

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, Literal, get_args
 
 from semask_cli.distributed.answers import Answer
 from semask_cli.distributed.run_journal import RunJournal
-from semask_cli.io.extras import import_extra
+from semask_cli.distributed.table import BYTES, ROWS, pyarrow, table_of
 from semask_cli.io.storage import Place, write
 from semask_cli.output.kinds import Kind, file_name
 from semask_cli.output.paths import Task
@@ -23,8 +25,8 @@ from semask_cli.output.paths import Task
 Format = Literal["parquet", "webdataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-ROWS, BYTES = 10_000, 128 << 20
-"""Images, and bytes of their outputs, after which a part is written."""
+JOINED_SECONDS = 30.0
+"""After which a part is written that will be joined in a table; one that stays has ROWS or BYTES."""
 
 _ENDINGS: Mapping[Format, str] = {"parquet": ".parquet", "webdataset": ".tar"}
 
@@ -40,10 +42,12 @@ class Parts:
 
     def __init__(self, folder: Place, format: Format, kinds: Sequence[Kind], *, journal: RunJournal) -> None:
         if format == "parquet":
-            _pyarrow()
+            pyarrow()
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
         self._rows: list[tuple[Task, Answer]] = []
         self._bytes, self._lock = 0, Lock()
+        self._seconds = JOINED_SECONDS if table_of(folder) else math.inf
+        self._written = time.monotonic()
 
     def add(self, task: Task, answer: Answer) -> None:
         """Take the result of an image; an error is a result too.
@@ -54,7 +58,8 @@ class Parts:
         with self._lock:
             self._rows.append((task, answer))
             self._bytes += sum(map(len, answer.files.values()))
-            if len(self._rows) >= ROWS or self._bytes >= BYTES:
+            is_time = time.monotonic() >= self._written + self._seconds
+            if len(self._rows) >= ROWS or self._bytes >= BYTES or is_time:
                 self._publish()
 
     def close(self) -> None:
@@ -73,19 +78,12 @@ class Parts:
         name = self._journal.next_part(_ENDINGS[self._format])
         self._journal.note_part(name, [(task.entry, answer.error) for task, answer in self._rows])
         write(self._folder / name, content)
-        self._rows, self._bytes = [], 0
-
-
-def _pyarrow() -> Any:
-    import_extra("pyarrow.parquet", extra="parquet", purpose="Parquet")
-    import pyarrow
-
-    return pyarrow
+        self._rows, self._bytes, self._written = [], 0, time.monotonic()
 
 
 def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
     """The Arrow schema of rows with these outputs."""
-    arrow = _pyarrow()
+    arrow = pyarrow()
     text, number, count = arrow.string(), arrow.float64(), arrow.int64()
     share = {"index": count, "name": text, "pixels": count, "share": number, "mean_confidence": number}
     types = {
@@ -102,7 +100,7 @@ def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
 
 
 def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
-    arrow = _pyarrow()
+    arrow = pyarrow()
     buffer = io.BytesIO()
     table = arrow.Table.from_pylist(rows, schema=arrow_schema(kinds, path=True))
     arrow.parquet.write_table(table, buffer, compression="zstd")

@@ -11,10 +11,11 @@ from typing import Any
 from semask_cli.distributed.answers import Answer, Outputs
 from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.run_journal import RunJournal
+from semask_cli.distributed.table import join
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import ImageSource
-from semask_cli.io.storage import opened, write
+from semask_cli.io.storage import Place, opened, write
 from semask_cli.output.paths import Task
 from semask_cli.output.segmentation import Segmentation
 
@@ -84,6 +85,15 @@ class Run:
             self.parts.close()
         if self._journal:
             self._journal.close()
+
+    def join(self, table: Place) -> None:
+        """Join all parts of the run in one file, once it is closed and nothing is left to do.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        assert self._journal
+        join(table, self._journal.parts(), prefix=self._journal.part_prefix)
 
 
 def segment_here(

@@ -6,7 +6,7 @@ and of the size and time of each of its files. So what has changed since is done
 shards was, nothing is done twice.
 
 Where results are collected in parts (`distributed.parts`), `DIGEST/PART.jsonl` says what is in the part, and counts if
-the part is there.
+the part is there, or in the table that it was joined in (`distributed.table`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from semask_cli.distributed.shards import Shard, stable_hash
+from semask_cli.distributed.table import joined_parts, table_of
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.io.inputs import Input
 from semask_cli.io.journal import JournalWriter, decoded, encoded, read_lines, settings_digest
@@ -35,9 +36,10 @@ _WAY_OUT = "Begin it again with --fresh, or name another folder with -o."
 
 
 class RunJournal:
-    """The journal of the process that does `shard`, below the folder `output`; `done_before` counts what is in it.
+    """The journal of the process that does `shard`, below the folder `output`.
 
     `settings` are all that the files of an image depend on, besides the image. With `fresh` nothing counts as done.
+    `part_prefix` is what the names of parts with these settings begin with.
 
     Raises:
         OutputError: the journal cannot be read or written.
@@ -46,6 +48,7 @@ class RunJournal:
     def __init__(self, output: Place, settings: Mapping[str, Any], *, shard: Shard, fresh: bool = False) -> None:
         self.folder = journal_folder(output, settings)
         self._output, self._name = output, f"{shard.index}-of-{shard.count}"
+        self.part_prefix = f"part-{self.folder.name}-"
         self._header = {"format": FORMAT, "settings": settings, "shard": str(shard)}
         try:
             self._done = np.zeros(0, np.uint64) if fresh else _keys(output, self.folder)
@@ -77,9 +80,15 @@ class RunJournal:
 
     def next_part(self, ending: str) -> str:
         """A name for a part that is not there yet."""
-        there = {file.name for file in files_in(self._output, ending)}
-        names = (f"part-{self._name}-{number:06d}{ending}" for number in count(len(there)))
+        there = _parts_there(self._output)
+        names = (f"{self.part_prefix}{self._name}-{number:06d}{ending}" for number in count(len(there)))
         return next(name for name in names if name not in there)
+
+    def parts(self) -> list[Place]:
+        """The parts in the folder that were made with these settings, oldest first."""
+        noted = {file.name.removesuffix(".jsonl") for file in files_in(self.folder, ".jsonl")}
+        there = [file for file in files_in(self._output, "") if file.name in noted]
+        return sorted(there, key=lambda part: part.name.rpartition("-")[2])  # a number above all that were there
 
     def note_part(self, part: str, images: Iterable[tuple[Input, SemaskError | None]]) -> None:
         """Record what is in a part that is about to be written; an error in it is a result that is done too.
@@ -169,13 +178,20 @@ def _line(id: str, key: int | None, error: SemaskError | None) -> dict[str, Any]
     return line
 
 
+def _parts_there(output: Place) -> set[str]:
+    """The names of the parts in a folder, and of those that were joined in its table."""
+    table = table_of(output)
+    names = {file.name for file in files_in(output, "") if file.name.startswith("part-")}
+    return names | joined_parts(table) if table else names
+
+
 def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
     """The sound lines of all files of the journal in `folder`, but of parts that are not in `output`.
 
     Raises:
         OSError: a file cannot be read.
     """
-    parts = {file.name for file in files_in(output, "")}
+    parts = _parts_there(output)
     for file in files_in(folder, ".jsonl"):
         if file.name.startswith("shard-") or file.name.removesuffix(".jsonl") in parts:
             lines = read_lines(file) if isinstance(file, Path) else map(decoded, read(file).splitlines(keepends=True))

@@ -45,6 +45,7 @@ def whole_file(path: Path, *, way_out: str = "Choose another place to write to."
     """
     with writing(path, way_out=way_out):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned_once(path.parent)
         folder, lock = new_private_folder(path.parent)
         unfinished = folder / path.name
         try:
@@ -70,7 +71,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OutputError: no permission, no space, a folder of that name. Nothing of the attempt is left.
     """
-    _remove_abandoned_once(path.parent)
     with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
 

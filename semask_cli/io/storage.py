@@ -7,15 +7,17 @@ times. Credentials are fsspec's own matter: its configuration, the store's files
 from __future__ import annotations
 
 import io
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError
-from semask_cli.io.files import write_atomically
+from semask_cli.io.files import whole_file, write_atomically, writing
 from semask_cli.io.images import ImageSource, is_image_path
 
 ATTEMPTS, FIRST_WAIT = 4, 0.25
@@ -84,15 +86,43 @@ def write(target: Place, content: bytes) -> None:
     """
     if isinstance(target, Path):
         write_atomically(target, content)
+    else:
+        _put(target, lambda files, path: files.pipe_file(path, content))
+
+
+@contextmanager
+def whole_file_at(target: Place) -> Iterator[Path]:
+    """As `files.whole_file`, for any place: what is meant for a store is written on this machine first.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if isinstance(target, Path):
+        with whole_file(target) as unfinished:
+            yield unfinished
         return
-    try:
-        _asked(target, lambda files, path: files.pipe_file(path, content))
-    except SemaskError:
-        raise
-    except Exception as error:
-        raise OutputError(
-            f"cannot write {target}: {_reason(error)}", "Are its address and credentials right?"
-        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        unfinished = Path(folder) / target.name
+        yield unfinished
+        _put(target, lambda files, path: files.put_file(str(unfinished), path))
+
+
+def remove(target: Place) -> None:
+    """Remove a file; one that is gone is no error.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    if isinstance(target, Path):
+        with writing(target):
+            target.unlink(missing_ok=True)
+        return
+
+    def without(files: Any, path: str) -> None:
+        with suppress(FileNotFoundError):
+            files.rm_file(path)
+
+    _put(target, without)
 
 
 def read(source: Address) -> bytes:
@@ -107,6 +137,27 @@ def read(source: Address) -> bytes:
         raise
     except Exception as error:
         raise OSError(0, _reason(error), source.url) from error
+
+
+@contextmanager
+def reading(source: Place) -> Iterator[BinaryIO]:
+    """A file to read from, at any position: of a store only what is asked for travels.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+        return
+    try:
+        file = _asked(source, lambda files, path: files.open(path, "rb"))
+    except (OSError, SemaskError):
+        raise
+    except Exception as error:
+        raise OSError(0, _reason(error), source.url) from error
+    with file:
+        yield file
 
 
 def state(source: Place) -> str | None:
@@ -170,6 +221,17 @@ def _entries(folder: Place) -> list[Place]:
     except FileNotFoundError:
         return []
     return [folder / str(name).rstrip("/").rpartition("/")[2] for name in sorted(names)]
+
+
+def _put(target: Address, request: Callable[[Any, str], object]) -> None:
+    try:
+        _asked(target, request)
+    except SemaskError:
+        raise
+    except Exception as error:
+        raise OutputError(
+            f"cannot write {target}: {_reason(error)}", "Are its address and credentials right?"
+        ) from error
 
 
 def _asked(address: Address, request: Callable[[Any, str], Value]) -> Value:

@@ -1,0 +1,134 @@
+"""One Parquet file of all results: `-o results.parquet`.
+
+While a run goes on, its results are parts (see `distributed.parts`) in a hidden folder beside the file. In the end they
+are joined in the file, which names them, so that the journal counts them as there though they are removed then. Each
+step leaves a whole file and every part that is not in it: a kill loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from semask_cli.errors import OutputError
+from semask_cli.io.extras import import_extra
+from semask_cli.io.storage import Place, reading, remove, whole_file_at
+
+ENDING = ".parquet"
+ROWS, BYTES = 10_000, 128 << 20
+"""Rows, and bytes of them, after which a group of rows ends: what a reader holds at a time."""
+
+_FOLDER_ENDING = ".parts"
+_PARTS = b"semask.parts"
+
+
+def pyarrow() -> Any:
+    """The library, with its submodule `parquet`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    import_extra("pyarrow.parquet", extra="parquet", purpose="Parquet")
+    import pyarrow
+
+    return pyarrow
+
+
+def is_table(output: Place) -> bool:
+    """Whether the name of an output is that of a table."""
+    return output.name.endswith(ENDING)
+
+
+def parts_folder(table: Place) -> Place:
+    """Where the parts of a table are collected, and the journal is kept."""
+    return table.with_name(f".{table.name}{_FOLDER_ENDING}")
+
+
+def table_of(folder: Place) -> Place | None:
+    """The table whose parts are collected in a folder, if it is such a folder."""
+    name = folder.name
+    is_hidden = name.startswith(".") and name.endswith(ENDING + _FOLDER_ENDING)
+    return folder.with_name(name[1 : -len(_FOLDER_ENDING)]) if is_hidden else None
+
+
+def joined_parts(table: Place) -> set[str]:
+    """The names of the parts that are in a table; none where there is no table, or another program's.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    arrow = pyarrow()
+    try:
+        with reading(table) as file:
+            facts = arrow.parquet.read_metadata(file).metadata or {}
+    except (FileNotFoundError, arrow.ArrowInvalid):
+        return set()
+    return set(json.loads(facts.get(_PARTS, b"[]")))
+
+
+def join(table: Place, parts: Sequence[Place], *, prefix: str) -> None:
+    """Bring `parts`, oldest first, into the table, and remove them.
+
+    What is in the table stays if it came from parts whose names begin with `prefix`, else it is replaced. Of an image
+    that has several rows the latest is kept.
+
+    Raises:
+        OutputError: a part cannot be read or removed, or the table cannot be written.
+    """
+    try:
+        inside = joined_parts(table)
+        if new := [part for part in parts if part.name not in inside]:
+            stay = {name for name in inside if name.startswith(prefix)}
+            _write(table, [table, *new] if stay else new, names=sorted(stay | {part.name for part in new}))
+    except (OSError, pyarrow().ArrowInvalid) as error:
+        raise OutputError(
+            f"cannot join the parts of {table}: {error}", "Images of a part that is gone are made again."
+        ) from error
+    for part in parts:
+        remove(part)
+
+
+def _write(table: Place, sources: Sequence[Place], *, names: Sequence[str]) -> None:
+    arrow = pyarrow()
+    latest = {id: number for number, source in enumerate(sources) for id in _ids(source)}
+
+    def rows() -> Iterator[Any]:
+        for number, source in enumerate(sources):
+            for group in _groups(source):
+                yield group.filter([latest[id] == number for id in group["id"].to_pylist()])
+
+    with reading(sources[0]) as file:
+        schema = arrow.parquet.read_schema(file).with_metadata({_PARTS: json.dumps(names)})
+    with (
+        whole_file_at(table) as unfinished,
+        arrow.parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer,
+    ):
+        for group in _regrouped(rows()):
+            writer.write_table(group)
+
+
+def _ids(source: Place) -> list[str]:
+    arrow = pyarrow()
+    with reading(source) as file:
+        return arrow.parquet.read_table(file, columns=["id"])["id"].to_pylist()
+
+
+def _groups(source: Place) -> Iterator[Any]:
+    """The rows of a file, a group at a time."""
+    with reading(source) as file:
+        parquet = pyarrow().parquet.ParquetFile(file)
+        for number in range(parquet.num_row_groups):
+            yield parquet.read_row_group(number)
+
+
+def _regrouped(tables: Iterator[Any]) -> Iterator[Any]:
+    """The same rows in groups of about ROWS or BYTES."""
+    held: list[Any] = []
+    for table in tables:
+        held.append(table)
+        if sum(each.num_rows for each in held) >= ROWS or sum(each.nbytes for each in held) >= BYTES:
+            yield pyarrow().concat_tables(held)
+            held = []
+    if held:
+        yield pyarrow().concat_tables(held)
