@@ -8,8 +8,6 @@
 
 #include "storage.cuh"
 
-constexpr unsigned ALL_LANES = 0xffffffffu;
-
 // By shuffles: for processors whose tensor cores do not know the type, and for the tests on a CPU
 template <typename Half>
 __device__ void multiply_by_shuffles(Half type, float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {

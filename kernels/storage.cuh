@@ -49,6 +49,8 @@ __device__ inline unsigned pack_bfloats(float low, float high) {
 #endif
 }
 
+constexpr unsigned ALL_LANES = 0xffffffffu;
+
 #define MINUS_INFINITY __uint_as_float(0xff800000u)
 
 __device__ inline float sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }

@@ -11,68 +11,23 @@
 //
 // Constants: VALUE (Float16 or BFloat16), WINDOW (side, in tokens).
 #include "mma.cuh"
+#include "window_attention.cuh"
 
-constexpr int HEAD = 32;                            // channels of a head
-constexpr int TOKENS = WINDOW * WINDOW;
-constexpr int TILES = (TOKENS + 15) / 16;           // of sixteen queries, a warp each, or of sixteen keys
 constexpr int KEYS = 16 * TILES;                    // those beyond the window weigh nothing
-constexpr int CHUNK_TILES = TILES % 3 ? 2 : 3;
-constexpr int THREADS = 32 * TILES;
-constexpr int BLOCKS = TILES > 4 ? 0 : 4;           // a multiprocessor, at least; 0 leaves it to the compiler, which spills nothing
+constexpr int CHUNK_TILES = TILES % 3 ? 2 : 3;      // of sixteen keys
+#if __CUDA_ARCH__ >= 800
+constexpr int BLOCKS = TILES > 4 ? 2 : 4;           // a multiprocessor, at least
+#else
+constexpr int BLOCKS = TILES > 4 ? 0 : 4;           // without products of BFloat16 two would spill
+#endif
 constexpr int KEY_PITCH = HEAD / 2;                 // words; eight lanes load two rows whole, from every bank once
 constexpr int VALUE_PITCH = HEAD / 2 + 4;           // eight rows of four words, from every bank once
-constexpr int SIDE = 2 * WINDOW - 1;                // of the table of position biases
-constexpr float REGION_MASK = -100.0f;              // finite, as published
-constexpr float SCALE = 0.17677669529663687f;       // 1 / sqrt(HEAD)
-constexpr float LOWEST = -3.0e38f;                  // below any score, and no infinity: the difference of two would be NaN
 static_assert(TILES % CHUNK_TILES == 0, "chunks are whole");
-
-struct Arguments {
-    const void* qkv;      // (B, height, width, 3, heads, HEAD), 16-byte aligned
-    const void* padding;  // (3, heads, HEAD): q, k and v of a token beyond the map
-    const float* table;   // (heads, SIDE * SIDE): bias of a pair by its distance down and across
-    void* output;         // (B, height, width, heads, HEAD), 16-byte aligned
-    int height, width, shift, windows_across, windows_down;
-};
-
-// Where token `slot` of this block's window lies in the map, or -1 in the padding
-__device__ inline int token_of(const Arguments& a, int slot) {
-    const int down = blockIdx.x / a.windows_across, across = blockIdx.x % a.windows_across;
-    int y = down * WINDOW + slot / WINDOW + a.shift, x = across * WINDOW + slot % WINDOW + a.shift;
-    y -= y >= a.windows_down * WINDOW ? a.windows_down * WINDOW : 0;
-    x -= x >= a.windows_across * WINDOW ? a.windows_across * WINDOW : 0;
-    return y < a.height && x < a.width ? y * a.width + x : -1;
-}
-
-// Which part of the map a token of this window comes from: tokens of different ones do not attend to each other
-__device__ inline int region_of(const Arguments& a, int slot) {
-    if (a.shift == 0) return 0;
-    const bool last_row = static_cast<int>(blockIdx.x) / a.windows_across == a.windows_down - 1;
-    const bool last_column = static_cast<int>(blockIdx.x) % a.windows_across == a.windows_across - 1;
-    return 2 * (last_row && slot / WINDOW >= WINDOW - a.shift) + (last_column && slot % WINDOW >= WINDOW - a.shift);
-}
-
-// Sixteen bytes, the `part`th of four, of a token's q (0), k (1) or v (2)
-__device__ inline uint4 load_part(const Arguments& a, int token, int which, int part) {
-    const long long heads = gridDim.y, head = blockIdx.y;
-    const long long pixel = static_cast<long long>(blockIdx.z) * a.height * a.width + token;
-    const char* bytes = static_cast<const char*>(token < 0 ? a.padding : a.qkv);
-    return load16(bytes + (((token < 0 ? 0 : 3 * pixel) + which) * heads + head) * HEAD * 2 + 16 * part);
-}
-
-__device__ inline float over_row(float x, bool maximum) {
-#pragma unroll
-    for (int other = 1; other < 4; other *= 2) {
-        const float y = __shfl_xor_sync(ALL_LANES, x, other);
-        x = maximum ? fmaxf(x, y) : x + y;
-    }
-    return x;
-}
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) window_attention(const __grid_constant__ Arguments a) {
     __shared__ uint4 keys[KEYS * KEY_PITCH / 4], values[KEYS * VALUE_PITCH / 4];
     __shared__ float biases[SIDE * SIDE];
-    __shared__ int places[KEYS];  // of a key: what it takes from a query's place in the table, and its region above that
+    __shared__ int places[KEYS];
 
     const int lane = threadIdx.x % 32, t = lane % 4, first_query = threadIdx.x / 32 * 16 + lane / 4;
     unsigned* value_words = reinterpret_cast<unsigned*>(values);
@@ -94,21 +49,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) window_attention(c
     }
     for (int i = threadIdx.x; i < SIDE * SIDE; i += THREADS)
         biases[i] = __ldg(a.table + static_cast<long long>(blockIdx.y) * SIDE * SIDE + i);
-    for (int i = threadIdx.x; i < KEYS; i += THREADS) {
-        const int slot = min(i, TOKENS - 1);
-        places[i] = slot / WINDOW * SIDE + slot % WINDOW + (region_of(a, slot) << 16);
-    }
+    for (int i = threadIdx.x; i < KEYS; i += THREADS) places[i] = key_place(a, min(i, TOKENS - 1));
 
     // Rows g and g + 8 of this warp's queries
-    int token[2], place[2], region[2];
+    int place[2], region[2];
     unsigned query[2][4];  // the words of A in two steps
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
         const int slot = first_query + 8 * r;
-        token[r] = slot < TOKENS ? token_of(a, slot) : -1;
-        place[r] = min(slot, TOKENS - 1) / WINDOW * SIDE + min(slot, TOKENS - 1) % WINDOW + (WINDOW - 1) * (SIDE + 1);
+        place[r] = query_place(min(slot, TOKENS - 1));
         region[r] = region_of(a, slot);
-        const uint4 words = load_part(a, token[r], 0, t);
+        const uint4 words = load_part(a, slot < TOKENS ? token_of(a, slot) : -1, 0, t);
         query[0][r] = words.x;
         query[0][r + 2] = words.y;
         query[1][r] = words.z;
@@ -138,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) window_attention(c
         }
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            higher[r] = over_row(higher[r], true);
+            higher[r] = over_row<4>(higher[r], true);
             const float shrunk = __expf(peak[r] - higher[r]);
             peak[r] = higher[r];
             total[r] *= shrunk;
@@ -168,13 +119,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) window_attention(c
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        const float share = __fdividef(1.0f, over_row(total[r], false));
-        if (token[r] < 0) continue;
+        const float share = __fdividef(1.0f, over_row<4>(total[r], false));
+        const int slot = first_query + 8 * r, token = token_of(a, slot);  // again, rather than kept in a register
+        if (slot >= TOKENS || token < 0) continue;
         unsigned words[4];
 #pragma unroll
         for (int n = 0; n < 4; ++n) words[n] = pack(VALUE(), sums[n][2 * r] * share, sums[n][2 * r + 1] * share);
-        const long long pixel = static_cast<long long>(blockIdx.z) * a.height * a.width + token[r];
-        char* row = static_cast<char*>(a.output) + (pixel * gridDim.y + blockIdx.y) * HEAD * 2;
-        reinterpret_cast<uint4*>(row)[t] = make_uint4(words[0], words[1], words[2], words[3]);
+        store_part(a, token, t, make_uint4(words[0], words[1], words[2], words[3]));
     }
 }

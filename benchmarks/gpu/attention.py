@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from functools import partial
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
 from benchmarks.gpu.operators import window_inputs
-from semask_cli.models.attention import BIAS_ALIGNMENT
+from semask_cli.inference.device import ATTENTION
+from semask_cli.models.attention import BIAS_ALIGNMENT, WindowAttention
 from semask_cli.ops.window_attention import window_attention
 
 # (windows, heads, tokens) of a picture of 640 x 640, and of swin-t's at 512 x 683
@@ -29,16 +32,23 @@ def attention(bench: Bench) -> Cases:
             yield line, partial(_time, bench, backend, shape)
 
     maps = ((20, 48),) if bench.tiny else ((160, 6), (80, 12), (40, 24), (20, 48))
-    for side, heads in maps:
+    for (side, heads), precision, mode in product(maps, ("bf16", "fp32"), ("kernel", "torch")):
         case = f"map of {side} x {side}, {heads} heads, whole block"
-        yield Line(section="attention", name="semask", case=case, precision="bf16"), partial(_block, bench, side, heads)
+        line = Line(section="attention", name="semask", case=case, precision=precision, mode=mode)
+        yield line, partial(_block, bench, line, side, heads)
 
 
 @torch.inference_mode()
-def _block(bench: Bench, side: int, heads: int) -> Measured:
-    """Partition, shift, attention and back, by the kernel where there is one."""
-    inputs = window_inputs(bench, (side, side), 12, precision="bf16", heads=heads)
-    return bench.timed([partial(window_attention, *inputs, 12, 6)], graph=bench.device.type == "cuda")
+def _block(bench: Bench, line: Line, side: int, heads: int) -> Measured:
+    """Partition, shift, attention and back: the operator, by its kernel where there is one, or torch's attention."""
+    qkv, padding, table = window_inputs(bench, (side, side), 12, precision=line.precision, heads=heads)
+    if line.mode == "kernel":
+        run = partial(window_attention, qkv, padding, table, 12, 6)
+    else:
+        block = WindowAttention(HEAD * heads, window=12, shift=6, heads=heads).to(bench.device)
+        run = partial(block.attend_by_tables, qkv.flatten(3))
+    with sdpa_kernel(ATTENTION) if bench.device.type == "cuda" else nullcontext():
+        return bench.timed([run], graph=bench.device.type == "cuda")
 
 
 @torch.inference_mode()

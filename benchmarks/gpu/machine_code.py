@@ -19,20 +19,29 @@ from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from pathlib import Path
 
+from benchmarks.gpu.occupancy import MULTIPROCESSORS, resident_blocks
 from semask_cli.ops.nvrtc import Kernel, machine_code
 from semask_cli.ops.status import network_kernels
 
-ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+ARCHITECTURES = tuple(MULTIPROCESSORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineCode:
-    """One kernel's figures; `loads_16` and `stores_16` count instructions that move sixteen bytes a thread."""
+    """One kernel's figures; `loads_16` and `stores_16` count instructions that move sixteen bytes a thread.
+
+    `blocks` of `threads` are on a multiprocessor at a time, at most, and `occupancy` is their part of the warps that it
+    can hold.
+    """
 
     kernel: str
     constants: str
     architecture: int
+    threads: int
     registers: int
+    shared_bytes: int
+    blocks: int
+    occupancy: float
     stack_bytes: int
     instructions: int
     local_memory: int
@@ -61,10 +70,14 @@ def dissect(kernel: Kernel, architecture: int, tool: Path) -> MachineCode:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(machine_code(kernel, divmod(architecture, 10)))
         file.flush()
-        command = [tool, "-res-usage", "-sass", file.name]
+        command = [tool, "-res-usage", "-sass", "-elf", file.name]
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     operations = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\d+\s+)?([\w.]+)", listing)
-    used = dict(re.findall(r"\b(REG|STACK):(\d+)", listing))
+    used = {name: int(count) for name, count in re.findall(r"\b(REG|STACK|SHARED):(\d+)", listing)}
+    bounds = re.search(r"EIATTR_MAX_THREADS\s+Format:\s+\w+\s+Value:\s+0x([0-9a-f]+) 0x1 0x1", listing)
+    assert bounds is not None, f"{kernel.name} has no __launch_bounds__"
+    threads = int(bounds[1], 16)
+    blocks = resident_blocks(architecture, threads=threads, registers=used["REG"], shared_bytes=used["SHARED"])
 
     def count(pattern: str) -> int:
         return sum(re.match(pattern, operation) is not None for operation in operations)
@@ -73,8 +86,12 @@ def dissect(kernel: Kernel, architecture: int, tool: Path) -> MachineCode:
         kernel=kernel.name,
         constants=constants(kernel),
         architecture=architecture,
-        registers=int(used["REG"]),
-        stack_bytes=int(used["STACK"]),
+        threads=threads,
+        registers=used["REG"],
+        shared_bytes=used["SHARED"],
+        blocks=blocks,
+        occupancy=round(blocks * -(-threads // 32) / MULTIPROCESSORS[architecture].warps, 2),
+        stack_bytes=used["STACK"],
         instructions=len(operations) - count("NOP"),
         local_memory=count("LDL|STL"),
         shuffles=count("SHFL"),

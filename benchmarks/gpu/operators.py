@@ -92,7 +92,7 @@ def checks(bench: Bench) -> Cases:
         line = Line(section="check", name="deform_conv2d", precision=precision, batch=2)
         for size in ((side // 4, side // 4), (1, 33), (29, 1)):
             yield replace(line, case=f"{size[0]} x {size[1]}"), partial(_check_convolution, bench, precision, size)
-    for precision, window, shift in product(("fp16", "bf16"), WINDOWS, (0, 3)):
+    for precision, window, shift in product(TOLERANCE, WINDOWS, (0, 3)):
         line = Line(section="check", name="window_attention", case=f"{window}, shift {shift}", precision=precision)
         yield line, partial(_check_windows, bench, precision, window, shift)
     for height, width in ((side, side + 12), (side + 37, 2 * side - 5), (side // 2, side // 3)):

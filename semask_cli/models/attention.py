@@ -67,19 +67,24 @@ class WindowAttention(nn.Module):
         """(B, H, W, C) -> (B, H, W, C)."""
         if torch.compiler.is_compiling():
             return self.proj(self._attend_by_shapes(x))
-        b, h, w, c = x.shape
         qkv = self.qkv(x)
-        if not torch.is_grad_enabled() and has_kernel(qkv.device, qkv.dtype, window=self.window, head=c // self.heads):
+        head = x.shape[3] // self.heads
+        if not torch.is_grad_enabled() and has_kernel(qkv.device, qkv.dtype, window=self.window, head=head):
             padded, parts = self.qkv.bias, (3, self.heads, -1)
             attended = window_attention(
                 qkv.unflatten(3, parts), padded.unflatten(0, parts), self.table(), self.window, self.shift
             )
             return self.proj(attended.flatten(3))
+        return self.proj(self.attend_by_tables(qkv))
+
+    def attend_by_tables(self, qkv: Tensor) -> Tensor:
+        """(B, H, W, 3 * C) -> (B, H, W, C): a gather, torch's attention and a scatter for some windows at a time."""
+        b, h, w, c = *qkv.shape[:3], qkv.shape[3] // 3
         qkv = qkv.flatten(0, 2)
         biases = self.biases(qkv.dtype)
         out = qkv.new_empty(b * h * w + 1, c)
-        batch = windows_per_batch(biases[PLAIN].numel(), x.device)
-        for part in window_batches(b, h, w, window=self.window, shift=self.shift, batch=batch, device=x.device):
+        batch = windows_per_batch(biases[PLAIN].numel(), qkv.device)
+        for part in window_batches(b, h, w, window=self.window, shift=self.shift, batch=batch, device=qkv.device):
             # (tokens, 3 * C) -> (slots, 3 * C) -> (windows, N, 3 * C)
             windows = window_partition(qkv, part, padding=self.qkv.bias).unflatten(0, (-1, self.window**2))
             borders, counts = zip(*part.borders, strict=True)
@@ -89,7 +94,7 @@ class WindowAttention(nn.Module):
             ]
             attended_slots = torch.cat(by_border) if len(by_border) > 1 else by_border[0]
             window_reverse(attended_slots.flatten(0, 1), part, out=out)
-        return self.proj(out[:-1].view(b, h, w, c))
+        return out[:-1].view(b, h, w, c)
 
     def _attend_by_shapes(self, x: Tensor) -> Tensor:
         """What `forward` does up to its projection, in the published steps."""

@@ -12,7 +12,7 @@ from semask_cli.ops.cuda_resize import resize_kernel
 from semask_cli.ops.cuda_sampling import plan_sampling
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.storage import STORAGE
-from semask_cli.ops.window_attention import HALVES, WINDOWS, window_kernel
+from semask_cli.ops.window_attention import DTYPES, WINDOWS, window_kernel
 
 PLAIN = {
     "ms_deform_attn": "embedding_bag over a table of all levels",
@@ -38,7 +38,7 @@ def network_kernels() -> dict[str, list[Kernel]]:
     return {
         "ms_deform_attn": [plan.kernel for plan in attentions if plan],
         "deform_conv2d": [plan.kernel for plan in columns if plan],
-        "window_attention": [window_kernel(dtype, window=side) for side in WINDOWS for dtype in HALVES],
+        "window_attention": [window_kernel(dtype, window=side) for side in WINDOWS for dtype in DTYPES],
         "resize_argmax": [resize("resize_argmax")],
         "resize_accumulate": [resize("resize_accumulate", SOFTMAX=softmax) for softmax in (0, 1)],
         "resize_sigmoid": [resize("resize_sigmoid")],

@@ -1,9 +1,11 @@
 """Attention in shifted windows, from the queries, keys and values of a map to what they attend to.
 
 Follows «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): the map is padded to whole windows and
-shifted cyclically, cut, and put together again. On a GPU in a half type one kernel does all of it
-(kernels/window_attention.cu); `has_kernel` says where. Elsewhere a network does better with fused attention between a
-gather and a scatter, for which this has no name.
+shifted cyclically, cut, and put together again. On a GPU one kernel does all of it (kernels/window_attention.cu, for
+float32 window_attention_float32.cu); `has_kernel` says where. Elsewhere a network does better with fused attention
+between a gather and a scatter, for which this has no name.
+
+Float32 is multiplied as float32 whatever `--precision tf32` allows to other products, as torch's own attention does.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from semask_cli.ops.storage import MAX_GRID, STORAGE
 REGION_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
 HEAD = 32  # channels of a head
 WINDOWS = (7, 12)
-HALVES = (torch.float16, torch.bfloat16)
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # where one is left out, torch's attention runs
 
 
 def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, shift: int) -> Tensor:
@@ -46,14 +48,15 @@ def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, s
 
 def has_kernel(device: torch.device, dtype: torch.dtype, *, window: int, head: int) -> bool:
     """Whether a kernel runs for heads of so many channels; it is compiled and loaded for the answer."""
-    if device.type != "cuda" or dtype not in HALVES or window not in WINDOWS or head != HEAD:
+    if device.type != "cuda" or dtype not in DTYPES or window not in WINDOWS or head != HEAD:
         return False
     return launcher.available(window_kernel(dtype, window=window), device)
 
 
 def window_kernel(dtype: torch.dtype, *, window: int) -> Kernel:
     """The kernel for windows of this side, a warp for sixteen of their tokens."""
-    return Kernel("window_attention", (("VALUE", STORAGE[dtype]), ("WINDOW", window)))
+    name = "window_attention_float32" if dtype == torch.float32 else "window_attention"
+    return Kernel(name, (("VALUE", STORAGE[dtype]), ("WINDOW", window)))
 
 
 def reference_window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, shift: int) -> Tensor:

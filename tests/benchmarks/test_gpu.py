@@ -115,8 +115,10 @@ def test_what_the_record_of_launches_promises() -> None:
 def test_the_record_of_launches_is_true() -> None:
     with dispatch.RECORD.open() as file:
         recorded = list(csv.DictReader(file))
-    counted = dispatch.count_pass("swin-t-fpn", 512, 683, precision="bf16")
-    lines = [counted.line(network="swin-t-fpn", what="pass 512 x 683", precision="bf16")]
+    lines = []
+    for precision in ("fp32", "bf16"):
+        counted = dispatch.count_pass("swin-t-fpn", 512, 683, precision=precision)
+        lines.append(counted.line(network="swin-t-fpn", what="pass 512 x 683", precision=precision))
     counted = dispatch.count_predict("swin-t-fpn", mode="whole", precision="bf16")
     lines.append(counted.line(network="swin-t-fpn", what="predict 1000 x 1500, whole", precision="bf16"))
     for line in lines:

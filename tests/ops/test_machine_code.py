@@ -11,6 +11,7 @@ from itertools import product
 import pytest
 
 from benchmarks.gpu.machine_code import ARCHITECTURES, MachineCode, constants, cuobjdump, dissect, kernels
+from benchmarks.gpu.occupancy import resident_blocks
 from semask_cli.io.resources import project_file
 from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.nvrtc import Kernel, machine_code, nvrtc_version
@@ -54,8 +55,29 @@ def test_every_kernel_on_every_architecture(compiled: Compiled, kernel: Kernel, 
     assert figures.stack_bytes == figures.local_memory == 0, "registers spill to memory"
     assert figures.loads_16 >= 4, "not loaded by sixteen bytes"
     assert figures.stores_16 >= 1 or kernel.name == "resize_argmax", "not stored by sixteen bytes"
-    threads = 288 if kernel.name == "window_attention" else 512
-    assert figures.registers <= 65536 // threads, "a block does not fit"
+    assert figures.occupancy >= 0.25, "too few warps to hide what they wait for"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "threads", "registers", "shared_bytes", "blocks"),
+    [
+        (80, 1024, 32, 0, 2),  # all 64 warps
+        (75, 256, 64, 0, 4),  # all 32 warps, and all registers
+        (90, 32, 16, 0, 32),  # no more blocks
+        (80, 256, 255, 0, 1),  # two warps with 256 registers a partition
+        (90, 288, 97, 0, 1),  # four warps with 104 registers a partition, of which nine are a block
+        (90, 288, 96, 0, 2),
+        (86, 128, 32, 24 << 10, 4),  # 100 KiB, and one of each block for the system
+        (75, 128, 32, 24 << 10, 2),
+        (90, 128, 32, (24 << 10) + 1024, 9),  # cuobjdump has counted the system's
+        (75, 1024, 128, 0, 0),
+    ],
+)
+def test_blocks_of_a_multiprocessor(
+    architecture: int, threads: int, registers: int, shared_bytes: int, blocks: int
+) -> None:
+    found = resident_blocks(architecture, threads=threads, registers=registers, shared_bytes=shared_bytes)
+    assert found == blocks
 
 
 def test_the_record_names_every_kernel() -> None:

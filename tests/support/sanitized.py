@@ -40,5 +40,6 @@ cuda_resize.cuda_sigmoid(maps, resample)
 cuda_resize.cuda_accumulate(torch.zeros(3, 61, 80), maps, resample, softmax=True)
 for size in ((3, 9), (8, 7)):
     qkv, padding, table = torch.randn(1, *size, 3, 1, 32), torch.randn(3, 1, 32), torch.randn(1, 13**2)
-    window_attention.cuda_window_attention(qkv.half(), padding.half(), table, 7, 3)
+    for dtype in (half, torch.float32):
+        window_attention.cuda_window_attention(qkv.to(dtype), padding.to(dtype), table, 7, 3)
 print("clean")
