@@ -100,7 +100,11 @@ def load(
     else:
         file = Path(checkpoint) if checkpoint else None
         network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
-    quantization = _quantize_(network, spec, digest, file=quantized) if chosen_precision == "int8" else ""
+    quantization = ""
+    if chosen_precision == "int8":
+        own = "".join(f" --{option} {file}" for option, file in {"checkpoint": checkpoint, "zoo": zoo}.items() if file)
+        prepare = f"semask quantize {spec.name} --images DIR{own}"
+        quantization = _quantize_(network, spec, digest, file=quantized, prepare=prepare)
     if chosen_device.type == "cpu":
         network.prepare_for_cpu_()
     cast_matmul_weights_(network, chosen_precision)
@@ -131,16 +135,19 @@ def build_model(name: str, *, dataset: str | None = None) -> Network:
     return build_network(load_zoo().find(name, dataset=dataset))
 
 
-def _quantize_(network: Network, spec: ModelSpec, digest: str, *, file: str | os.PathLike[str] | None) -> str:
-    """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, from `file` or the cache."""
+def _quantize_(
+    network: Network, spec: ModelSpec, digest: str, *, file: str | os.PathLike[str] | None, prepare: str
+) -> str:
+    """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, from `file` or the cache.
+
+    Where there are none, the error names `prepare`, the command that makes them.
+    """
     from semask_cli.quantization.conversion import quantize_network_
     from semask_cli.quantization.store import read_scales, scales_path
 
     path = Path(file) if file else scales_path(spec, digest)
     if not file and not path.exists():
-        raise QuantizationError(
-            f"{spec.name} is not prepared for int8", f"Prepare it: semask quantize {spec.name} --images DIR"
-        )
+        raise QuantizationError(f"{spec.name} is not prepared for int8", f"Prepare it: {prepare}")
     scales = read_scales(path, network, checkpoint=digest)
     quantize_network_(network, scales.layers)
     return scales.digest

@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "checkpoints/leftovers.py": "checkpoints/test_store.py",
     "checkpoints/parts.py": "checkpoints/test_transfer.py",
     "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
+    "evaluation/labels_difference.py": "quantization/test_quantize_model.py",
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",
     "cli/classes.py": "datasets/test_class_set.py",

@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from semask_cli.cli.dataset_options import DatasetName
 from semask_cli.cli.model_options import ModelOptions
+from semask_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from semask_cli.datasets import Dataset
+    from semask_cli.datasets.spec import Definition
+    from semask_cli.evaluation.differences import RunDifference
+    from semask_cli.quantization.quantize_model import Quantization
+
+Item = TypeVar("Item")
 
 
 def quantize(
@@ -21,6 +31,13 @@ def quantize(
         list[str], typer.Option(metavar="INPUT", help="Images like those to be segmented, or folders of them.")
     ],
     samples: Annotated[int, typer.Option(min=4, help="How many of them, drawn at random, the same each time.")] = 64,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Label PNGs of class indices, named like the images of the one folder: mIoU is compared too.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write here; for --quantized. Unless given, to the cache."),
@@ -42,19 +59,50 @@ def quantize(
     """
     from semask_cli.io.inputs import find_inputs
     from semask_cli.io.storage import opened
+    from semask_cli.quantization.quantize_model import quantize_model
 
-    paths = [entry.path for entry in find_inputs(images) if entry.path]
-    chosen = random.Random(0).sample(paths, min(samples, len(paths)))
     segmenter = ModelOptions(
         model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"
     ).load()
-    from semask_cli.quantization.quantize_model import quantize_model
-
-    made = quantize_model(segmenter, [opened(path) for path in chosen], output=output, keep_anyway=keep_anyway)
-    if as_json:
-        print(json.dumps({"schema_version": 1, **dataclasses.asdict(made)}, indent=2))
+    labelled = _labelled(images, labels, dataset=segmenter.spec.dataset) if labels else None
+    if labelled:
+        drawn = _drawn(labelled.samples, samples)
+        made = quantize_model(segmenter, [sample.image for sample in drawn], output=output, keep_anyway=keep_anyway)
+        held_back = dataclasses.replace(labelled, samples=tuple(drawn[number] for number in made.held_back))
+        difference = _difference(held_back, made, definition=segmenter.spec.definition)
     else:
-        print(
-            f"{made.file}  {made.equal_labels:.2%} of labels equal on {made.compared_on} images, calibrated on"
-            f" {made.calibrated_on} others"
-        )
+        paths = _drawn([entry.path for entry in find_inputs(images) if entry.path], samples)
+        made = quantize_model(segmenter, [opened(path) for path in paths], output=output, keep_anyway=keep_anyway)
+        difference = None
+    compared_on = len(made.held_back)
+    if as_json:
+        found = {"file": made.file, "calibrated_on": made.calibrated_on, "compared_on": compared_on}
+        found |= {"equal_labels": made.equal_labels}
+        if difference:
+            found["miou_difference"] = dataclasses.asdict(difference.miou)
+        print(json.dumps({"schema_version": 1, **found}, indent=2))
+    else:
+        images_used = f"images compared: {compared_on}, calibrated on: {made.calibrated_on}"
+        print(f"{made.file}  {made.equal_labels:.2%} of labels equal ({images_used})")
+        if difference:
+            print(difference.sentence)
+
+
+def _labelled(images: list[str], labels: Path, *, dataset: str) -> Dataset:
+    """The images of the one folder that have a label."""
+    from semask_cli.datasets import classes, folder_dataset
+
+    if len(images) != 1:
+        raise UsageError("--labels goes with one folder of --images", "Name the folder whose images have these labels.")
+    found = folder_dataset(Path(images[0]), labels, classes(dataset))
+    return dataclasses.replace(found, samples=tuple(sample for sample in found.samples if sample.label))
+
+
+def _drawn(found: Sequence[Item], samples: int) -> list[Item]:
+    return random.Random(0).sample(found, min(samples, len(found)))
+
+
+def _difference(held_back: Dataset, made: Quantization, *, definition: Definition) -> RunDifference:
+    from semask_cli.evaluation.labels_difference import labels_difference
+
+    return labels_difference(held_back, ("float32", "int8"), made.labels, definition=definition)

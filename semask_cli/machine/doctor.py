@@ -14,7 +14,7 @@ import torch
 from semask_cli.inference.versions import versions
 from semask_cli.io.cache import cache_folder, offline
 from semask_cli.ops.bindings import KernelError, call
-from semask_cli.ops.cpu import processor
+from semask_cli.ops.cpu import multiplies_bf16, multiplies_int8, processor
 from semask_cli.ops.nvrtc import nvrtc_version
 from semask_cli.ops.status import network_kernels, why_plain
 
@@ -99,7 +99,8 @@ def _devices() -> Iterator[Device]:
         yield Device(name=f"cuda:{index}", description=f"{properties.name}, {capability}", memory_bytes=memory)
     if torch.backends.mps.is_available():
         yield Device(name="mps", description="Apple silicon")
-    yield Device(name="cpu", description=processor())
+    fast_in = [name for name, is_fast in (("bf16", multiplies_bf16()), ("int8", multiplies_int8())) if is_fast]
+    yield Device(name="cpu", description=processor() + (f", fast in {' and '.join(fast_in)}" if fast_in else ""))
 
 
 def _path(operator: str, device: str) -> OperatorPath:

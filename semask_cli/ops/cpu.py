@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def processor() -> str:
     """The CPU's name, and the widest instructions torch has for it: "AMD EPYC, AVX2"."""
     cpuinfo = _cpuinfo()
     name = cpuinfo.get("model name") or platform.processor() or platform.machine()
-    amx = " AMX" if "amx_bf16" in cpuinfo.get("flags", "").split() else ""
+    amx = " AMX" if "amx_bf16" in _flags() else ""
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}{amx}"
 
 
@@ -52,7 +53,9 @@ def multiplies_bf16() -> bool:
 
 
 def _flags() -> list[str]:
-    return _cpuinfo().get("flags", "").split()
+    """Extensions of the instruction set, by Linux's names; elsewhere torch says the same ones, where it says any."""
+    known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return _cpuinfo().get("flags", "").split() or [name for name, there in known.items() if there is True]
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semask_cli.errors import QuantizationError, UsageError
 from semask_cli.inference.device import choose_precision
@@ -27,12 +28,17 @@ FEWEST = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
-    """What came out: the file, on how many images the model was calibrated and compared, and the labels that agree."""
+    """What came out: the file, on how many images the model was calibrated, and the share of labels that agree.
+
+    `held_back` are the numbers of the images that it was compared on, `labels` those that it gave them in float32 and
+    in int8: uint8 (H, W).
+    """
 
     file: str
     calibrated_on: int
-    compared_on: int
     equal_labels: float
+    held_back: tuple[int, ...]
+    labels: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...]
 
 
 def quantize_model(
@@ -54,13 +60,13 @@ def quantize_model(
         raise UsageError("a model is calibrated in fp32", "Load it with --precision fp32.")
     if len(images) < FEWEST:
         raise UsageError(f"{len(images)} images to calibrate on: {FEWEST} are the fewest", "64 are plenty.")
-    held_back = images[::HELD_BACK]
+    held_back = range(0, len(images), HELD_BACK)
     calibration, seen = Calibration(segmenter.network), hashlib.sha256()
     expected = []
     for number, source in enumerate(images):
         image = read_image(source)
         seen.update(f"{image.shape}\n".encode() + image.tobytes())
-        if number % HELD_BACK == 0:
+        if number in held_back:
             expected.append(segmenter.predict(image).labels)
         else:
             with calibration.watching():
@@ -68,14 +74,14 @@ def quantize_model(
     scales = calibration.scales()
     quantize_network_(segmenter.network, scales)
     segmenter.precision = precision
-    found = [segmenter.predict(source).labels for source in held_back]
+    found = [segmenter.predict(images[number]).labels for number in held_back]
     equal = sum(int(np.count_nonzero(a == b)) for a, b in zip(expected, found, strict=True))
     share = equal / sum(labels.size for labels in found)
     calibrated_on = len(images) - len(held_back)
     if share < EQUAL_LABELS and not keep_anyway:
         raise QuantizationError(
-            f"in int8, {segmenter.spec.name} gives the same label to {share:.2%} of the pixels of {len(held_back)}"
-            f" images, less than {EQUAL_LABELS:.1%}: nothing was kept",
+            f"in int8, {segmenter.spec.name} gives the same label to {share:.2%} of pixels, less than"
+            f" {EQUAL_LABELS:.1%} (images compared: {len(held_back)}): nothing was kept",
             "Calibrate on more images, of the kind that you segment; --keep-anyway keeps it all the same.",
         )
     path = output or scales_path(segmenter.spec, segmenter.digest)
@@ -89,4 +95,10 @@ def quantize_model(
         **{f"version_{name}": version for name, version in versions().items()},
     }
     write_scales(path, scales, about)
-    return Quantization(file=str(path), calibrated_on=calibrated_on, compared_on=len(held_back), equal_labels=share)
+    return Quantization(
+        file=str(path),
+        calibrated_on=calibrated_on,
+        equal_labels=share,
+        held_back=tuple(held_back),
+        labels=tuple(zip(expected, found, strict=True)),
+    )

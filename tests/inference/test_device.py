@@ -9,6 +9,7 @@ import torch
 
 from semask_cli import load
 from semask_cli.errors import DeviceError
+from semask_cli.inference import device as device_module
 from semask_cli.inference.device import HALF, ChosenPrecision, Precision, choose_device, choose_precision, computing
 
 
@@ -77,6 +78,16 @@ def test_auto_is_bf16_on_a_gpu_that_is_itself_fast_at_it(precision: Precision, d
 def test_a_precision_that_the_device_does_not_have(precision: Precision, device: str, said: str) -> None:
     with pytest.raises(DeviceError, match=said):
         choose_precision(precision, torch.device(device))
+
+
+def test_int8_needs_a_processor_that_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_module, "multiplies_int8", lambda: False)
+    with pytest.raises(DeviceError, match="neither VNNI nor AMX"):
+        choose_precision("int8", torch.device("cpu"))
+    monkeypatch.setattr(device_module, "multiplies_int8", lambda: True)
+    assert choose_precision("int8", torch.device("cpu")) == "int8"
+    with pytest.raises(DeviceError, match="for CPUs, not mps"):
+        choose_precision("int8", torch.device("mps"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])

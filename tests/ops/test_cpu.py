@@ -18,7 +18,7 @@ def cpuinfo(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def test_the_name_tells_the_widest_instructions(cpuinfo: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    cpuinfo["model name"] = "Xeon"
+    cpuinfo.update({"model name": "Xeon", "flags": "avx512f"})
     assert cpu.processor.__wrapped__() == "Xeon, AVX512"
     cpuinfo["flags"] = "avx512f amx_bf16 amx_tile"
     assert cpu.processor.__wrapped__() == "Xeon, AVX512 AMX"
@@ -41,3 +41,16 @@ def test_onednn_is_faster_with_avx512(capability: str, faster: bool, monkeypatch
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert cpu.onednn_is_faster.__wrapped__() is faster
+
+
+@pytest.mark.parametrize(
+    ("flag", "fast"), [("avx512_vnni", True), ("avx_vnni", True), ("amx_int8", True), ("avx2", False)]
+)
+def test_what_multiplies_int8(flag: str, fast: bool, cpuinfo: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo["flags"] = f"sse2 {flag}"
+    assert cpu.multiplies_int8.__wrapped__() is fast
+    cpuinfo.clear()  # not Linux
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"sse2": True, flag: True, "l2_cache_size": 1}, raising=False
+    )
+    assert cpu.multiplies_int8.__wrapped__() is fast

@@ -13,11 +13,14 @@ from safetensors.torch import load_file, save_file
 
 from semask_cli import load
 from semask_cli.errors import DamagedCheckpointError, DigestError, QuantizationError
+from semask_cli.io.files import write_atomically
 from semask_cli.io.resources import project_file
 from semask_cli.ops.cpu import multiplies_int8
+from semask_cli.output.render import encode_grey
 from semask_cli.quantization import quantize_model as module
 from semask_cli.quantization.quantize_model import quantize_model
 from semask_cli.quantization.store import scales_path
+from tests.support.command_line import Run
 from toy_street import TEST_SEEDS, VAL_SEEDS, render
 
 pytestmark = pytest.mark.skipif(not multiplies_int8(), reason="needs VNNI or AMX")
@@ -32,7 +35,7 @@ def test_labels_are_those_of_float32(model: str, tmp_path: Path, monkeypatch: py
     with pytest.raises(QuantizationError, match="not prepared"):
         load(model, device="cpu", precision="int8")
     made = quantize_model(load(model, device="cpu"), SCENES)
-    assert (made.calibrated_on, made.compared_on) == (6, 2)
+    assert (made.calibrated_on, made.held_back) == (6, (0, 4))
     assert made.equal_labels >= 0.995
     int8 = load(model, device="cpu", precision="int8")
     assert int8.settings["quantization"]
@@ -72,14 +75,31 @@ def test_scales_of_another_checkpoint_or_damaged_ones_are_refused(tmp_path: Path
         load("toy-street-fpn", device="cpu", precision="int8", quantized=file)
 
 
-def test_the_command_line(tmp_path: Path, semask) -> None:  # type: ignore[no-untyped-def]
-    images = project_file("demo") / "images"
-    made = json.loads(semask("quantize", "toy-street-fpn", "--images", images, "--samples", 4, "--json").stdout)
+def test_the_command_line(tmp_path: Path, semask: Run) -> None:
+    demo = project_file("demo")
+    arguments = ("quantize", "toy-street-fpn", "--images", demo / "images", "--samples", 4)
+    made = json.loads(semask(*arguments, "--labels", demo / "labels", "--json").stdout)
     assert made["equal_labels"] >= 0.995
+    assert (made["calibrated_on"], made["compared_on"]) == (3, 1)
+    assert abs(made["miou_difference"]["value"]) < 1
     assert Path(made["file"]).parent == tmp_path / "cache" / "quantized"
-    one = next(iter(sorted(images.iterdir())))
+    one = next(iter(sorted((demo / "images").iterdir())))
     semask("predict", one, "-m", "toy-street-fpn", "--precision", "int8", "-o", "masks")
     assert list((tmp_path / "masks").glob("*.png"))
+
+
+def test_the_difference_in_miou_is_said_in_a_sentence(tmp_path: Path, semask: Run) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    for number, seed in enumerate(VAL_SEEDS[:8]):
+        scene = render(seed)
+        write_atomically(images / f"{number}.png", encode_grey(scene.image))
+        if number < 6:  # the others have no label, and are not drawn
+            write_atomically(labels / f"{number}.png", encode_grey(scene.labels))
+    arguments = ("quantize", "toy-street-fpn", "-o", tmp_path / "scales.safetensors", "--images", images)
+    said = semask(*arguments, "--labels", labels).stdout
+    assert "compared: 2, calibrated on: 4" in said
+    assert "mIoU" in said
+    assert "one folder" in semask(*arguments, "--images", images, "--labels", labels, check=2).stderr
 
 
 def test_where_scales_lie_says_what_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
