@@ -11,23 +11,21 @@ Ray makes lost actors again and gives their batches to others; what cannot be se
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import socket
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from semask_cli.distributed.answers import Answer, error_of, shares_of
+from semask_cli.distributed.answers import Answer, Outputs, error_of, shares_of
 from semask_cli.distributed.parts import arrow_schema
 from semask_cli.distributed.prediction import Outcome, Run
 from semask_cli.distributed.segment_batch import SegmentBatch
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
+    from semask_cli.inference.segmenter import Segmenter
+
 CHUNK = 100_000
 """Images that are handed to the cluster at a time, so that the list of all of them need not be held."""
 
@@ -46,6 +46,8 @@ MOST_BLOCKS = 1000
 """Parts of a chunk: results are known, and written, when a part is done."""
 
 _VARIABLES = ("SEMASK_", "OMP_", "PYTHONPATH")
+Value = TypeVar("Value")
+
 _INSTALL = "Install it: pip install 'semask[ray]'."
 
 
@@ -72,12 +74,33 @@ def segment(
         options: as for `SegmentBatch`; a `dataset` among them completes the model's name.
     """
     options = {"threads": num_cpus, "device": "cuda" if num_gpus else "cpu", **options}
-    least, most = (concurrency, concurrency) if isinstance(concurrency, int) else concurrency
+    return _mapped(
+        dataset,
+        _ArrowBatch,
+        {"model": model, **options},
+        num_gpus=num_gpus,
+        num_cpus=num_cpus,
+        actors=(concurrency, concurrency) if isinstance(concurrency, int) else concurrency,
+        batch_size=batch_size,
+    )
+
+
+def _mapped(
+    dataset: Dataset,
+    work: type[SegmentBatch],
+    options: Mapping[str, Any],
+    *,
+    num_gpus: float,
+    num_cpus: int,
+    actors: tuple[int, int],
+    batch_size: int,
+) -> Dataset:
     from ray.data import ActorPoolStrategy
 
+    least, most = actors
     return dataset.map_batches(
-        _ArrowBatch,
-        fn_constructor_kwargs={"model": model, **options},
+        work,
+        fn_constructor_kwargs=dict(options),
         batch_size=batch_size,
         num_gpus=num_gpus or None,
         num_cpus=num_cpus,
@@ -128,63 +151,75 @@ def cluster(address: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Actors:
-    """How many actors there are at most, and what each of them takes."""
+class ClusterModel:
+    """A model on the cluster that this process has joined: each actor loads it for itself.
 
-    most: int
+    There are as many actors at most as fill the cluster: one a GPU, or one for every `num_cpus` cores. `options` are
+    those of `SegmentBatch`, which complete the model's name.
+    """
+
+    model: str | None
+    most_actors: int
     num_cpus: int
     num_gpus: int
+    options: Mapping[str, Any]
 
     @classmethod
-    def of_cluster(cls, *, device: str, threads: int | None) -> Actors:
-        """As many as fill the cluster that this process has joined: one a GPU, or one for every `threads` cores."""
+    def on_cluster(cls, model: str | None, *, device: str, threads: int | None, **options: Any) -> ClusterModel:
+        """On what the cluster has now."""
         import ray
 
         resources, num_cpus = ray.cluster_resources(), threads or 1
         gpus = int(resources.get("GPU", 0)) if device != "cpu" else 0
         most = gpus or int(resources.get("CPU", 1)) // num_cpus
-        return cls(most=max(1, most), num_cpus=num_cpus, num_gpus=1 if gpus else 0)
+        return cls(
+            model=model,
+            most_actors=max(1, most),
+            num_cpus=num_cpus,
+            num_gpus=1 if gpus else 0,
+            options={**options, "threads": num_cpus, "device": "cuda" if gpus else "cpu"},
+        )
 
+    def ask(self, question: Callable[[Segmenter], Value]) -> Value:
+        """What `question` says of the model, which is loaded where the actors will run, with the weights there.
 
-def settings_on_ray(model: str | None, actors: Actors, **options: Any) -> dict[str, Any]:
-    """The settings of a model, which is loaded where the actors will run, with the weights that are there.
+        Raises:
+            SemaskError: it cannot be loaded.
+        """
+        import ray
 
-    Raises:
-        SemaskError: it cannot be loaded.
-    """
-    import ray
+        @ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus)
+        def answer(batch: SegmentBatch) -> Value | SemaskError:
+            try:
+                return question(batch.segmenter)
+            except SemaskError as error:
+                return error
 
-    @ray.remote(num_cpus=actors.num_cpus, num_gpus=actors.num_gpus)
-    def settings(batch: SegmentBatch) -> dict[str, Any] | SemaskError:
-        try:
-            return batch.segmenter.settings
-        except SemaskError as error:
-            return error
+        found: Value | SemaskError = ray.get(answer.remote(SegmentBatch(self.model, **self.options)))
+        if isinstance(found, SemaskError):
+            raise found
+        return found
 
-    batch = SegmentBatch(model, threads=actors.num_cpus, device="cuda" if actors.num_gpus else "cpu", **options)
-    found = ray.get(settings.remote(batch))
-    if isinstance(found, SemaskError):
-        raise found
-    return found
+    def map(self, rows: list[dict[str, str]], work: type[SegmentBatch], **options: Any) -> Iterator[Any]:
+        """The rows that `work`, made with `options` too, makes of these, in order."""
+        import ray.data
 
+        if rows:
+            blocks = max(1, min(MOST_BLOCKS, len(rows) // BATCH_SIZE))
+            results = _mapped(
+                ray.data.from_items(rows, override_num_blocks=blocks),
+                work,
+                {"model": self.model, **self.options, **options},
+                num_gpus=self.num_gpus,
+                num_cpus=self.num_cpus,
+                actors=(1, self.most_actors),
+                batch_size=BATCH_SIZE,
+            )
+            yield from results.iter_rows()
 
-def labels_on_ray(
-    images: Iterable[tuple[str, Path]], model: str | None, actors: Actors, **options: Any
-) -> Iterator[NDArray[np.uint8]]:
-    """The labels of images (id and path), uint8 (H, W), in order; they travel as grey PNG, which loses nothing.
-
-    Raises:
-        SemaskError: of an image that cannot be read, in its place.
-    """
-    pending = iter(images)
-    while chunk := list(islice(pending, CHUNK)):
-        rows = [{"id": id, "path": os.path.abspath(path)} for id, path in chunk]
-        results = _segmented(rows, model, actors, save=("index",), **options)
-        for row, (id, _) in zip(results, chunk, strict=True):
-            assert row["id"] == id
-            if row["error"]:
-                raise error_of(row["error"])
-            yield np.asarray(Image.open(io.BytesIO(row["index"])))
+    def segmented(self, rows: list[dict[str, str]], **options: Any) -> Iterator[Any]:
+        """As `segment`, in order."""
+        return self.map(rows, _ArrowBatch, **options)
 
 
 def _refuse_silence(address: str) -> None:
@@ -199,12 +234,13 @@ def _refuse_silence(address: str) -> None:
 
 
 def segment_on_ray(
-    run: Run, model: str | None, actors: Actors, *, palette: NDArray[np.uint8], **options: Any
+    run: Run, model: ClusterModel, outputs: Outputs, *, palette: NDArray[np.uint8], max_pixels: int
 ) -> Generator[Outcome, None, None]:
-    """The outcomes of a run on the cluster that this process has joined, in order. This process writes the files.
+    """The outcomes of a run on a cluster, in order. This process writes the files.
 
-    `palette` (K, 3) are the colours of the model's classes, `options` those of `SegmentBatch`.
+    `palette` (K, 3) are the colours of the model's classes.
     """
+    saving = {name: getattr(outputs, name) for name in ("opacity", "tolerance", "top")}
     pending = run.pending()
     while tasks := list(islice(pending, CHUNK)):
         for task in tasks:
@@ -212,26 +248,9 @@ def segment_on_ray(
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
         sound = {task.entry.id: task for task in tasks if not task.error}
         rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]
-        for row in _segmented(rows, model, actors, **options):
+        for row in model.segmented(rows, save=outputs.kinds, max_pixels=max_pixels, **saving):
             task = sound[row["id"]]
             yield Outcome(task=task, answer=run.write(task, _answer(task, row, palette)))
-
-
-def _segmented(rows: list[dict[str, str]], model: str | None, actors: Actors, **options: Any) -> Iterator[Any]:
-    """The rows of `segment`, in order."""
-    import ray.data
-
-    if rows:
-        blocks = max(1, min(MOST_BLOCKS, len(rows) // BATCH_SIZE))
-        results = segment(
-            ray.data.from_items(rows, override_num_blocks=blocks),
-            model,
-            concurrency=(1, actors.most),
-            num_gpus=actors.num_gpus,
-            num_cpus=actors.num_cpus,
-            **options,
-        )
-        yield from results.iter_rows()
 
 
 def _everywhere(task: Task) -> str:

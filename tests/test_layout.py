@@ -63,6 +63,7 @@ TESTED_ELSEWHERE = {
     "distributed/answers.py": "distributed/test_segment_batch.py",
     "datasets/mat_files.py": "datasets/test_labels.py",
     "evaluation/cluster_source.py": "test_ray.py",
+    "evaluation/counting.py": "evaluation/test_runner.py",
     "evaluation/comparable.py": "evaluation/test_compare.py",
     "evaluation/differences.py": "evaluation/test_compare.py",
     "evaluation/records.py": "evaluation/test_journal.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semask_cli.datasets import read_classes
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import ImageError, UsageError
+from semask_cli.evaluation.cluster_source import CountBatch
+from semask_cli.evaluation.counting import Counted, Counting
 from semask_cli.io.resources import project_file
 from semask_cli.ray import cluster, segment
 from tests.support.command_line import Run, measured
@@ -115,11 +119,33 @@ def test_a_dataset_of_images_becomes_one_of_masks(album: Path, nodes: object, tm
 def test_an_evaluation_on_ray_has_the_same_figures(semask: Run, nodes: object, tmp_path: Path) -> None:
     demo = project_file("demo")
     images = ("--images", demo / "images", "--labels", demo / "labels", "--classes", demo / "toy-street.txt")
-    command = ("eval", *images, *TOY, "--json", "--limit", "6")
-    alone = semask(*command, "--journal", tmp_path / "alone").stdout
+    command = ("eval", *images, *TOY, "--json", "--limit", "6", "--boundaries", "--calibration")
+    alone = semask(*command, "--journal", tmp_path / "alone", "--save-pred", tmp_path / "masks").stdout
     address = nodes.address  # type: ignore[attr-defined]
-    on_ray = semask(*command, "--journal", tmp_path / "ray", "--ray", address).stdout
+    cluster_run = (*command, "--journal", tmp_path / "ray", "--ray", address)
+    on_ray = semask(*cluster_run, "--save-pred", tmp_path / "masks-ray", "--report", tmp_path / "report").stdout
     assert measured(on_ray) == measured(alone)
+    assert found(tmp_path / "masks-ray") == found(tmp_path / "masks")
+    assert (tmp_path / "report/report.html").exists()
+
+
+def test_counts_travel_and_errors_are_rows(tmp_path: Path) -> None:
+    """No labels or masks, unless these are wanted; as the cluster's processes have it, pickled."""
+    demo = project_file("demo")
+    class_set = read_classes(demo / "toy-street.txt")
+    counting = Counting(classes=class_set, encoding=class_set.encoding("trainIds"))
+    images = sorted((demo / "images").iterdir())[:2]
+    labels = [demo / "labels" / f"{images[0].stem}.png", tmp_path / "none.png"]
+    rows = {name: ["", ""] for name in ("instances",)} | {"id": ["a", "b"]}
+    rows |= {"image": list(map(str, images)), "label": list(map(str, labels))}
+    batch = pickle.loads(pickle.dumps(CountBatch("toy-street-fpn", device="cpu", threads=1, counting=counting)))
+    first, second = batch(rows).to_pylist()
+    counted = Counted.of_message(first["counted"], classes=len(class_set))
+    assert (counted.record.id, counted.mask, first["error"]) == ("a", b"", None)
+    assert sum(pixels for *_, pixels in counted.record.nonzero_counts) > 100_000
+    assert len(first["counted"]) < 20_000
+    assert (second["counted"], second["error"]["kind"]) == (None, "DatasetError")
+    assert "none.png" in second["error"]["message"]
 
 
 def test_what_is_no_cluster_is_said(semask: Run, album: Path) -> None:

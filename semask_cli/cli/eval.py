@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +17,7 @@ from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.datasets.spec import Definition
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
-from semask_cli.zoo import ModelSpec, load_zoo
-
-if TYPE_CHECKING:
-    from semask_cli.evaluation.cluster_source import ClusterSource
+from semask_cli.zoo import load_zoo
 
 _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
 
@@ -91,7 +87,8 @@ def evaluate(
         typer.Option(
             metavar="ADDRESS",
             rich_help_panel=_RUN,
-            help="Predict on this Ray cluster; local starts one on this machine, auto finds the one it belongs to.",
+            help="Predict and count on this Ray cluster; local starts one on this machine, auto finds the one it"
+            " belongs to.",
         ),
     ] = None,
     shard: Annotated[
@@ -133,8 +130,8 @@ def evaluate(
         return
     if pred and (options.model or options.checkpoint):
         raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
-    if ray and (pred or merge or calibration):
-        raise UsageError("--ray runs a model, and has its labels alone", "Leave out --pred, --merge and --calibration.")
+    if ray and (pred or merge):
+        raise UsageError("--ray runs a model", "Leave out --pred and --merge.")
     if as_json and as_csv:
         raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
     if shuffle_seed is not None and limit is None:
@@ -150,8 +147,12 @@ def evaluate(
         if pred:
             source, classes_of = pred, options.dataset
         elif ray:
+            from semask_cli.evaluation.cluster_source import ClusterSource
+            from semask_cli.ray import cluster
+
             spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
-            source, classes_of = stack.enter_context(_on_ray(ray, options, spec)), options.dataset or spec.dataset
+            stack.enter_context(cluster(ray))
+            source, classes_of = ClusterSource(spec, options.on_cluster()), options.dataset or spec.dataset
         elif merge:
             source = JournalSource.of(journal_folders(merge)[0], load_zoo(options.zoo), model=options.model)
             classes_of = options.dataset or source.spec.dataset
@@ -192,14 +193,3 @@ def evaluate(
         print(evaluation.to_csv(), end="")
     else:
         print_evaluation(evaluation)
-
-
-@contextmanager
-def _on_ray(address: str, options: ModelOptions, spec: ModelSpec) -> Iterator[ClusterSource]:
-    from semask_cli.evaluation.cluster_source import ClusterSource
-    from semask_cli.ray import Actors, cluster
-
-    arguments = options.arguments()
-    model, device = arguments.pop("model"), arguments.pop("device")
-    with cluster(address):
-        yield ClusterSource(spec, model, Actors.of_cluster(device=device, threads=options.threads), **arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain, islice
@@ -20,7 +20,6 @@ from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.world import world_of_torchrun
 from semask_cli.errors import ImageError, SemaskError, UsageError, printable
 from semask_cli.output.percentages import format_share
-from semask_cli.zoo import load_zoo
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,10 +82,13 @@ def predict_images(
     results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
     with ExitStack() as stack:
         if run.ray:
-            from semask_cli.ray import cluster
+            from semask_cli.ray import cluster, segment_on_ray
 
             stack.enter_context(cluster(run.ray))
-            running, outcomes = _on_ray(options, outputs, begin, max_pixels=run.max_pixels)
+            model = options.on_cluster()
+            settings, palette = model.ask(lambda segmenter: (segmenter.settings, segmenter.class_set.palette))
+            running = begin(settings)
+            outcomes = segment_on_ray(running, model, outputs, palette=palette, max_pixels=run.max_pixels)
         else:
             segmenter = replace(options, device=world.device(options.device)).load()
             running = begin(segmenter.settings)
@@ -120,25 +122,6 @@ def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, table: Pl
         raise UsageError("--json prints what --format writes", "Ask for one of them.")
     if run.as_json and (processes > 1 or run.ray):
         raise UsageError("--json prints one document of what one process does", "Use --save json.")
-
-
-def _on_ray(
-    options: ModelOptions, outputs: Outputs, begin: Callable[[Mapping[str, Any]], Run], *, max_pixels: int
-) -> tuple[Run, Generator[Outcome, None, None]]:
-    from semask_cli.datasets import classes
-    from semask_cli.ray import Actors, segment_on_ray, settings_on_ray
-
-    arguments = options.arguments()
-    model, actors = arguments.pop("model"), Actors.of_cluster(device=arguments.pop("device"), threads=options.threads)
-    run = begin(settings_on_ray(model, actors, **arguments))
-    palette = classes(load_zoo(options.zoo).find(model, dataset=options.dataset).dataset).palette
-    saving = {
-        "save": outputs.kinds,
-        "opacity": outputs.opacity,
-        "tolerance": outputs.tolerance,
-        "top": outputs.top,
-    }
-    return run, segment_on_ray(run, model, actors, palette=palette, max_pixels=max_pixels, **saving, **arguments)
 
 
 def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console, *, as_json: bool) -> list[SemaskError]:

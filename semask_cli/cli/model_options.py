@@ -16,6 +16,7 @@ from semask_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
+    from semask_cli.ray import ClusterModel
 
 _MODEL, _VIEWS, _MACHINE = "Model", "Views", "Machine"
 
@@ -127,6 +128,16 @@ class ModelOptions:
             torch.set_num_threads(self.threads)
         with fetching(model or f"the model of {self.dataset or 'ade20k'}") as progress:
             return load(model, **arguments, random_weights=random_weights, progress=progress)
+
+    def on_cluster(self) -> ClusterModel:
+        """The model that the options ask for, on the Ray cluster that this process has joined.
+
+        Raises:
+            UsageError: as `arguments`.
+        """
+        from semask_cli.ray import ClusterModel
+
+        return ClusterModel.on_cluster(**self.arguments(), threads=self.threads)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `semask_cli.load`, "model" being the first of them.

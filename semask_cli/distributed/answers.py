@@ -88,7 +88,7 @@ class Answer:
             "height": None if failed else self.height,
             **{str(kind): content for kind, content in self.files.items()},
             "classes": [_class_row(share) for share in self.classes],
-            "error": _error_row(self.error) if self.error else None,
+            "error": error_row(self.error) if self.error else None,
             "milliseconds": None if failed else round(self.milliseconds, 3),
         }
 
@@ -99,7 +99,8 @@ def _class_row(share: ClassShare) -> dict[str, Any]:
     return row
 
 
-def _error_row(error: SemaskError) -> dict[str, str]:
+def error_row(error: SemaskError) -> dict[str, str]:
+    """An error as a row tells of it."""
     return {"kind": type(error).__name__, "message": error.message, "suggestion": error.suggestion}
 
 

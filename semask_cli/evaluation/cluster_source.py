@@ -1,32 +1,122 @@
-"""The predictions of a model that runs on a cluster: labels come from there, and are counted here."""
+"""A model that runs on a cluster: its predictions are counted where they are made, and the counts travel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import copyreg
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from semask_cli.datasets import Sample
+from semask_cli.distributed.answers import error_of, error_row
+from semask_cli.distributed.segment_batch import SegmentBatch
+from semask_cli.errors import SemaskError
+from semask_cli.evaluation.counting import Counted, Counting
 from semask_cli.evaluation.journal import Settings
-from semask_cli.evaluation.sources import JournalSource
-from semask_cli.ray import Actors, labels_on_ray, settings_on_ray
+from semask_cli.evaluation.sources import JournalSource, ModelSource
+from semask_cli.inference.config import LABELS_ALONE, Keep
+from semask_cli.inference.segmenter import Segmenter
+from semask_cli.output.segmentation import Segmentation
 from semask_cli.zoo import ModelSpec
+
+if TYPE_CHECKING:
+    from semask_cli.ray import ClusterModel
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)
+
+
+copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))  # which class sets hold
 
 
 class ClusterSource(JournalSource):
-    """The model of `spec` on the Ray cluster that this process has joined, which `options` of `SegmentBatch` complete.
+    """The model of `spec` on the Ray cluster that this process has joined.
 
     Raises:
         SemaskError: it cannot be loaded there.
     """
 
-    def __init__(self, spec: ModelSpec, model: str | None, actors: Actors, **options: Any) -> None:
-        self._model, self._actors, self._options = model, actors, options
-        settings: Settings = settings_on_ray(model, actors, **options)
-        super().__init__(spec, settings)
+    def __init__(self, spec: ModelSpec, model: ClusterModel) -> None:
+        self._model = model
+        super().__init__(spec, model.ask(_settings))
+
+    def counted(self, samples: Iterable[Sample], counting: Counting) -> Iterator[Counted]:
+        """What each of the samples counts, in order.
+
+        Raises:
+            SemaskError: an image or a label that cannot be read, in its place.
+        """
+        rows = [
+            {"id": sample.id, **{name: _everywhere(getattr(sample, name)) for name in _FILES}} for sample in samples
+        ]
+        for row in self._model.map(rows, CountBatch, counting=counting):
+            if row["error"]:
+                raise error_of(row["error"])
+            yield Counted.of_message(row["counted"], classes=len(counting.classes))
 
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
-        images = ((sample.id, sample.image) for sample in samples)
-        return labels_on_ray(images, self._model, self._actors, **self._options)
+        rows = [{"id": sample.id, "path": _everywhere(sample.image)} for sample in samples]
+        for row in self._model.segmented(rows, save=("index",)):
+            if row["error"]:
+                raise error_of(row["error"])
+            yield np.asarray(Image.open(io.BytesIO(row["index"])))
+
+
+class CountBatch(SegmentBatch):
+    """Predicts and counts a batch of samples: rows with their `id` and files, out come `counted` and `error`."""
+
+    def __init__(self, model: str | None = None, *, counting: Counting, **options: Any) -> None:
+        super().__init__(model, **options)
+        self._counting = counting
+
+    def __call__(self, rows: Mapping[str, Sequence[Any]]) -> Any:
+        """As an Arrow table, whose columns have a type though they may be empty."""
+        import pyarrow
+
+        counting = self._counting
+
+        def finish(sample: Sample, result: Segmentation | SemaskError) -> dict[str, Any]:
+            try:
+                if isinstance(result, SemaskError):
+                    raise result
+                counted = counting.count(sample, result.labels, result.confidence, file=sample.image)
+                return {"counted": counted.to_message(), "error": None}
+            except SemaskError as error:
+                return {"counted": None, "error": error_row(error)}
+
+        results = self.segmenter.process(
+            _samples(rows),
+            open_item=lambda sample: sample.image,
+            finish=finish,
+            keep=Keep(confidence=True) if counting.calibration else LABELS_ALONE,
+        )
+        text = pyarrow.string()
+        error = pyarrow.struct([("kind", text), ("message", text), ("suggestion", text)])
+        schema = pyarrow.schema([("counted", pyarrow.large_binary()), ("error", error)])
+        return pyarrow.Table.from_pylist(list(results), schema=schema)
+
+
+_FILES = ("image", "label", "instances")
+
+
+def _everywhere(path: Path | None) -> str:
+    """A file as other processes find it; empty for none."""
+    return str(path.absolute()) if path else ""
+
+
+def _samples(rows: Mapping[str, Sequence[Any]]) -> Iterator[Sample]:
+    for id, image, *others in zip(*(rows[name] for name in ("id", *_FILES)), strict=True):
+        label, instances = (Path(str(name)) if name else None for name in others)
+        yield Sample(id=str(id), image=Path(str(image)), label=label, instances=instances)
+
+
+def _settings(segmenter: Segmenter) -> Settings:
+    source = ModelSource(segmenter.spec, lambda: segmenter)
+    return {**source.settings, "calibration": source.score}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,24 +13,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from semask_cli.datasets import Dataset, Sample, read_labels, read_values
-from semask_cli.datasets.labels import read_instance_ids
+from semask_cli.datasets import Dataset, Sample, read_values
 from semask_cli.distributed.world import World
 from semask_cli.errors import DatasetError, OutputError, UsageError
-from semask_cli.evaluation.calibration import confidence_counts, packed
-from semask_cli.evaluation.cityscapes import instances
+from semask_cli.evaluation.counting import Counted, CountedElsewhere, Counting, files_digest
 from semask_cli.evaluation.journal import Journal, Settings, differing_settings, read_journals
-from semask_cli.evaluation.locating import boundary_counts, object_counts
-from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.provenance import Clock
-from semask_cli.evaluation.records import Instance, Record, labels_digest, nonzero_counts, parsed_record
+from semask_cli.evaluation.records import Record, labels_digest
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.selection import Selection, is_published_split, split_in_words
 from semask_cli.evaluation.sources import ModelSource, Source
 from semask_cli.evaluation.summary import summarise
 from semask_cli.io.files import write_atomically
-from semask_cli.io.regular import open_regular
-from semask_cli.output.render import encode_mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,25 +159,26 @@ def _collect(
     pending = world.share(pending)
     keeper = _Keeper(plan, journal, progress, remaining=len(pending))
     assigned = [by_id[id] for id in pending[world.rank :: world.size]]
+    counting = Counting(
+        classes=dataset.classes,
+        encoding=dataset.encoding,
+        boundaries=plan.boundaries,
+        calibration=plan.calibration,
+        masks=plan.mask_dir is not None,
+    )
 
-    def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> None:
-        # All that is read is read before anything is written.
-        record = _record(plan, sample, predicted, scores, files=_files_digest(sample, source))
-        mask = _encoded_mask(predicted, dataset) if plan.mask_dir else b""
+    def keep(counted: Counted) -> None:
         if journal:
-            keeper.keep(record, mask)
+            keeper.keep(counted)
         else:
-            world.send(json.dumps(record.to_json()).encode() + b"\n" + mask)
+            world.send(counted.to_message())
 
-    # While one image is predicted the one before it is counted.
-    with world.gathering(keeper.receive), ThreadPoolExecutor(1) as worker:
-        counting: Future[None] | None = None
-        for sample, prediction in zip(assigned, _predictions(plan, source, assigned), strict=True):
-            if counting:
-                counting.result()
-            counting = worker.submit(count, sample, *prediction)
-        if counting:
-            counting.result()
+    with world.gathering(keeper.receive):
+        if isinstance(source, CountedElsewhere):
+            for counted in source.counted(assigned, counting):
+                keep(counted)
+        else:
+            _count_here(counting, source, assigned, keep)
     if not journal:
         return [], len(assigned)
     records = {record.id: record for record in journal.read().records if (record.id, record.files) not in stale}
@@ -196,6 +190,22 @@ def _collect(
     return [records[key] for key in sorted(by_id)], len(assigned)
 
 
+def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], keep: Callable[[Counted], None]) -> None:
+    """While one image is predicted the one before it is counted, and kept."""
+
+    def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> None:
+        keep(counting.count(sample, predicted, scores, file=source.file_of(sample)))
+
+    with ThreadPoolExecutor(1) as worker:
+        before: Future[None] | None = None
+        for sample, prediction in zip(samples, counting.predictions(source, samples), strict=True):
+            if before:
+                before.result()
+            before = worker.submit(count, sample, *prediction)
+        if before:
+            before.result()
+
+
 class _Keeper:
     """Writes what has been counted, here or by another process: the mask, then the record."""
 
@@ -205,15 +215,13 @@ class _Keeper:
         self._lock = Lock()
 
     def receive(self, message: bytes) -> None:
-        line, _, mask = message.partition(b"\n")
-        record = parsed_record(json.loads(line), len(self._plan.dataset.classes))
-        assert record is not None  # the same version of the program has made it
-        self.keep(record, mask)
+        self.keep(Counted.of_message(message, classes=len(self._plan.dataset.classes)))
 
-    def keep(self, record: Record, mask: bytes) -> None:
+    def keep(self, counted: Counted) -> None:
         assert self._journal is not None
+        record = counted.record
         if self._plan.mask_dir:
-            write_atomically(mask_path(self._plan.mask_dir, self._samples[record.id]), mask)
+            write_atomically(mask_path(self._plan.mask_dir, self._samples[record.id]), counted.mask)
         self._journal.append(record)
         with self._lock:
             self._remaining -= 1
@@ -226,90 +234,15 @@ def _sort_out(
 ) -> tuple[dict[str, Record], set[tuple[str, str]]]:
     """The records whose files are still the same, by id; and (id, files) of those whose files have changed since."""
     recorded = {record.id for record in records}
-    digests = {sample.id: _files_digest(sample, source) for sample in samples if sample.id in recorded}
+    digests = {sample.id: files_digest(sample, source.file_of(sample)) for sample in samples if sample.id in recorded}
     current = {record.id: record for record in records if digests.get(record.id) == record.files}
     stale = {(record.id, record.files) for record in records if digests.get(record.id) != record.files}
     return current, stale
 
 
-def _files_digest(sample: Sample, source: Source) -> str:
-    """SHA-256 over the files that a record depends on."""
-    return _digest(sample.label, sample.instances, source.file_of(sample))
-
-
-def _digest(*paths: Path | None) -> str:
-    digest = hashlib.sha256()
-    for path in filter(None, paths):
-        try:
-            with open_regular(path) as file:
-                digest.update(file.read())
-        except OSError as error:
-            raise DatasetError(
-                f"cannot read {path}: {error.strerror}", "`semask check` looks at every file."
-            ) from error
-    return digest.hexdigest()
-
-
-def _predictions(
-    plan: Plan, source: Source, samples: Sequence[Sample]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
-    """The labels of each sample, with the scores of these where calibration needs them."""
-    if plan.calibration and isinstance(source, ModelSource):
-        yield from source.labels_and_scores(samples)
-    else:
-        for labels in source.labels(samples):
-            yield labels, None
-
-
-def _record(
-    plan: Plan,
-    sample: Sample,
-    predicted: NDArray[np.uint8],
-    scores: NDArray[np.float32] | None,
-    *,
-    files: str,
-) -> Record:
-    dataset = plan.dataset
-    image, digest = _digest(sample.image), labels_digest(predicted)
-    if sample.label is None:  # predicted for a submission alone
-        return Record(id=sample.id, files=files, image=image, labels="", predicted=digest, nonzero_counts=())
-    labels = read_labels(sample.label, dataset.encoding)
-    if labels.shape != predicted.shape:
-        sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
-        raise DatasetError(
-            f"{sample.label} is {sizes[0]}, its prediction {sizes[1]}",
-            "Predictions must have the size of the label: nothing is resized.",
-        )
-    return Record(
-        id=sample.id,
-        files=files,
-        image=image,
-        labels=labels_digest(labels),
-        predicted=digest,
-        nonzero_counts=nonzero_counts(confusion(labels, predicted, len(dataset.classes))),
-        instances=_instances(dataset, sample, predicted),
-        boundaries=boundary_counts(labels, predicted) if plan.boundaries else (),
-        objects=object_counts(labels, predicted) if plan.boundaries else (),
-        confidence="" if scores is None else packed(confidence_counts(labels, predicted, scores)),
-    )
-
-
-def _instances(dataset: Dataset, sample: Sample, predicted: NDArray[np.uint8]) -> tuple[Instance, ...]:
-    if sample.instances is None:
-        return ()
-    height, width = predicted.shape
-    ids = read_instance_ids(sample.instances, dataset.classes.instance_encoding, (height, width))
-    return instances(ids, predicted, dataset.classes)
-
-
 def mask_path(folder: Path, sample: Sample) -> Path:
     """Where the predicted mask of a sample is saved."""
     return folder / f"{sample.id}.png"
-
-
-def _encoded_mask(predicted: NDArray[np.uint8], dataset: Dataset) -> bytes:
-    classes = dataset.classes
-    return encode_mask(predicted, classes.palette, dataset=classes.name, classes=classes.classes)
 
 
 def _has_mask(plan: Plan, sample: Sample, record: Record) -> bool:

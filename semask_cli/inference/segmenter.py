@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semask_cli.datasets import classes
+from semask_cli.datasets import ClassSet, classes
 from semask_cli.errors import DeviceError, SemaskError, UsageError
 from semask_cli.inference.config import LABELS_ALONE, InferenceConfig, Keep
 from semask_cli.inference.cuda_graphs import CudaGraphs
@@ -201,11 +201,10 @@ class Segmenter:
         if merged.labels.device.type != "cpu":
             with watch("copy", on=self.device):
                 merged = merged.to_host()
-        class_set = classes(self.spec.dataset)
         return Segmentation(
             labels=merged.labels.numpy(),
-            classes=class_set.classes,
-            palette=class_set.palette,
+            classes=self.class_set.classes,
+            palette=self.class_set.palette,
             image=image.pixels,
             confidence=_array(merged.confidence),
             entropy=_array(merged.entropy),
@@ -270,6 +269,11 @@ class Segmenter:
                 self._batch_size //= 2
                 log.warning("out of memory on %s: going on with batches of %d", self.device, self._batch_size)
         return predictions
+
+    @property
+    def class_set(self) -> ClassSet:
+        """The classes that labels are indices of."""
+        return classes(self.spec.dataset)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,0 +1,141 @@
+"""What an image counts, made where its prediction is: of a cluster only this travels, and of other ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semask_cli.datasets import Sample, read_labels
+from semask_cli.datasets.class_set import ClassSet, LabelEncoding
+from semask_cli.datasets.labels import read_instance_ids
+from semask_cli.errors import DatasetError
+from semask_cli.evaluation.calibration import confidence_counts, packed
+from semask_cli.evaluation.cityscapes import instances
+from semask_cli.evaluation.locating import boundary_counts, object_counts
+from semask_cli.evaluation.metrics import confusion
+from semask_cli.evaluation.records import Instance, Record, labels_digest, nonzero_counts, parsed_record
+from semask_cli.evaluation.sources import ModelSource, Source
+from semask_cli.io.regular import open_regular
+from semask_cli.output.render import encode_mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The record of an image, and its predicted mask, a palette PNG, or nothing where none is wanted."""
+
+    record: Record
+    mask: bytes
+
+    def to_message(self) -> bytes:
+        """As it travels between processes."""
+        return json.dumps(self.record.to_json()).encode() + b"\n" + self.mask
+
+    @classmethod
+    def of_message(cls, message: bytes, *, classes: int) -> Self:
+        """What `to_message` has made, in the same version of the program."""
+        line, _, mask = message.partition(b"\n")
+        record = parsed_record(json.loads(line), classes)
+        assert record is not None
+        return cls(record=record, mask=mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """How images are counted: labels in `encoding`, and what else is asked for (see `evaluation.runner.Plan`)."""
+
+    classes: ClassSet
+    encoding: LabelEncoding
+    boundaries: bool = False
+    calibration: bool = False
+    masks: bool = False
+
+    def predictions(
+        self, source: Source, samples: Sequence[Sample]
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
+        """The labels of each sample, with the scores of these where calibration needs them."""
+        if self.calibration and isinstance(source, ModelSource):
+            yield from source.labels_and_scores(samples)
+        else:
+            for labels in source.labels(samples):
+                yield labels, None
+
+    def count(
+        self, sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None, *, file: Path
+    ) -> Counted:
+        """What `predicted` (H, W), which was made from `file`, counts. All that is read is read here.
+
+        Raises:
+            DatasetError: a label that cannot be read, holds values that are no class, or has another size.
+        """
+        record = self._record(sample, predicted, scores, file)
+        return Counted(record=record, mask=self._mask(predicted) if self.masks else b"")
+
+    def _record(
+        self, sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None, file: Path
+    ) -> Record:
+        image, digest, files = _digest(sample.image), labels_digest(predicted), files_digest(sample, file)
+        if sample.label is None:  # predicted for a submission alone
+            return Record(id=sample.id, files=files, image=image, labels="", predicted=digest, nonzero_counts=())
+        labels = read_labels(sample.label, self.encoding)
+        if labels.shape != predicted.shape:
+            sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
+            raise DatasetError(
+                f"{sample.label} is {sizes[0]}, its prediction {sizes[1]}",
+                "Predictions must have the size of the label: nothing is resized.",
+            )
+        return Record(
+            id=sample.id,
+            files=files,
+            image=image,
+            labels=labels_digest(labels),
+            predicted=digest,
+            nonzero_counts=nonzero_counts(confusion(labels, predicted, len(self.classes))),
+            instances=self._instances(sample, predicted),
+            boundaries=boundary_counts(labels, predicted) if self.boundaries else (),
+            objects=object_counts(labels, predicted) if self.boundaries else (),
+            confidence="" if scores is None else packed(confidence_counts(labels, predicted, scores)),
+        )
+
+    def _instances(self, sample: Sample, predicted: NDArray[np.uint8]) -> tuple[Instance, ...]:
+        if sample.instances is None:
+            return ()
+        height, width = predicted.shape
+        ids = read_instance_ids(sample.instances, self.classes.instance_encoding, (height, width))
+        return instances(ids, predicted, self.classes)
+
+    def _mask(self, predicted: NDArray[np.uint8]) -> bytes:
+        return encode_mask(predicted, self.classes.palette, dataset=self.classes.name, classes=self.classes.classes)
+
+
+@runtime_checkable
+class CountedElsewhere(Protocol):
+    """A source whose predictions are counted where they are made."""
+
+    def counted(self, samples: Iterable[Sample], counting: Counting) -> Iterator[Counted]:
+        """What each of the samples counts, in order; errors as `Counting.count` and the source's own."""
+        ...
+
+
+def files_digest(sample: Sample, file: Path) -> str:
+    """SHA-256 over the files that a record depends on: those of the sample, and the one its prediction is made from."""
+    return _digest(sample.label, sample.instances, file)
+
+
+def _digest(*paths: Path | None) -> str:
+    digest = hashlib.sha256()
+    for path in filter(None, paths):
+        try:
+            with open_regular(path) as file:
+                digest.update(file.read())
+        except OSError as error:
+            raise DatasetError(
+                f"cannot read {path}: {error.strerror}", "`semask check` looks at every file."
+            ) from error
+    return digest.hexdigest()
