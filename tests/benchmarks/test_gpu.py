@@ -28,6 +28,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
     arguments = ("--device", "cpu", "--tiny", "--only", "checks", "attention", "--out", tmp_path / "record")
     finished = run(*arguments)

@@ -62,6 +62,7 @@ def test_the_script_beside_the_file_gives_the_labels_of_the_model(
     assert kept[format]() == "toy-street-fpn"
 
 
+@pytest.mark.slow
 def test_a_network_that_computes_something_else_is_not_kept(
     fpn: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

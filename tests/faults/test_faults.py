@@ -16,10 +16,10 @@ needs_mounts = pytest.mark.skipif(not MAY_MOUNT, reason="no file system may be m
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
-        ("images", 500),
-        ("checkpoints", 300),
-        ("datasets", 300),
-        ("journals", 200),
+        ("images", 300),
+        ("checkpoints", 150),
+        ("datasets", 150),
+        ("journals", 100),
         pytest.param("kills", 2, marks=pytest.mark.slow),
         pytest.param("system calls", 2, marks=pytest.mark.slow),
         pytest.param("full disks", 2, marks=[pytest.mark.slow, needs_mounts]),

@@ -46,6 +46,7 @@ def test_a_pass_is_one_graph(family: str, compiler: Callable[[Network, Tensor], 
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_graph_is_of_no_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Formulations that one CPU runs faster than another do not get into a graph, which may run anywhere."""

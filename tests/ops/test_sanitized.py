@@ -37,6 +37,7 @@ def test_no_kernel_leaves_its_tensors(host_kernels: HostKernels, runtimes: str) 
     assert finished.stdout == "clean\n", finished.stderr
 
 
+@pytest.mark.slow
 def test_a_read_behind_a_tensor_is_noticed(host_kernels: HostKernels, runtimes: str) -> None:
     finished = sanitized(host_kernels.folder, runtimes, "planted")
     assert finished.stdout == ""

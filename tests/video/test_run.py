@@ -205,6 +205,7 @@ def test_a_pipe_is_no_video(tmp_path: Path) -> None:
         list(frames(str(tmp_path / "pipe.mp4"), EVERY))
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_video_of_a_video(semask: Run, video: Path, tmp_path: Path) -> None:
     model = ("-m", "toy-street-fpn", "--threads", "1")
     finished = semask("predict", str(video), "-o", "out.mp4", "--frames", "3:7", *model)
