@@ -12,10 +12,11 @@ import torch
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.checkpoints.store import Progress
 from semask_cli.errors import DeviceError, QuantizationError, UsageError
-from semask_cli.inference.config import InferenceConfig, Mode
+from semask_cli.inference.config import Engine, InferenceConfig, Mode
 from semask_cli.inference.device import Precision, cast_matmul_weights_, choose_device, choose_precision
 from semask_cli.inference.memory import limit_gpu_memory, reuse_freed_memory
 from semask_cli.inference.merge import MEMORY
+from semask_cli.inference.openvino import check_engine
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.models.build import build_model as build_network
 from semask_cli.models.network import Network
@@ -30,6 +31,7 @@ def load(
     zoo: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: Precision = "auto",
+    engine: Engine = "torch",
     mode: Mode | None = None,
     crop: int | tuple[int, int] | None = None,
     stride: int | tuple[int, int] | None = None,
@@ -54,6 +56,8 @@ def load(
         precision: of matrix products and convolutions: "fp32", "bf16", "fp16" (for GPUs before Ampere: T4, RTX 20),
             "tf32" (float32 whose products an Ampere or later GPU rounds to ten bits), or "auto": bf16 on a GPU that is
             fast at it, else fp32; or "int8", on CPUs with VNNI or AMX, for what `semask quantize` has prepared.
+        engine: what runs the network: "torch", or "openvino" on a CPU, which compiles it for each size of images or
+            windows when that first comes (`pip install 'semask[export]'`). All else stays semask's.
         quantized: for int8, what `semask quantize -o` wrote; unless given, what lies in the cache.
         mode: "whole" images (the default), or windows that "slide".
         crop: height and width of a window, in pixels; the row's training crop unless given.
@@ -91,6 +95,7 @@ def load(
     if chosen_device.type == "cpu":
         reuse_freed_memory()
     chosen_precision = choose_precision(precision, chosen_device)
+    check_engine(engine, chosen_device, chosen_precision)
     if quantized and chosen_precision != "int8":
         raise UsageError("a quantized model runs in int8", "Give --precision int8 with --quantized.")
     if random_weights and chosen_precision == "int8":
@@ -107,7 +112,8 @@ def load(
         quantization = _quantize_(network, spec, digest, file=quantized, prepare=prepare)
     if chosen_device.type == "cpu":
         network.prepare_for_cpu_()
-    cast_matmul_weights_(network, chosen_precision)
+    if engine == "torch":
+        cast_matmul_weights_(network, chosen_precision)
     if memory_budget and chosen_device.type == "cuda":
         limit_gpu_memory(chosen_device, memory_budget)
     return Segmenter(
@@ -117,6 +123,7 @@ def load(
         device=chosen_device,
         precision=chosen_precision,
         memory=memory_budget or MEMORY,
+        engine=engine,
         cuda_graphs=_nvidia(chosen_device) if cuda_graphs is None else cuda_graphs,
         digest=digest,
         quantization=quantization,

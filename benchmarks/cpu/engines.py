@@ -20,7 +20,6 @@ import torch
 
 import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
-from semask_cli.export.standard_operators import DECOMPOSITIONS
 from semask_cli.inference.device import computing
 
 SIDE = 512
@@ -65,7 +64,6 @@ def export(model: str, folder: Path) -> None:
 
     network = semask_cli.load(model, device="cpu", precision="fp32", random_weights=True).network
     program = torch.export.export(network.eval(), (torch.zeros(1, 3, SIDE, SIDE),))
-    program = program.run_decompositions(DECOMPOSITIONS)
     openvino.save_model(openvino.convert_model(program), folder / "network.xml", compress_to_fp16=False)
     torch.onnx.export(program, (), folder / "network.onnx", verbose=False)
 

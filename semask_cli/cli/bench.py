@@ -60,7 +60,7 @@ def _print(measured: Benchmark) -> None:
     console = Console(highlight=False)
     console.print(
         f"{measured.model}, {measured.width} x {measured.height}, {measured.device}, {measured.precision},"
-        f" {measured.threads} threads"
+        f" {measured.engine}, {measured.threads} threads"
     )
     console.print(table)
     console.print(f"{measured.images_per_second:.2f} images a second, {measured.peak_memory / 2**30:.2f} GiB at most")

@@ -84,6 +84,13 @@ class ModelOptions:
             " int8 for CPUs, after `semask quantize`.",
         ),
     ] = "auto"
+    engine: Annotated[
+        Literal["torch", "openvino"],
+        typer.Option(
+            rich_help_panel=_MACHINE,
+            help="What runs the network. openvino is for CPUs and few sizes of image: it compiles for each.",
+        ),
+    ] = "torch"
     quantized: Annotated[
         Path | None,
         typer.Option(

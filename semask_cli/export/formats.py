@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
+from semask_cli.inference.openvino import convert_to_openvino, quiet
 from semask_cli.io.extras import import_extra
 
 Format = Literal["onnx", "openvino", "torch-export"]
@@ -35,22 +32,9 @@ def _engine(name: str) -> ModuleType:
     return import_extra(name, extra="export", purpose="this format")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Converters print what they do, warn of each other and log what they could not make simpler."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
 def _write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
     _engine("onnxscript")  # torch's exporter is made of it
-    with _quiet():
+    with quiet():
         exported = torch.onnx.export(
             program, (), input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
         )
@@ -66,8 +50,7 @@ def _run_onnx(path: Path) -> Run:
 
 def _write_openvino(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
     openvino = _engine("openvino")
-    with _quiet():
-        model = openvino.convert_model(program)
+    model = convert_to_openvino(program)
     model.input(0).set_names({INPUT})
     model.output(0).set_names({OUTPUT})
     for key, value in about.items():

@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from semask_cli import ops
-from semask_cli.export.standard_operators import DECOMPOSITIONS
 from semask_cli.inference.views import MEAN, STD
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.network import Network
@@ -43,6 +41,4 @@ class ImageScores(nn.Module):
 @torch.no_grad()
 def trace(network: Network, *, height: int, width: int) -> ExportedProgram:
     """The graph of `ImageScores` for images of one size: input `image`, output `scores`."""
-    assert ops  # whose import defines the operators that are replaced here
-    program = torch.export.export(ImageScores(network).eval(), (torch.zeros(1, 3, height, width),))
-    return program.run_decompositions(DECOMPOSITIONS)
+    return torch.export.export(ImageScores(network).eval(), (torch.zeros(1, 3, height, width),))

@@ -8,6 +8,7 @@ from typing import Literal
 from semask_cli.errors import UsageError
 
 Mode = Literal["whole", "slide"]
+Engine = Literal["torch", "openvino"]
 Scales = tuple[float, ...] | Literal["native"] | None
 
 MAX_SCALE = 100

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from semask_cli.datasets import ClassSet, classes
 from semask_cli.errors import DeviceError, SemaskError, UsageError
-from semask_cli.inference.config import LABELS_ALONE, InferenceConfig, Keep
+from semask_cli.inference.config import LABELS_ALONE, Engine, InferenceConfig, Keep
 from semask_cli.inference.cuda_graphs import CudaGraphs
 from semask_cli.inference.device import ChosenPrecision, computing
 from semask_cli.inference.memory import is_out_of_memory
 from semask_cli.inference.merge import MEMORY, Merge, Merged, View
+from semask_cli.inference.openvino import OpenVINO
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.smoothing import Smoothing
 from semask_cli.inference.stopwatch import Stopwatch
@@ -61,9 +62,9 @@ class PreparedImage:
 class Segmenter:
     """A network with its weights, and the settings of inference. Made by `semask_cli.load`.
 
-    `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `cuda_graphs` replays the network (see
-    `CudaGraphs`); `digest` is the SHA-256 of the published file the weights came from, `quantization` that
-    of the scales of int8 (empty in other precisions).
+    `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `engine` is what runs the network
+    ("openvino": see `OpenVINO`); `cuda_graphs` replays it (see `CudaGraphs`); `digest` is the SHA-256 of the published
+    file the weights came from, `quantization` that of the scales of int8 (empty in other precisions).
     """
 
     def __init__(
@@ -75,14 +76,19 @@ class Segmenter:
         device: torch.device,
         precision: ChosenPrecision,
         memory: int = MEMORY,
+        engine: Engine = "torch",
         cuda_graphs: bool = False,
         digest: str,
         quantization: str = "",
     ) -> None:
         self.network, self.spec, self.config = network, spec, config
         self.device, self.precision, self.memory, self.digest = device, precision, memory, digest
-        self.quantization = quantization
-        self._graphs = CudaGraphs(network) if cuda_graphs else None
+        self.engine, self.quantization = engine, quantization
+        self._compiled: CudaGraphs | OpenVINO | None = None
+        if engine == "openvino":
+            self._compiled = OpenVINO(network, precision)
+        elif cuda_graphs:
+            self._compiled = CudaGraphs(network)
         self._batch_size = GPU_BATCH if device.type == "cuda" else 1
 
     def predict(self, image: ImageSource, *, keep: Keep = LABELS_ALONE, max_pixels: int = MAX_PIXELS) -> Segmentation:
@@ -248,7 +254,7 @@ class Segmenter:
 
     def _predict_batch(self, images: list[RGB]) -> list[Prediction]:
         """The network on images of one size, in batches that fit the GPU's memory."""
-        predict = (self._graphs or self.network).predict
+        predict = (self._compiled or self.network).predict
         predictions: list[Prediction] = []
         while len(predictions) < len(images):
             batch = images[len(predictions) :][: self._batch_size]
@@ -258,8 +264,8 @@ class Segmenter:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if self._graphs:
-                    self._graphs.clear()
+                if self._compiled:
+                    self._compiled.clear()
                 if self._batch_size == 1:
                     height, width = batch[0].shape[:2]
                     raise DeviceError(
@@ -285,13 +291,17 @@ class Segmenter:
             "checkpoint": self.digest,
             "device": self.device.type,
             "precision": self.precision,
+            **({"engine": self.engine} if self.engine != "torch" else {}),
             **({"quantization": self.quantization} if self.quantization else {}),
             "mode": config.mode,
             **windows,
             "scales": list(config.scales) if isinstance(config.scales, tuple) else config.scales,
             "flip": config.flip,
-            "versions": versions(),
+            "versions": self._versions(),
         }
+
+    def _versions(self) -> dict[str, str]:
+        return versions() if self.engine == "torch" else versions(self.engine)
 
     def _info(self, watch: Stopwatch) -> RunInfo:
         return RunInfo(
@@ -300,11 +310,12 @@ class Segmenter:
             checkpoint=self.digest,
             device=str(self.device),
             precision=self.precision,
+            engine=self.engine,
             mode=self.config.mode,
             scales=(1.0,) if self.config.scales is None else self.config.scales,
             flip=self.config.flip,
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
-            versions=versions(),
+            versions=self._versions(),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
+from importlib.metadata import version
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ from semask_cli.version import __version__
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Of semask, Python, and the libraries that decode, resize and compute."""
+def versions(*packages: str) -> dict[str, str]:
+    """Of semask, Python, the libraries that decode, resize and compute, and `packages`."""
     return {
         "semask": __version__,
         "python": platform.python_version(),
@@ -23,4 +24,5 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
+        **{name: version(name) for name in packages},
     }

@@ -44,6 +44,7 @@ class Benchmark:
     width: int
     device: str
     precision: str
+    engine: str
     threads: int
     repeats: int
     milliseconds: dict[str, float]
@@ -85,6 +86,7 @@ def run_benchmark(segmenter: Segmenter, *, height: int, width: int, repeats: int
         width=width,
         device=str(segmenter.device),
         precision=segmenter.precision,
+        engine=segmenter.engine,
         threads=torch.get_num_threads(),
         repeats=repeats,
         milliseconds=medians,

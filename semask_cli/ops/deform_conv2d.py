@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semask_cli.ops import standard_operators
 from semask_cli.ops.bilinear_bags import bilinear_bags
 from semask_cli.ops.registry import define_operator
 
@@ -34,6 +35,8 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
         (B, C_out, h, w) of x's dtype, channels last in memory. Locations, weights and sums are float32 (float64 for
         float64). A tap at a NaN location counts zero.
     """
+    if torch.compiler.is_exporting():  # a graph that leaves may run where no semask is
+        return standard_operators.deform_conv2d(x, offset_mask, weight, bias, groups)
     convolved: Tensor = _deform_conv2d(x, offset_mask, weight, bias, groups)
     return convolved
 

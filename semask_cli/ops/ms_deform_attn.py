@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semask_cli.ops import standard_operators
 from semask_cli.ops.bilinear_bags import bilinear_bags
 from semask_cli.ops.registry import define_operator
 
@@ -37,6 +38,8 @@ def ms_deform_attn(
         (B, Q, heads * D) of value's dtype, contiguous. Locations, weights and sums are float32 (float64 for float64
         values). A NaN location counts zero.
     """
+    if torch.compiler.is_exporting():  # a graph that leaves may run where no semask is
+        return standard_operators.ms_deform_attn(value, level_sizes, reference, offsets, logits)
     attended: Tensor = _ms_deform_attn(value, level_sizes, reference, offsets, logits)
     return attended
 

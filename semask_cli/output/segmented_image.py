@@ -19,9 +19,9 @@ SCHEMA_VERSION = 1
 class RunInfo:
     """How labels came about.
 
-    `checkpoint` is the SHA-256 of the published file, `milliseconds` the time of each stage, `versions` those of the
-    libraries. `mode` is "whole" or "slide"; `scales` (factors of the test size, or "native") and `flip` are the
-    views merged.
+    `checkpoint` is the SHA-256 of the published file, `engine` what ran the network, `milliseconds` the time of each
+    stage, `versions` those of the libraries. `mode` is "whole" or "slide"; `scales` (factors of the test size, or
+    "native") and `flip` are the views merged.
     """
 
     model: str
@@ -29,6 +29,7 @@ class RunInfo:
     checkpoint: str
     device: str
     precision: str
+    engine: str
     mode: str
     scales: tuple[float, ...] | Literal["native"]
     flip: bool

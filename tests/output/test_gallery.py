@@ -24,6 +24,7 @@ INFO = RunInfo(
     checkpoint="",
     device="cpu",
     precision="fp32",
+    engine="torch",
     mode="whole",
     scales=(1.0,),
     flip=False,

@@ -29,6 +29,7 @@ INFO = RunInfo(
     checkpoint="ab" * 32,
     device="cpu",
     precision="float32",
+    engine="torch",
     mode="whole",
     scales=(1.0,),
     flip=False,

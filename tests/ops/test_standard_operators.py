@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semask_cli.export import standard_operators
-from semask_cli.ops import deform_conv2d, ms_deform_attn
+from semask_cli.ops import deform_conv2d, ms_deform_attn, standard_operators
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -1,12 +1,11 @@
-"""semask's operators in operators that every engine has: F.grid_sample and products, for graphs that leave the project.
+"""semask's operators in operators that every engine has: F.grid_sample and products, for graphs that are exported.
 
-They compute what the references in `ops` compute, in more memory. Sources of the formulas: there.
+They compute what the references compute, in more memory. Sources of the formulas: there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -53,10 +52,3 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
     columns = samples.clone(memory_format=torch.contiguous_format).view(batch, channels * 9, height * width)
     convolved = (weight.flatten(1) @ columns).view(batch, -1, height, width)
     return convolved if bias is None else convolved + bias[:, None, None]
-
-
-DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
-    torch.ops.semask.ms_deform_attn.default: ms_deform_attn,
-    torch.ops.semask.deform_conv2d.default: deform_conv2d,
-}
-"""For `torch.export.ExportedProgram.run_decompositions`."""
