@@ -2,129 +2,182 @@
 
     python -m benchmarks.cpu.engines --record benchmarks/records/engines.csv
 
-The network, with the standard operators of `semask export`, is run by OpenVINO and by ONNX Runtime. Weights are random.
-The fastest of the turns counts: of two that ran on a machine with other work to do, the slower one was disturbed.
+The network as `semask export` traces it is run by OpenVINO and by ONNX Runtime, and compiled by torch.compile, which
+needs a C++ compiler. int8 is NNCF's in OpenVINO, in its mode for transformers, and beside it that of `semask quantize`,
+both with bf16 around. Weights, and the images that are calibrated on, are random. The fastest of the turns counts: of
+two that ran on a machine with other work to do, the slower one was disturbed.
 """
 
 from __future__ import annotations
 
-import subprocess
+import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
-from semask_cli.inference.device import computing
+from benchmarks.cpu.turns import answer, take_turns
+from semask_cli.inference.device import ChosenPrecision, cast_matmul_weights_, computing
+from semask_cli.inference.openvino import convert_to_openvino, quiet
+from semask_cli.models.network import Network
+from semask_cli.quantization.calibration import Calibration
+from semask_cli.quantization.conversion import quantize_network_
 
 SIDE = 512
 TURNS = 7
-CONTENDERS = (("semask", "fp32"), ("openvino", "fp32"), ("onnx", "fp32"), ("semask", "bf16"), ("openvino", "bf16"))
+CALIBRATED_ON = 4  # images
+CONTENDERS = (
+    *("semask fp32", "openvino fp32", "onnxruntime fp32", "torch.compile fp32"),
+    *("semask bf16", "openvino bf16", "torch.compile bf16"),
+    *("semask int8", "openvino int8"),
+)
+PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch.compile": "torch", "semask": "semask"}
 
 
 def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=["swin-t-fpn"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--work", nargs=4, metavar=("MODEL", "ENGINE", "PRECISION", "FOLDER"), help="one contender")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, metavar="NAME")
+    parser.add_argument(
+        "--files", type=Path, help="where the engines' files are kept; they are made unless they are there"
+    )
+    parser.add_argument("--prepare", action="store_true", help="make the files, and measure nothing")
+    parser.add_argument("--work", nargs=3, metavar=("MODEL", "CONTENDER", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.work:
-        return work(*arguments.work, threads=arguments.threads)
+        model, contender, folder = arguments.work
+        return answer(contender_run(model, contender, Path(folder), threads=arguments.threads))
     rows = []
-    for model in arguments.models:
-        with tempfile.TemporaryDirectory() as folder:
-            export(model, Path(folder))
-            seconds = race(model, folder, arguments.threads)
-        for engine, precision in CONTENDERS:
-            ours = seconds["semask", precision]
-            row = {
-                "model": model,
-                "engine": engine,
-                "precision": precision,
-                "size": f"{SIDE}x{SIDE}",
-                "threads": arguments.threads,
-                "seconds": f"{seconds[engine, precision]:.3f}",
-                "ours_takes": f"{ours / seconds[engine, precision]:.2f}",
-            }
-            print(row, flush=True)
-            rows.append(row)
+    with tempfile.TemporaryDirectory() as temporary:
+        for model in arguments.models:
+            folder = (arguments.files or Path(temporary)) / model
+            export(model, folder, int8="openvino int8" in arguments.contenders)
+            if arguments.prepare:
+                continue
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.cpu.engines",
+                "--threads",
+                str(arguments.threads),
+                "--work",
+                model,
+            ]
+            found = take_turns({name: [*command, name, str(folder)] for name in arguments.contenders}, turns=TURNS)
+            fastest = {name: min(measured.seconds) for name, measured in found.items()}
+            for name, seconds in fastest.items():
+                engine, precision = name.split()
+                row = {
+                    "model": model,
+                    "precision": precision,
+                    "engine": engine,
+                    "size": f"{SIDE}x{SIDE}",
+                    "threads": arguments.threads,
+                    "seconds": f"{seconds:.3f}",
+                    "ours_takes": f"{fastest[f'semask {precision}'] / seconds:.2f}",
+                    "engine_version": "" if engine == "semask" else version(PACKAGES[engine]),
+                }
+                print(row, flush=True)
+                rows.append(row)
+    if rows:
         write_record(arguments.record, rows)
     return None
 
 
-def export(model: str, folder: Path) -> None:
-    """The network, from normalised pixels to what it ends in, in a file of each engine."""
-    import openvino
+def export(model: str, folder: Path, *, int8: bool = False) -> None:
+    """The network, from normalised pixels to what it ends in, in a file of each engine, if it is not in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "network.xml"
+    if not path.exists():
+        import openvino
 
-    network = semask_cli.load(model, device="cpu", precision="fp32", random_weights=True).network
-    program = torch.export.export(network.eval(), (torch.zeros(1, 3, SIDE, SIDE),))
-    openvino.save_model(openvino.convert_model(program), folder / "network.xml", compress_to_fp16=False)
-    torch.onnx.export(program, (), folder / "network.onnx", verbose=False)
+        network = semask_cli.load(model, device="cpu", precision="fp32", random_weights=True).network
+        program = torch.export.export(network, (torch.zeros(1, 3, SIDE, SIDE),))
+        with quiet():
+            torch.onnx.export(program, (), folder / "network.onnx", verbose=False)
+        openvino.save_model(convert_to_openvino(program), path, compress_to_fp16=False)
+    if int8 and not (folder / "int8.xml").exists():
+        import nncf
+        import openvino
 
-
-def race(model: str, folder: str, threads: int) -> dict[tuple[str, str], float]:
-    """The seconds of each contender's fastest pass."""
-    command = [sys.executable, "-m", "benchmarks.cpu.engines", "--threads", str(threads), "--work", model]
-    running = {
-        contender: subprocess.Popen(
-            [*command, *contender, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        quantized = nncf.quantize(
+            openvino.Core().read_model(path),
+            nncf.Dataset([pixels.numpy() for pixels in _pixels(CALIBRATED_ON)]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=CALIBRATED_ON,
         )
-        for contender in CONTENDERS
-    }
-    seconds = dict.fromkeys(CONTENDERS, float("inf"))
-    for _ in range(TURNS):
-        for contender, process in running.items():
-            assert process.stdin
-            assert process.stdout
-            print(file=process.stdin, flush=True)
-            seconds[contender] = min(seconds[contender], float(process.stdout.readline()))
-    for process in running.values():
-        process.communicate()
-    return seconds
+        openvino.save_model(quantized, folder / "int8.xml", compress_to_fp16=False)
 
 
-def work(model: str, engine: str, precision: str, folder: str, *, threads: int) -> None:
-    """Print the seconds of a pass for each line that comes in."""
-    run = _ours(model, precision) if engine == "semask" else _other(engine, precision, Path(folder), threads)
-    run()
-    for _ in sys.stdin:
-        began = time.perf_counter()
-        run()
-        print(time.perf_counter() - began, flush=True)
+def contender_run(model: str, contender: str, folder: Path, *, threads: int) -> Callable[[], object]:
+    """A pass, to be called again and again."""
+    engine, precision = contender.split()
+    [pixels] = _pixels(1)
+    if engine == "onnxruntime":
+        return _onnx_run(folder / "network.onnx", pixels.numpy(), threads)
+    if engine == "openvino":
+        return _openvino_run(folder, precision, pixels.numpy(), threads)
+    network = _network(model, precision)  # type: ignore[arg-type]
+    run = torch.compile(network) if engine == "torch.compile" else network
+    images = pixels.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def one_pass() -> object:
+        with computing(precision, torch.device("cpu")):  # type: ignore[arg-type]
+            return run(images)
+
+    return one_pass
 
 
-def _ours(model: str, precision: str) -> Callable[[], object]:
-    segmenter = semask_cli.load(model, device="cpu", precision=precision, random_weights=True)  # type: ignore[arg-type]
-    pixels = torch.randn(1, 3, SIDE, SIDE).to(memory_format=torch.channels_last)
+@torch.no_grad()
+def _network(model: str, precision: ChosenPrecision) -> Network:
+    if precision != "int8":
+        return semask_cli.load(model, device="cpu", precision=precision, random_weights=True).network
+    network = semask_cli.build_model(model).requires_grad_(False)
+    calibration = Calibration(network)
+    with calibration.watching():
+        for pixels in _pixels(CALIBRATED_ON):
+            network(pixels)
+    quantize_network_(network, calibration.scales())
+    network.prepare_for_cpu_()
+    cast_matmul_weights_(network, precision)
+    return network
 
-    def run() -> object:
-        with torch.inference_mode(), computing(segmenter.precision, segmenter.device):
-            return segmenter.network.predict(pixels)
 
-    return run
+def _onnx_run(path: Path, pixels: NDArray[np.float32], threads: int) -> Callable[[], object]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {session.get_inputs()[0].name: pixels})
 
 
-def _other(engine: str, precision: str, folder: Path, threads: int) -> Callable[[], object]:
-    pixels = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
-    if engine == "onnx":
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-        return lambda: session.run(None, {session.get_inputs()[0].name: pixels})
+def _openvino_run(folder: Path, precision: str, pixels: NDArray[np.float32], threads: int) -> Callable[[], object]:
     import openvino
 
     hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    hints["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[precision]
-    request = openvino.Core().compile_model(folder / "network.xml", "CPU", hints).create_infer_request()
+    hints["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}[precision]
+    path = folder / ("int8.xml" if precision == "int8" else "network.xml")
+    request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
     return lambda: request.infer([pixels], share_inputs=True, share_outputs=True)
+
+
+def _pixels(count: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(count):
+        yield torch.randn(1, 3, SIDE, SIDE, generator=generator)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,8 @@ which is faster on a trained model, where fewer classes compete for a pixel.
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Literal
@@ -25,16 +21,19 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.cpu.record import record_parser, write_record
+from benchmarks.cpu.turns import answer, take_turns
 
 HEIGHT, WIDTH, CLASSES = 640, 853, 150
 Contender = Callable[[np.ndarray], object]
 
 
-def semask_model(name: str, precision: Literal["fp32", "bf16"] = "fp32") -> Contender:
-    """A row of the zoo, through semask's engine."""
+def semask_model(
+    name: str, precision: Literal["fp32", "bf16"] = "fp32", engine: Literal["torch", "openvino"] = "torch"
+) -> Contender:
+    """A row of the zoo, as semask runs it."""
     import semask_cli
 
-    segmenter = semask_cli.load(name, random_weights=True, device="cpu", precision=precision)
+    segmenter = semask_cli.load(name, random_weights=True, device="cpu", precision=precision, engine=engine)
     return lambda image: segmenter.predict(image).labels
 
 
@@ -120,17 +119,19 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
     "semask swin-l-m2f, bf16": lambda: semask_model("swin-l-m2f", "bf16"),
     "transformers Mask2Former Swin-L, bf16": lambda: transformers_mask2former(bf16=True),
     "semask swin-t-fpn, bf16": lambda: semask_model("swin-t-fpn", "bf16"),
+    "semask swin-t-fpn, bf16, openvino": lambda: semask_model("swin-t-fpn", "bf16", "openvino"),
 }
 BASELINE = {
     "semask swin-l-m2f, bf16": "transformers Mask2Former Swin-L, bf16",
     "semask swin-t-fpn, bf16": "semask swin-t-fpn",
+    "semask swin-t-fpn, bf16, openvino": "semask swin-t-fpn, bf16",
     "semask swin-l-m2f": "transformers Mask2Former Swin-L",
     "semask swin-t-fpn": "published order swin-t-fpn",
 }
 
 
 def work(name: str, threads: int) -> None:
-    """Be a contender: for each line on stdin segment the image, and answer with seconds and peak bytes."""
+    """Be a contender: segment the image for each line on stdin."""
     import cv2
     import torch
 
@@ -138,34 +139,7 @@ def work(name: str, threads: int) -> None:
     small = np.random.default_rng(0).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
     image = cv2.resize(small, (WIDTH, HEIGHT))
     run = CONTENDERS[name]()
-    run(image)  # warm up
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run(image)
-        seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps([seconds, peak]), flush=True)
-
-
-def measure(contenders: list[str], *, threads: int, repeats: int) -> dict[str, tuple[list[float], int]]:
-    """Seconds of each turn and peak bytes of each contender."""
-    found: dict[str, tuple[list[float], int]] = {}
-    processes = {}
-    for name in contenders:
-        command = [sys.executable, "-m", "benchmarks.cpu.rivals", "--work", name, "--threads", str(threads)]
-        processes[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for turn in range(repeats + 1):
-        for name, process in processes.items():
-            assert process.stdin
-            assert process.stdout
-            print(turn, file=process.stdin, flush=True)
-            seconds, peak = json.loads(process.stdout.readline())
-            times, _ = found.get(name, ([], 0))
-            # All have warmed up at the same time: the first turn waits for the slowest, and does not count.
-            found[name] = ([*times, seconds] if turn else [], peak)
-    for process in processes.values():
-        process.communicate()
-    return found
+    answer(lambda: run(image))
 
 
 def main() -> None:
@@ -178,20 +152,21 @@ def main() -> None:
     if arguments.work:
         work(arguments.work, arguments.threads)
         return
-    contenders = [name for name in CONTENDERS if arguments.bf16 or not name.endswith("bf16")]
-    found = measure(contenders, threads=arguments.threads, repeats=arguments.repeats)
+    contenders = [name for name in CONTENDERS if arguments.bf16 or "bf16" not in name]
+    command = [sys.executable, "-m", "benchmarks.cpu.rivals", "--threads", str(arguments.threads), "--work"]
+    found = take_turns({name: [*command, name] for name in contenders}, turns=arguments.repeats)
     libraries = {name: version(name) for name in ("transformers", "torchvision")}
     rows = []
-    for name, (times, peak) in found.items():
-        baseline = BASELINE.get(name)
-        ratios = [b / a for a, b in zip(times, found[baseline][0], strict=True)] if baseline else []
+    for name, measured in found.items():
+        times, baseline = measured.seconds, BASELINE.get(name)
+        ratios = [b / a for a, b in zip(times, found[baseline].seconds, strict=True)] if baseline else []
         rows.append({
             "contender": name,
             "picture": f"{WIDTH}x{HEIGHT}",
             "threads": arguments.threads,
             "seconds": f"{statistics.median(times):.3f}",
             "fastest": f"{min(times):.3f}",
-            "peak_gib": f"{peak / 2**30:.2f}",
+            "peak_gib": f"{measured.peak / 2**30:.2f}",
             "times_as_fast_as": baseline or "",
             "ratio": f"{statistics.median(ratios):.2f}" if ratios else "",
             **libraries,

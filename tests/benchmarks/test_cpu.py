@@ -14,7 +14,11 @@ from benchmarks.cpu import coverage, folder, formulas, networks, ops, record, st
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = [
-    *(f"benchmarks.cpu.{path.stem}" for path in (ROOT / "benchmarks/cpu").glob("[!_]*.py") if path.stem != "record"),
+    *(
+        f"benchmarks.cpu.{path.stem}"
+        for path in (ROOT / "benchmarks/cpu").glob("[!_]*.py")
+        if path.stem not in ("record", "turns")
+    ),
     *("benchmarks.gpu", "benchmarks.gpu.machine_code"),
 ]
 
