@@ -16,7 +16,7 @@ from semask_cli.evaluation.evaluate import evaluate
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.runner import mask_path
 from semask_cli.io.files import write_atomically
-from semask_cli.output.render import encode_grey
+from semask_cli.output.render import encode_index
 
 
 def labels_difference(
@@ -44,5 +44,5 @@ def _evaluated(dataset: Dataset, labels: Iterable[NDArray[np.uint8]], *, definit
     with TemporaryDirectory() as folder:
         masks, journal = Path(folder, "masks"), Path(folder, "journal")
         for sample, predicted in zip(dataset.samples, labels, strict=True):
-            write_atomically(mask_path(masks, sample), encode_grey(predicted))
+            write_atomically(mask_path(masks, sample), encode_index(predicted))
         return evaluate(dataset, masks, definition=definition, journal=journal)

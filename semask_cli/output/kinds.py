@@ -103,7 +103,7 @@ def _encode_mask(result: SegmentedImage, options: _Options) -> bytes:
 
 
 def _encode_index(result: SegmentedImage, options: _Options) -> bytes:
-    return render.encode_grey(result.labels)
+    return render.encode_index(result.labels)
 
 
 def _encode_confidence(result: SegmentedImage, options: _Options) -> bytes:

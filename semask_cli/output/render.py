@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngInfo, putchunk
 
+from semask_cli.errors import OutputError
 from semask_cli.io.images import RGB
 from semask_cli.output.class_shares import ClassShare
 from semask_cli.output.percentages import format_share
@@ -27,6 +28,13 @@ Palette = NDArray[np.uint8]
 """The colours of K <= 255 classes: uint8 RGB (K, 3)."""
 
 _PREVIEW_SIDE = 512
+_PNG_SIDE = 1_000_000  # libpng's PNG_USER_WIDTH_MAX
+_COLOUR_TYPE, _PALETTE = 9, 3  # in the header of a PNG
+_RUNS = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
 _WHITE = (255, 255, 255)
 _TEXT = (38, 42, 48)
 _FAINT_TEXT = (112, 118, 128)
@@ -36,17 +44,39 @@ def encode_mask(labels: Labels, palette: Palette, *, dataset: str, classes: Sequ
     """A palette PNG: the pixel values are the labels, the palette shows them in the dataset's colours.
 
     Colours repeat in the published palettes, indices do not: read it with Pillow, np.asarray(Image.open(path)). OpenCV
-    expands palettes to colours, without a word: for it there is `encode_grey`. A text chunk "semask" names the dataset
+    expands palettes to colours, without a word: for it there is `encode_index`. A text chunk "semask" names the dataset
     and its classes, in JSON.
+
+    Raises:
+        OutputError: as `encode_index`.
     """
-    image = Image.fromarray(labels)
-    image.putpalette(_colour_table(palette).tobytes())
     about = PngInfo()
     about.add_itxt("semask", json.dumps({"dataset": dataset, "classes": list(classes)}, ensure_ascii=False), zip=True)
+    # A grey PNG whose header says palette: Pillow writes palettes without filters.
+    grey = encode_index(labels)
+    header = bytearray(grey[16:29])
+    header[_COLOUR_TYPE] = _PALETTE
     buffer = io.BytesIO()
-    # Level 3 takes a quarter of the time of the default 6, for a file of 1.4 times the size.
-    image.save(buffer, "PNG", compress_level=3, pnginfo=about)
+    buffer.write(grey[:8])
+    chunks = ((b"IHDR", bytes(header)), (b"PLTE", _colour_table(palette).tobytes()))
+    for kind, content in (*chunks, *(chunk[:2] for chunk in about.chunks)):
+        putchunk(buffer, kind, content)
+    buffer.write(grey[33:])
     return buffer.getvalue()
+
+
+def encode_index(labels: Labels) -> bytes:
+    """A grey PNG whose pixel values are the labels, to every library.
+
+    Each row is written as its difference to the one above, which leaves long runs of zeros, and zlib looks for runs
+    alone: of scenes, half or less of the bytes that Pillow makes, in less time.
+
+    Raises:
+        OutputError: it has more pixels a side than libpng writes.
+    """
+    if max(labels.shape) > _PNG_SIDE:
+        raise OutputError(f"a mask of more than {_PNG_SIDE} pixels a side is not written as PNG", "Cut the image.")
+    return bytes(cv2.imencode(".png", labels, _RUNS)[1])
 
 
 def encode_grey(values: NDArray[np.uint8]) -> bytes:

@@ -15,7 +15,10 @@ ADE20K = classes("ade20k")
 label_maps = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
 
-@given(labels=label_maps, seed=st.integers(0, 9), strip=st.sampled_from((1, 50, 2**22)))
+regions = label_maps.map(lambda labels: labels.repeat(9, axis=1).repeat(9, axis=0))
+
+
+@given(labels=label_maps | regions, seed=st.integers(0, 9), strip=st.sampled_from((1, 50, 2**22)))
 def test_shares_count_every_pixel(labels: np.ndarray, seed: int, strip: int) -> None:
     confidence = np.random.RandomState(seed).rand(*labels.shape).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:

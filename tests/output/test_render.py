@@ -18,6 +18,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from semask_cli.datasets import classes
+from semask_cli.errors import OutputError
+from semask_cli.io.resources import project_file
 from semask_cli.output import render
 from semask_cli.output.class_shares import ClassShare
 
@@ -68,8 +70,23 @@ def test_mask_reads_back_equal(labels: np.ndarray, palette: np.ndarray) -> None:
 )
 def test_indices_are_the_same_to_every_library(tmp_path: Path, read: Callable[[str], np.ndarray]) -> None:
     labels = np.arange(256, dtype=np.uint8).reshape(8, 32)
-    (tmp_path / "index.png").write_bytes(render.encode_grey(labels))
+    (tmp_path / "index.png").write_bytes(render.encode_index(labels))
     np.testing.assert_array_equal(read(str(tmp_path / "index.png")), labels)
+
+
+def test_masks_of_scenes_take_less_than_pillow_makes(tmp_path: Path) -> None:
+    for path in sorted((project_file("demo") / "labels").iterdir())[:3]:
+        labels = np.asarray(Image.open(path))
+        image = Image.fromarray(labels)
+        image.putpalette(ADE20K.palette.tobytes())
+        image.save(tmp_path / "pillow.png", compress_level=3)
+        mask = render.encode_mask(labels, ADE20K.palette, dataset="ade20k", classes=["road"])
+        assert len(mask) < (tmp_path / "pillow.png").stat().st_size
+
+
+def test_masks_wider_than_png_are_refused() -> None:
+    with pytest.raises(OutputError, match="more than 1000000 pixels a side"):
+        render.encode_index(np.zeros((1, 1_000_001), np.uint8))
 
 
 @given(names=st.lists(st.text(max_size=20), min_size=1, max_size=255))
