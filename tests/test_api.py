@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -53,3 +56,16 @@ def test_a_bare_network() -> None:
         assert network(torch.zeros(2, 3, 33, 50)).shape == (2, load_zoo().find(MODEL).num_classes, 9, 13)
     with pytest.raises(UnknownModelError):
         semask_cli.build_model("toy-street-fnp")
+
+
+def test_a_model_is_loaded_and_run_without_torchs_compiler_and_libraries_of_extras() -> None:
+    """Each of them would be a second or two before the first image."""
+    heavy = {"torch._dynamo", "torch._inductor", "sympy", "timm", "torchvision", "scipy", "openvino"}
+    code = f"""
+import sys, numpy, semask_cli
+for model in ("toy-street-fpn", "toy-street-m2f"):
+    semask_cli.load(model, device="cpu").predict(numpy.zeros((64, 96, 3), numpy.uint8))
+print({heavy} & set(sys.modules))
+"""
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "set()"

@@ -1,10 +1,11 @@
-"""How long whole processes take to start: commands that need no network, and one that does. Median of ten.
+"""How long whole processes take to start: commands that need no network, and two that do. Median of ten.
 
 python -m benchmarks.cpu.startup --record benchmarks/records/startup.csv
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -23,8 +24,13 @@ COMMANDS = {
     "semask --help": ["-m", "semask_cli", "--help"],
     "semask models": ["-m", "semask_cli", "models"],
     "import torch": ["-c", "import torch"],
-    "semask predict, one image": ["-m", "semask_cli", "predict", str(IMAGE), "-m", "toy-street-fpn", "-o", NEW],
+    **{
+        f"semask predict, one image, {model}": ["-m", "semask_cli", "predict", str(IMAGE), "-m", model, "-o", NEW]
+        for model in ("toy-street-fpn", "toy-street-m2f")
+    },
 }
+# As an installed package is run, whose modules pip has compiled.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def main() -> None:
@@ -38,7 +44,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 words = [f"{folder}/out" if word is NEW else word for word in command]
                 start = time.perf_counter()
-                subprocess.run([sys.executable, *words], check=True, capture_output=True)
+                subprocess.run([sys.executable, *words], check=True, capture_output=True, env=ENVIRONMENT)
                 times.append(time.perf_counter() - start)
         rows.append({
             "command": name,

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, MissingTensorsError, TensorShapeError, printable
 from semask_cli.models.build import build_model
@@ -68,7 +70,7 @@ def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
                 f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, weights are floating-point numbers",
                 "Fetch the file again from its publisher.",
             )
-        if not tensor.sum(dtype=torch.float64).isfinite():
+        if tensor.numel() and not all(extreme.isfinite() for extreme in tensor.aminmax()):  # NaN is both
             raise DamagedCheckpointError(
                 f"{path}: {name} holds numbers that are infinite or none", "Fetch the file again from its publisher."
             )
@@ -88,8 +90,18 @@ def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
 
 def on_meta(spec: ModelSpec) -> Network:
     """The network of a row without memory for its weights: names and shapes, in a tenth of a second."""
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutNormalNumbers():
         return build_model(spec)
+
+
+class _WithoutNormalNumbers(TorchFunctionMode):
+    """Draws none: tensors without memory would not keep them, and torch imports its compiler to draw them there."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        keywords = kwargs or {}
+        return keywords["tensor"] if func is nn.init.normal_ else func(*args, **keywords)
 
 
 def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:

@@ -69,7 +69,7 @@ class DeformableEncoder(nn.Module):
 
     def __init__(self, dim: int, *, heads: int, layers: int, feedforward: int) -> None:
         super().__init__()
-        self.level_embed = nn.Parameter(torch.randn(LEVELS, dim))
+        self.level_embed = nn.init.normal_(nn.Parameter(torch.empty(LEVELS, dim)))
         self.encoder = EncoderStack(dim, heads=heads, layers=layers, feedforward=feedforward)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
