@@ -34,6 +34,7 @@ SECONDS = {
     "networks": 120,
     "operators": 80,
     "folder": 60,
+    "second": 40,
     "compile": 120,
 }
 

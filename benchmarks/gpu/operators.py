@@ -111,26 +111,25 @@ def checks(bench: Bench) -> Cases:
 def _check_attention(bench: Bench, precision: str, levels: list[int], queries: int | None) -> Measured:
     value, sizes, reference, *raw = attention_inputs(bench, levels, batch=2, precision=precision)
     inputs = value, sizes, reference[:queries], *(x[:, :queries] for x in raw)
-    return _check(bench, "ms_deform_attn", ms_deform_attn, inputs, precision)
+    return check(bench, "ms_deform_attn", ms_deform_attn, inputs, precision)
 
 
 def _check_convolution(bench: Bench, precision: str, size: tuple[int, int]) -> Measured:
     inputs = convolution_inputs(bench, *size, batch=2, precision=precision)
-    return _check(bench, "deform_conv2d", deform_conv2d, inputs, precision)
+    return check(bench, "deform_conv2d", deform_conv2d, inputs, precision)
 
 
 def _check_windows(bench: Bench, precision: str, window: int, shift: int) -> Measured:
     run = partial(window_attention, window=window, shift=shift)
-    return _check(
-        bench, "window_attention", run, window_inputs(bench, (33, 50), window, precision=precision), precision
-    )
+    return check(bench, "window_attention", run, window_inputs(bench, (33, 50), window, precision=precision), precision)
 
 
 def _check_resize(bench: Bench, operator: str, run: Callable[..., Tensor], sizes: Sizes) -> Measured:
-    return _check(bench, operator, run, (bench.random(CLASSES, sizes[0][0], sizes[1][0]), sizes), "fp32")
+    return check(bench, operator, run, (bench.random(CLASSES, sizes[0][0], sizes[1][0]), sizes), "fp32")
 
 
-def _check(bench: Bench, operator: str, run: Callable[..., Tensor], inputs: Inputs, precision: str) -> Measured:
+def check(bench: Bench, operator: str, run: Callable[..., Tensor], inputs: Inputs, precision: str) -> Measured:
+    """The operator's result beside that of the same call in float64."""
     expected = run(*(x.double() if isinstance(x, Tensor) else x for x in inputs))
     with _poisoned():
         result = run(*inputs).double()
@@ -255,7 +254,7 @@ def times(bench: Bench) -> Cases:
 
 def _time_attention(bench: Bench, run: Callable[..., Tensor], image: tuple[int, int], line: Line) -> Measured:
     make = partial(attention_inputs, bench, levels_of(image), batch=line.batch, precision=line.precision)
-    sets = _rotating(make)
+    sets = rotating(make)
     nbytes = bytes_of(*sets[0], sets[0][0])  # the output is as large as the value
     if run is attention_by_thread_per_channel:
         sets = [(value, levels, *locations_and_weights(levels, *raw)) for value, levels, *raw in sets]
@@ -266,7 +265,7 @@ def _time_attention(bench: Bench, run: Callable[..., Tensor], image: tuple[int, 
 
 def _time_convolution(bench: Bench, run: Callable[..., Tensor], image: tuple[int, int], precision: str) -> Measured:
     height, width = (side // 4 for side in image)
-    sets = _rotating(partial(convolution_inputs, bench, height, width, batch=1, precision=precision))
+    sets = rotating(partial(convolution_inputs, bench, height, width, batch=1, precision=precision))
     nbytes, flop = bytes_of(*sets[0], sets[0][0]), 2 * height * width * 9 * (GROUPS * CHANNELS) ** 2
     runs, graph = [partial(run, *inputs) for inputs in sets], run is not reference_deform_conv2d
     return bench.timed(runs, nbytes=nbytes, flop=flop, precision=precision, graph=graph)
@@ -275,12 +274,12 @@ def _time_convolution(bench: Bench, run: Callable[..., Tensor], image: tuple[int
 def _time_merge(bench: Bench, run: Callable[..., Tensor], count: int, image: tuple[int, int]) -> Measured:
     height, width = image
     sizes = (height // 4, height), (width // 4, width)
-    sets = _rotating(lambda: (bench.random(count, height // 4, width // 4), sizes))
+    sets = rotating(lambda: (bench.random(count, height // 4, width // 4), sizes))
     nbytes = bytes_of(sets[0][0], run(*sets[0]))
     return bench.timed([partial(run, *inputs) for inputs in sets], nbytes=nbytes)
 
 
-def _rotating(make: Callable[[], Inputs]) -> list[Inputs]:
+def rotating(make: Callable[[], Inputs]) -> list[Inputs]:
     """Sets of inputs, so many that none is in the L2 cache any more when its turn comes."""
     first = make()
     count = min(16, max(2, -(-ROTATION_BYTES // bytes_of(*first))))

@@ -17,18 +17,21 @@ from benchmarks.gpu.attention import attention
 from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured, peaks
 from benchmarks.gpu.engine import folder_rate, labels, sanitizer
 from benchmarks.gpu.networks import compiled, networks
+from benchmarks.gpu.norms import norm_checks, norm_times
 from benchmarks.gpu.operators import checks, times
+from benchmarks.gpu.second_device import second_device
 from semask_cli.ops.bindings import KernelError, call
 from semask_cli.ops.nvrtc import nvrtc_version
 
 SECTIONS: dict[str, Callable[[Bench], Cases]] = {
     "sanitizer": sanitizer,
-    "checks": checks,
+    "checks": lambda bench: chain(checks(bench), norm_checks(bench)),
     "labels": labels,
     "attention": attention,
     "networks": lambda bench: chain(peaks(bench), networks(bench)),
-    "operators": lambda bench: chain(peaks(bench), times(bench)),
+    "operators": lambda bench: chain(peaks(bench), times(bench), norm_times(bench)),
     "folder": folder_rate,
+    "second": second_device,
     "compile": compiled,
 }
 FAILED, MISSED = "failed", "not measured"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from semask_cli.models.attention import SemanticAttention, WindowAttention
 from semask_cli.models.patches import PatchEmbed, PatchMerging
+from semask_cli.ops.layer_norm import add_layer_norm
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import BackboneSpec
 
@@ -30,7 +31,10 @@ class Mlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Window attention and an MLP, each after a LayerNorm and around a residual. Tokens (B, H, W, C)."""
+    """Window attention and an MLP, each after a LayerNorm and around a residual. Tokens (B, H, W, C).
+
+    A branch is added to its residual where the next norm reads their sum: in the next block, if there is one.
+    """
 
     def __init__(self, dim: int, *, window: int, shift: int, heads: int) -> None:
         super().__init__()
@@ -39,10 +43,12 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, 4 * dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, branch: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The residual and the branch that the block before leaves -> those that this one leaves."""
+        x, normed = add_layer_norm(x, branch, self.norm1)
         # The padding to whole windows comes after the norm: padded tokens are zero, and take part.
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x, normed = add_layer_norm(x, self.attn(normed), self.norm2)
+        return x, self.mlp(normed)
 
 
 class SemanticLayer(nn.Module):
@@ -75,9 +81,10 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> what the semantic layer makes of it, and the semantic map (B, H, W, classes)."""
+        branch = None
         for block in self.blocks:
-            x = block(x)
-        return self.semantic_layer(x)
+            x, branch = block(x, branch)
+        return self.semantic_layer(x if branch is None else x + branch)
 
 
 class SeMaskSwin(nn.Module):

@@ -21,7 +21,7 @@ from semask_cli.ops.deform_conv2d import reference_deform_conv2d
 from semask_cli.ops.ms_deform_attn import reference_ms_deform_attn
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.registry import cuda_kernel
-from semask_cli.ops.storage import MAX_GRID, STORAGE
+from semask_cli.ops.storage import MAX_GRID, STORAGE, dense
 
 BLOCK_THREADS = 512
 COLUMN_BYTES = 32 << 20  # of sampled columns between two matrix products: they stay in the L2 cache of large devices
@@ -92,7 +92,7 @@ def cuda_ms_deform_attn(
     if tokens * heads * channels * value.itemsize >= 1 << 32 or batch > MAX_GRID:
         raise ValueError(f"value of shape {tuple(value.shape)} is too large: 4 GiB an image, {MAX_GRID} images")
 
-    value, reference, offsets, logits = map(_dense, (value, reference.float(), offsets.to(raw), logits.to(raw)))
+    value, reference, offsets, logits = map(dense, (value, reference.float(), offsets.to(raw), logits.to(raw)))
     output = value.new_empty(batch, queries, heads * channels)
     arguments = _attention_arguments(levels)(
         *(t.data_ptr() for t in (value, reference, offsets, logits, output)), tokens, queries
@@ -127,7 +127,7 @@ def cuda_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Ten
     if height * width * channels * x.itemsize >= 1 << 32 or batch * height >= 1 << 31:
         raise ValueError(f"x of shape {tuple(x.shape)} is too large: 4 GiB an image")
 
-    pixels = _dense(x.permute(0, 2, 3, 1))  # (B, h, w, C); channels-last images are not copied
+    pixels = dense(x.permute(0, 2, 3, 1))  # (B, h, w, C); channels-last images are not copied
     kernel = weight.to(x.dtype).permute(2, 3, 1, 0).reshape(9 * channels, -1)  # (taps * C, C_out)
     bias = kernel.new_zeros(kernel.shape[1]) if bias is None else bias.to(x.dtype)
     output = x.new_empty(batch * height * width, kernel.shape[1])
@@ -172,9 +172,3 @@ def _check(name: str, tensor: Tensor, shape: tuple[int, ...], other: Tensor) -> 
         raise ValueError(f"{name} is on {tensor.device}, the other tensors are on {other.device}")
     if not tensor.is_floating_point():
         raise ValueError(f"{name} is {tensor.dtype}, expected a floating dtype")
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    """The tensor, contiguous and aligned for loads of sixteen bytes; a copy only where it is not."""
-    tensor = tensor.contiguous()
-    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()

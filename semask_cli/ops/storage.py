@@ -1,6 +1,13 @@
-"""What all kernels have in common: the types of kernels/storage.cuh, and the limit of a launch."""
+"""What all kernels have in common: the types of kernels/storage.cuh, how tensors lie, and the limit of a launch."""
 
 import torch
+from torch import Tensor
 
 STORAGE = {torch.float32: "Float32", torch.float16: "Float16", torch.bfloat16: "BFloat16"}
 MAX_GRID = 65535  # blocks in y
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor, contiguous and aligned for loads of sixteen bytes; a copy only where it is not."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()

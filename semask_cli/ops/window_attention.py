@@ -19,7 +19,7 @@ from torch import Tensor
 from semask_cli.ops import launcher
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.registry import cuda_kernel, define_operator
-from semask_cli.ops.storage import MAX_GRID, STORAGE
+from semask_cli.ops.storage import MAX_GRID, STORAGE, dense
 
 REGION_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
 HEAD = 32  # channels of a head
@@ -114,7 +114,7 @@ def cuda_window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: i
         return reference_window_attention(qkv, padding, table, window, shift)
     if batch > MAX_GRID or heads > MAX_GRID or height * width >= 1 << 31:
         raise ValueError(f"qkv of shape {tuple(qkv.shape)} is too large")
-    qkv, padding, table = (_dense(t) for t in (qkv, padding.to(qkv.dtype), table.float()))
+    qkv, padding, table = (dense(t) for t in (qkv, padding.to(qkv.dtype), table.float()))
     output = qkv.new_empty(batch, height, width, heads, d)
     down, across = -(-height // window), -(-width // window)
     pointers = (t.data_ptr() for t in (qkv, padding, table, output))
@@ -135,9 +135,3 @@ class WindowArguments(ctypes.Structure):
         *((name, c_void_p) for name in ("qkv", "padding", "table", "output")),
         *((name, c_int) for name in ("height", "width", "shift", "windows_across", "windows_down")),
     )
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    """The tensor, contiguous and aligned for loads of sixteen bytes; a copy only where it is not."""
-    tensor = tensor.contiguous()
-    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()

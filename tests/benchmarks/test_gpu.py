@@ -17,6 +17,7 @@ from benchmarks.gpu import __main__ as gpu_main
 from benchmarks.gpu import dispatch, sections
 from benchmarks.gpu import rivals as gpu_rivals
 from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
+from benchmarks.gpu.second_device import second_device
 from semask_cli.ops import deform_conv2d, ms_deform_attn
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 
@@ -46,6 +47,18 @@ def test_without_a_gpu_nothing_is_measured_and_nothing_written(tmp_path: Path) -
     finished = run("--out", tmp_path / "record")
     assert (finished.returncode, finished.stderr.strip()) == (1, "no GPU: nothing was measured")
     assert not (tmp_path / "record").exists()
+
+
+def test_a_second_gpu_is_checked_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(torch.device("cuda"), tiny=False, folder=tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    ((_, measure),) = second_device(bench)
+    assert measure()["note"] == "not measured: torch sees 1 GPU, and cuda:1 is the second"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    lines, measures = zip(*second_device(bench), strict=True)
+    assert {measure.args[0].device for measure in measures} == {torch.device("cuda", 1)}
+    assert {line.section for line in lines} == {"second"}
+    assert {"window_attention", "add_layer_norm", "toy-street-m2f"} < {line.name for line in lines}
 
 
 def cases(bench: Bench) -> Cases:

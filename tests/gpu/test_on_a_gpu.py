@@ -11,6 +11,7 @@ import torch
 from benchmarks.gpu.bench import Bench, Cases
 from benchmarks.gpu.engine import labels
 from benchmarks.gpu.networks import networks
+from benchmarks.gpu.norms import norm_checks
 from benchmarks.gpu.operators import checks
 from benchmarks.gpu.sections import failure
 from semask_cli import load
@@ -19,7 +20,7 @@ from toy_street import TEST_SEEDS, render
 pytestmark = pytest.mark.gpu
 
 
-@pytest.mark.parametrize("section", [checks, labels, networks])
+@pytest.mark.parametrize("section", [checks, norm_checks, labels, networks])
 def test_what_the_benchmarks_check(section: Callable[[Bench], Cases], tmp_path: Path) -> None:
     """Kernels against float64, labels of the bundled models against the CPU's, replays against plain passes."""
     bench = Bench(torch.device("cuda"), tiny=True, folder=tmp_path)

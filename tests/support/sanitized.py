@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from semask_cli.ops import Resample, cuda_resize, cuda_sampling, launcher, window_attention
+from semask_cli.ops import Resample, cuda_resize, cuda_sampling, launcher, layer_norm, window_attention
 from tests.support.host_kernels import SANITIZE, HostKernels
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 
@@ -28,7 +28,7 @@ class Planted(HostKernels):
 host = (Planted if "planted" in sys.argv else HostKernels)(Path(sys.argv[1]), SANITIZE)
 launcher.available = lambda kernel, device: True
 launcher.launch = host.launch
-window_attention.has_kernel = lambda *_, **__: True
+window_attention.has_kernel = layer_norm.has_kernel = lambda *_, **__: True
 half = torch.float16
 for queries in (None, 13):
     cuda_sampling.cuda_ms_deform_attn(*attention_inputs(((1, 5), (0, 3), (6, 1)), queries=queries, batch=1, dtype=half))
@@ -42,4 +42,6 @@ for size in ((3, 9), (8, 7)):
     qkv, padding, table = torch.randn(1, *size, 3, 1, 32), torch.randn(3, 1, 32), torch.randn(1, 13**2)
     for dtype in (half, torch.float32):
         window_attention.cuda_window_attention(qkv.to(dtype), padding.to(dtype), table, 7, 3)
+norm = torch.nn.LayerNorm(264)
+layer_norm.cuda_add_layer_norm(torch.randn(5, 264), torch.randn(5, 264).half(), norm.weight, norm.bias, norm.eps)
 print("clean")
