@@ -15,11 +15,7 @@
 
 constexpr int KEYS = 16 * TILES;                    // those beyond the window weigh nothing
 constexpr int CHUNK_TILES = TILES % 3 ? 2 : 3;      // of sixteen keys
-#if __CUDA_ARCH__ >= 800
 constexpr int BLOCKS = TILES > 4 ? 2 : 4;           // a multiprocessor, at least
-#else
-constexpr int BLOCKS = TILES > 4 ? 0 : 4;           // without products of BFloat16 two would spill
-#endif
 constexpr int KEY_PITCH = HEAD / 2;                 // words; eight lanes load two rows whole, from every bank once
 constexpr int VALUE_PITCH = HEAD / 2 + 4;           // eight rows of four words, from every bank once
 static_assert(TILES % CHUNK_TILES == 0, "chunks are whole");

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 from benchmarks.gpu.occupancy import MULTIPROCESSORS, resident_blocks
@@ -58,8 +58,11 @@ def cuobjdump() -> Path | None:
     return tool if tool.exists() else None
 
 
-def kernels() -> Iterator[Kernel]:
-    return chain.from_iterable(network_kernels().values())
+def cases() -> Iterator[tuple[Kernel, int]]:
+    """Every kernel and every architecture it is compiled for: bf16 is refused on GPUs before Ampere."""
+    for kernel, architecture in product(chain.from_iterable(network_kernels().values()), ARCHITECTURES):
+        if architecture >= 80 or "BFloat16" not in dict(kernel.constants).values():
+            yield kernel, architecture
 
 
 def constants(kernel: Kernel) -> str:
@@ -107,9 +110,8 @@ def main() -> None:
         sys.exit("cuobjdump is missing: install triton")
     writer = csv.DictWriter(sys.stdout, [field.name for field in fields(MachineCode)], lineterminator="\n")
     writer.writeheader()
-    for kernel in kernels():
-        for architecture in ARCHITECTURES:
-            writer.writerow(asdict(dissect(kernel, architecture, tool)))
+    for kernel, architecture in cases():
+        writer.writerow(asdict(dissect(kernel, architecture, tool)))
 
 
 if __name__ == "__main__":

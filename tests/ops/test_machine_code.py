@@ -6,18 +6,17 @@ import csv
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import product
 
 import pytest
 
-from benchmarks.gpu.machine_code import ARCHITECTURES, MachineCode, constants, cuobjdump, dissect, kernels
+from benchmarks.gpu.machine_code import MachineCode, cases, constants, cuobjdump, dissect
 from benchmarks.gpu.occupancy import resident_blocks
 from semask_cli.io.resources import project_file
 from semask_cli.ops.bindings import KernelError
 from semask_cli.ops.nvrtc import Kernel, machine_code, nvrtc_version
 
 RECORD = project_file("weights.toml").parent / "benchmarks" / "records" / "machine_code.csv"
-CASES = list(product(kernels(), ARCHITECTURES))
+CASES = list(cases())
 Compiled = dict[tuple[Kernel, int], Future[bytes | MachineCode]]
 
 
