@@ -147,12 +147,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), metavar="NAME", help="these only")
     parser.add_argument("--work", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         work(arguments.work, arguments.threads)
         return
-    contenders = [name for name in CONTENDERS if arguments.bf16 or "bf16" not in name]
+    contenders = arguments.contenders or [name for name in CONTENDERS if arguments.bf16 or "bf16" not in name]
     command = [sys.executable, "-m", "benchmarks.cpu.rivals", "--threads", str(arguments.threads), "--work"]
     found = take_turns({name: [*command, name] for name in contenders}, turns=arguments.repeats)
     libraries = {name: version(name) for name in ("transformers", "torchvision")}
@@ -172,7 +173,7 @@ def main() -> None:
             **libraries,
         })  # fmt: skip
         print("  ".join(f"{key} {rows[-1][key]}" for key in ("contender", "seconds", "peak_gib", "ratio")))
-    write_record(arguments.record, rows)
+    write_record(arguments.record, rows, key="contender")
 
 
 if __name__ == "__main__":
