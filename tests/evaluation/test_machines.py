@@ -7,6 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,16 +34,55 @@ def figures(document: str) -> dict[str, Any]:
     return {key: value for key, value in json.loads(document).items() if key != "run"}
 
 
-class Machine:
-    """One agent of torchrun with its own cache and folder: a process of a run over two machines."""
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Where two machines meet: the `address` of the first, what starts a process `within` each, and its variables."""
 
-    def __init__(self, folder: Path, rank: int, port: int, *arguments: Any) -> None:
-        launcher = ["--nnodes", "2", "--node-rank", str(rank), "--master-addr", "127.0.0.1", "--master-port", str(port)]
-        line = [sys.executable, "-m", "torch.distributed.run", *launcher, "--nproc-per-node", "1", "-m", "semask_cli"]
+    address: str = "127.0.0.1"
+    within: tuple[tuple[str, ...], ...] = ((), ())
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Two network namespaces with a cable between them, where they may be made; else this machine's own loopback."""
+    names = [f"semask-{os.getpid()}-{rank}" for rank in range(2)]
+    cable = [f"sm{os.getpid()}{end}" for end in "ab"]
+    lines = [f"netns add {name}" for name in names]
+    lines += [f"link add {cable[0]} type veth peer name {cable[1]}"]
+    for rank, (name, end) in enumerate(zip(names, cable, strict=True)):
+        lines += [f"link set {end} netns {name} name cable", f"-n {name} link set lo up"]
+        lines += [f"-n {name} addr add 10.83.0.{rank + 1}/24 dev cable", f"-n {name} link set cable up"]
+    try:
+        made = all(
+            subprocess.run(["ip", *line.split()], check=False, capture_output=True).returncode == 0 for line in lines
+        )
+        within = tuple(("ip", "netns", "exec", name) for name in names)
+        yield (
+            Network(address="10.83.0.1", within=within, variables={"GLOO_SOCKET_IFNAME": "cable"})
+            if made
+            else Network()
+        )
+    except FileNotFoundError:  # no such program
+        yield Network()
+    finally:
+        for name in names:
+            with suppress(FileNotFoundError):
+                subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+class Machine:
+    """One agent of torchrun with its own cache, folder and network: a process of a run over two machines."""
+
+    def __init__(self, folder: Path, rank: int, port: int, network: Network, *arguments: Any) -> None:
+        launcher = ["--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1"]
+        launcher += ["--master-addr", network.address, "--master-port", str(port)]
+        line = [*network.within[rank], sys.executable, "-m", "torch.distributed.run", *launcher, "-m", "semask_cli"]
+        variables = {"SEMASK_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", **network.variables}
         self.agent = subprocess.Popen(
             [*line, *map(str, arguments)],
             cwd=folder,
-            env={**os.environ, "SEMASK_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -64,7 +106,9 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_machines_that_share_no_disk_count_together(semask: Run, command: tuple[Any, ...], tmp_path: Path) -> None:
+def test_machines_that_share_no_disk_count_together(
+    semask: Run, command: tuple[Any, ...], network: Network, tmp_path: Path
+) -> None:
     alone = semask(*command, "--save-pred", tmp_path / "alone").stdout
     run = (*command, "--journal", "journal", "--save-pred", "masks")
     folders = [tmp_path / f"machine-{rank}" for rank in range(2)]
@@ -80,7 +124,7 @@ def test_machines_that_share_no_disk_count_together(semask: Run, command: tuple[
     before = journal_lines(tmp_path / "machine-0/journal")
     assert 3 <= before < SAMPLES + 1
     port = free_port()
-    machines = [Machine(folders[rank], rank, port, *run) for rank in range(2)]
+    machines = [Machine(folders[rank], rank, port, network, *run) for rank in range(2)]
     (document, said), (nothing, _) = [machine.finish() for machine in machines]
     assert figures(document) == figures(alone)
     assert nothing == ""
