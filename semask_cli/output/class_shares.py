@@ -45,14 +45,13 @@ def class_shares(
     shares = [
         ClassShare(
             index=index,
-            name=name,
-            colour=(int(palette[index][0]), int(palette[index][1]), int(palette[index][2])),
+            name=classes[index],
+            colour=tuple(palette[index].tolist()),
             pixels=int(pixels[index]),
             share=float(pixels[index] / labels.size),
             mean_confidence=None if scores is None else float(scores[index] / pixels[index]),
         )
-        for index, name in enumerate(classes)
-        if pixels[index]
+        for index in np.flatnonzero(pixels[: len(classes)]).tolist()
     ]
     return tuple(sorted(shares, key=lambda share: -share.pixels))
 
