@@ -23,6 +23,7 @@ from typing import Any
 MODEL = "swin-t-fpn"
 SCENES, WIDTH, HEIGHT = 8, 1500, 1000
 TURNS = 3
+MERGING = ("cpu", "gpu")
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--beside", type=Path, help="a checkout of the revision to compare with")
     parser.add_argument("--pictures", type=int, default=96)
+    parser.add_argument("--merging", nargs="+", choices=MERGING, default=MERGING)
     arguments = parser.parse_args()
     here = Path(__file__).resolve().parents[2]
     revisions = {"here": here} | ({"beside": arguments.beside.resolve()} if arguments.beside else {})
@@ -38,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_scenes(folder / "in", arguments.pictures)
-        for merging in ("cpu", "gpu"):
+        for merging in arguments.merging:
             best = dict.fromkeys(revisions, 0.0)
             for turn in range(TURNS):
                 for revision, root in revisions.items():
@@ -92,10 +94,13 @@ def _run(pictures: str, output: str, merging: str) -> None:
 
     segmenter = semask_cli.load(MODEL, device="cpu", random_weights=True)
     generator = torch.Generator().manual_seed(0)
-    regions = torch.randint(0, 150, (1, 1, 6, 8), generator=generator).float()  # as sure as a trained network's
-    at_stride = torch.nn.functional.interpolate(regions, (128, 192))[0, 0].long()
-    logits = torch.full((150, 128, 192), -10.0).scatter_(0, at_stride[None], 10.0)
-    labels = torch.nn.functional.interpolate(regions, (HEIGHT, WIDTH))[0, 0].to(torch.uint8)
+    # As a trained network's: regions of a class each, which is sure but at their borders, and noise in all others.
+    regions = torch.nn.functional.one_hot(torch.randint(0, 150, (6, 8), generator=generator), 150).permute(2, 0, 1)
+    noise = torch.randn(1, 150, 16, 24, generator=generator)
+    logits = torch.nn.functional.interpolate(10.0 * regions[None], (128, 192), mode="bilinear")[0]
+    logits += torch.nn.functional.interpolate(noise, (128, 192), mode="bicubic")[0]
+    at_image = torch.nn.functional.interpolate(logits[None], (HEIGHT, WIDTH), mode="bilinear")
+    labels = at_image[0].argmax(0).to(torch.uint8)
 
     def answer(images: list[Any]) -> list[Any]:
         return [DenseLogits(logits, image.shape[:2]) for image in images]
