@@ -2,13 +2,15 @@
 
     python -m benchmarks.gpu.machine_code > benchmarks/records/machine_code.csv
 
-One line for each kernel, choice of its constants, and architecture. The tests hold the same figures to limits.
+One line for each kernel, choice of its constants, and architecture. The tests hold it to limits, and refuse it once a
+source has changed.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import importlib.util
 import re
 import subprocess
@@ -16,10 +18,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from itertools import chain, product
 from pathlib import Path
 
 from benchmarks.gpu.occupancy import MULTIPROCESSORS, resident_blocks
+from semask_cli.io.resources import project_file
 from semask_cli.ops.nvrtc import Kernel, machine_code
 from semask_cli.ops.status import network_kernels
 
@@ -31,9 +35,10 @@ class MachineCode:
     """One kernel's figures; `loads_16` and `stores_16` count instructions that move sixteen bytes a thread.
 
     `blocks` of `threads` are on a multiprocessor at a time, at most, and `occupancy` is their part of the warps that it
-    can hold.
+    can hold. `sources` tells the sources that it was compiled from.
     """
 
+    sources: str
     kernel: str
     constants: str
     architecture: int
@@ -65,6 +70,13 @@ def cases() -> Iterator[tuple[Kernel, int]]:
             yield kernel, architecture
 
 
+@cache
+def sources() -> str:
+    """The beginning of the SHA-256 of all sources of kernels, as they stand."""
+    files = sorted(path for path in project_file("kernels").iterdir() if path.suffix in (".cu", ".cuh"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
 def constants(kernel: Kernel) -> str:
     return " ".join(f"{key}={value}" for key, value in kernel.constants)
 
@@ -86,6 +98,7 @@ def dissect(kernel: Kernel, architecture: int, tool: Path) -> MachineCode:
         return sum(re.match(pattern, operation) is not None for operation in operations)
 
     return MachineCode(
+        sources=sources(),
         kernel=kernel.name,
         constants=constants(kernel),
         architecture=architecture,
