@@ -15,6 +15,7 @@ from semask_cli.cli.predict_options import RUN, ImageRunOptions, OutputOptions
 from semask_cli.cli.raster import TARGETS as RASTERS
 from semask_cli.cli.raster import predict_raster
 from semask_cli.cli.video import predict_video
+from semask_cli.errors import UsageError
 
 _SHARING = ("as_json", "format", "gallery", "manifest", "ray", "shard")
 _DRAWING = ("save", "opacity", "tolerance", "top", "max_pixels")
@@ -86,6 +87,8 @@ def predict(
     inputs = inputs or []
     if any(is_video(name) for name in inputs):
         refuse_options(context, "a video", (*_SHARING, "max_pixels", "bands", "stretch"))
+        if is_table(place(output)):
+            raise UsageError(f"{output}: a video becomes a folder or an .mp4 file")
         outputs = saving.outputs()
         predict_video(
             inputs,

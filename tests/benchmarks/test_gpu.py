@@ -31,7 +31,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
-    arguments = ("--device", "cpu", "--tiny", "--only", "checks", "attention", "--out", tmp_path / "record")
+    arguments = ("--device", "cpu", "--tiny", "--only", "checks", "--out", tmp_path / "record")
     finished = run(*arguments)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     with (tmp_path / "record" / "checks.csv").open() as file:

@@ -40,7 +40,7 @@ def test_labels_are_torch_s() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("row", "precision"), [("swin-l-m2f-msfapn", "fp32"), ("swin-t-fpn", "bf16")])
+@pytest.mark.parametrize(("row", "precision"), [("swin-l-m2f", "fp32"), ("swin-t-fpn", "bf16")])
 def test_a_size_that_nothing_divides(row: str, precision: ChosenPrecision) -> None:
     """In bf16 it is near float32, and not the same; on processors without, it is the same."""
     network = tiny_network(row).requires_grad_(False)

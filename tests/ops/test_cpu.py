@@ -27,7 +27,7 @@ def test_the_name_tells_the_widest_instructions(cpuinfo: dict[str, str], monkeyp
 def test_a_machine_without_cpuinfo_has_a_name_too(cpuinfo: dict[str, str]) -> None:
     name, _, instructions = cpu.processor.__wrapped__().rpartition(", ")
     assert name
-    assert instructions == torch.backends.cpu.get_cpu_capability()
+    assert instructions.removesuffix(" AMX") == torch.backends.cpu.get_cpu_capability()
 
 
 @pytest.mark.parametrize(("vendor", "slow"), [("AuthenticAMD", True), ("GenuineIntel", False)])

@@ -220,6 +220,7 @@ def test_the_command_makes_a_video_of_a_video(semask: Run, video: Path, tmp_path
     for arguments, said in (
         ((str(video), "photo.jpg"), "a video is segmented by a run of its own"),
         ((str(video), "-o", "out.avi"), "videos are written as .mp4"),
+        ((str(video), "-o", "out.parquet"), "a folder or an .mp4 file"),
         ((str(video), "-o", "out.mp4", "--save", "mask,json"), "a video shows one kind"),
         ((str(video), "--json"), "a video takes no --json"),
         (("photo.jpg", "--frames", "1:2"), "takes no --frames"),
