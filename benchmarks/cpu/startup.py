@@ -1,4 +1,4 @@
-"""How long whole processes take to start: commands that need no network, and two that do. Median of ten.
+"""How long whole processes take to start: commands that need no network, and two that do. The median of --repeats.
 
 python -m benchmarks.cpu.startup --record benchmarks/records/startup.csv
 """

@@ -90,12 +90,12 @@ def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
 
 def on_meta(spec: ModelSpec) -> Network:
     """The network of a row without memory for its weights: names and shapes, in a tenth of a second."""
-    with torch.device("meta"), _WithoutNormalNumbers():
+    with torch.device("meta"), _WithoutNormalInit():
         return build_model(spec)
 
 
-class _WithoutNormalNumbers(TorchFunctionMode):
-    """Draws none: tensors without memory would not keep them, and torch imports its compiler to draw them there."""
+class _WithoutNormalInit(TorchFunctionMode):
+    """Leaves `nn.init.normal_` out: meta tensors keep no numbers, and torch imports its compiler to draw them there."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

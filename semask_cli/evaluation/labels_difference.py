@@ -1,4 +1,4 @@
-"""Whether two lots of label maps of the same images, in memory, differ in mIoU."""
+"""Whether two sets of label maps of the same images, in memory, differ in mIoU."""
 
 from __future__ import annotations
 

@@ -131,12 +131,7 @@ def read(source: Address) -> bytes:
     Raises:
         OSError: the store does not give it.
     """
-    try:
-        return _asked(source, lambda files, path: files.cat_file(path))
-    except (OSError, SemaskError):
-        raise
-    except Exception as error:
-        raise OSError(0, _reason(error), source.url) from error
+    return _get(source, lambda files, path: files.cat_file(path))
 
 
 @contextmanager
@@ -150,13 +145,7 @@ def reading(source: Place) -> Iterator[BinaryIO]:
         with source.open("rb") as file:
             yield file
         return
-    try:
-        file = _asked(source, lambda files, path: files.open(path, "rb"))
-    except (OSError, SemaskError):
-        raise
-    except Exception as error:
-        raise OSError(0, _reason(error), source.url) from error
-    with file:
+    with _get(source, lambda files, path: files.open(path, "rb")) as file:
         yield file
 
 
@@ -221,6 +210,15 @@ def _entries(folder: Place) -> list[Place]:
     except FileNotFoundError:
         return []
     return [folder / str(name).rstrip("/").rpartition("/")[2] for name in sorted(names)]
+
+
+def _get(source: Address, request: Callable[[Any, str], Value]) -> Value:
+    try:
+        return _asked(source, request)
+    except (OSError, SemaskError):
+        raise
+    except Exception as error:
+        raise OSError(0, _reason(error), source.url) from error
 
 
 def _put(target: Address, request: Callable[[Any, str], object]) -> None:
