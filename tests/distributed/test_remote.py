@@ -123,22 +123,38 @@ def test_a_bucket_in_and_a_bucket_out(semask: Run, bucket: Any, tmp_path: Path) 
     assert Unsteady.seen > 10 * 17  # so many have failed
 
 
-def test_a_bucket_in_and_a_table_out(semask: Run, bucket: Any) -> None:
+def test_a_bucket_in_and_tables_out(semask: Run, bucket: Any) -> None:
+    """A folder of parts, and one file, which a new image joins later."""
     parquet = pytest.importorskip("pyarrow.parquet")
+
+    def masks(prefix: str) -> dict[str, bytes | None]:
+        """Of each image in the only table below `prefix`."""
+        [content] = [content for name, content in keys(bucket, prefix).items() if name.endswith(".parquet")]
+        rows = parquet.read_table(io.BytesIO(content)).to_pylist()
+        [failed] = [row for row in rows if row["error"]]
+        assert "s3://photos/in/5.png is truncated" in failed["error"]["message"]
+        assert len({row["id"] for row in rows}) == len(rows)
+        return {row["id"]: row["mask"] for row in rows}
+
     buffer = io.BytesIO()
     Image.fromarray(filled.image(16, 20, 3)).save(buffer, "PNG")
     for number in range(5):
         bucket.put_object(Bucket="photos", Key=f"in/{number}.png", Body=buffer.getvalue())
     bucket.put_object(Bucket="photos", Key="in/5.png", Body=buffer.getvalue()[:60])
-    command = ("predict", "s3://photos/in", "-o", "s3://photos/table", "--format", "parquet", *TOY)
-    semask(*command, check=3)
-    [name] = [name for name in keys(bucket, "table/") if name.endswith(".parquet")]
-    rows = parquet.read_table(io.BytesIO(keys(bucket, "table/")[name])).to_pylist()
-    masks = {row["id"]: row["mask"] for row in rows}
-    assert sorted(masks) == list("012345")
-    assert np.asarray(Image.open(io.BytesIO(masks["0"]))).shape == (16, 20)
-    assert "s3://photos/in/5.png is truncated" in rows[5]["error"]["message"]
-    assert semask(*command).stdout == ""
+    to_parts = ("predict", "s3://photos/in", "-o", "s3://photos/table", "--format", "parquet", *TOY)
+    to_file = ("predict", "s3://photos/in", "-o", "s3://photos/one/results.parquet", *TOY)
+    semask(*to_parts, check=3)
+    semask(*to_file, check=3)
+    in_parts = masks("table/")
+    assert sorted(in_parts) == list("012345")
+    assert np.asarray(Image.open(io.BytesIO(in_parts["0"]))).shape == (16, 20)
+    assert masks("one/") == in_parts
+    bucket.put_object(Bucket="photos", Key="in/6.png", Body=buffer.getvalue())
+    for command in (to_parts, to_file):
+        [line] = semask(*command).stdout.splitlines()
+        assert line.startswith("s3://photos/in/6.png ")
+    assert masks("one/") == in_parts | {"6": in_parts["0"]}
+    assert "6 done, 1 failed, 0 left" in semask("status", "s3://photos/one/results.parquet").stdout
 
 
 def test_a_bucket_that_is_not_there_is_said(semask: Run, bucket: Any) -> None:
