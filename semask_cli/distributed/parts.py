@@ -2,13 +2,15 @@
 
 A part is written whole, under a name that tells its shard, and beside it, in the folder of the journal, what is in it:
 an image is done when the part that it is in is there. Parts of another format or of other settings do not count.
+
+Until a part is full its results are in small ones, written every SAVE_SECONDS, which it then replaces: a kill loses no
+more than that, and the small parts that it leaves are parts like any.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,17 +18,14 @@ from threading import Lock
 from typing import Any, Literal, get_args
 
 from semask_cli.distributed.answers import Answer
-from semask_cli.distributed.run_journal import RunJournal
-from semask_cli.distributed.table import BYTES, ROWS, pyarrow, table_of
+from semask_cli.distributed.run_journal import SAVE_SECONDS, RunJournal
+from semask_cli.distributed.table import BYTES, ROWS, pyarrow
 from semask_cli.io.storage import Place, write
 from semask_cli.output.kinds import Kind, file_name
 from semask_cli.output.paths import Task
 
 Format = Literal["parquet", "webdataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-
-JOINED_SECONDS = 30.0
-"""After which a part is written that will be joined in a table; one that stays has ROWS or BYTES."""
 
 _ENDINGS: Mapping[Format, str] = {"parquet": ".parquet", "webdataset": ".tar"}
 
@@ -46,8 +45,8 @@ class Parts:
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
         self._rows: list[tuple[Task, Answer]] = []
         self._bytes, self._lock = 0, Lock()
-        self._seconds = JOINED_SECONDS if table_of(folder) else math.inf
-        self._written = time.monotonic()
+        self._small: list[str] = []  # parts that hold the first `_saved` rows
+        self._saved, self._saved_at = 0, time.monotonic()
 
     def add(self, task: Task, answer: Answer) -> None:
         """Take the result of an image; an error is a result too.
@@ -58,9 +57,11 @@ class Parts:
         with self._lock:
             self._rows.append((task, answer))
             self._bytes += sum(map(len, answer.files.values()))
-            is_time = time.monotonic() >= self._written + self._seconds
-            if len(self._rows) >= ROWS or self._bytes >= BYTES or is_time:
-                self._publish()
+            if len(self._rows) >= ROWS or self._bytes >= BYTES:
+                self._complete()
+            elif time.monotonic() >= self._saved_at + SAVE_SECONDS:
+                self._small.append(self._written(self._rows[self._saved :]))
+                self._saved, self._saved_at = len(self._rows), time.monotonic()
 
     def close(self) -> None:
         """Write what has been collected.
@@ -70,15 +71,22 @@ class Parts:
         """
         with self._lock:
             if self._rows:
-                self._publish()
+                self._complete()
 
-    def _publish(self) -> None:
-        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer in self._rows]
+    def _complete(self) -> None:
+        self._written(self._rows, replaces=self._small)
+        self._journal.remove_parts(self._small)
+        self._rows, self._bytes, self._small = [], 0, []
+        self._saved, self._saved_at = 0, time.monotonic()
+
+    def _written(self, results: Sequence[tuple[Task, Answer]], *, replaces: Sequence[str] = ()) -> str:
+        """The name of a part with these results, which is there now."""
+        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer in results]
         content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
         name = self._journal.next_part(_ENDINGS[self._format])
-        self._journal.note_part(name, [(task.entry, answer.error) for task, answer in self._rows])
+        self._journal.note_part(name, [(task.entry, answer.error) for task, answer in results], replaces=replaces)
         write(self._folder / name, content)
-        self._rows, self._bytes, self._written = [], 0, time.monotonic()
+        return name
 
 
 def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:

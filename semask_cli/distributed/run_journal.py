@@ -6,19 +6,23 @@ and of the size and time of each of its files. So what has changed since is done
 shards was, nothing is done twice.
 
 Where results are collected in parts (`distributed.parts`), `DIGEST/PART.jsonl` says what is in the part, and counts if
-the part is there, or in the table that it was joined in (`distributed.table`).
+the part is there, or in the table that it was joined in (`distributed.table`). Its header names the small parts that it
+replaces; those that a kill has left beside it are removed by the next run.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semask_cli.distributed.shards import Shard, stable_hash
 from semask_cli.distributed.table import joined_parts, table_of
@@ -26,12 +30,15 @@ from semask_cli.errors import OutputError, SemaskError
 from semask_cli.io.inputs import Input
 from semask_cli.io.journal import JournalWriter, decoded, encoded, read_lines, settings_digest
 from semask_cli.io.manifest import Inputs
-from semask_cli.io.storage import Address, Place, files_in, read, state, write
+from semask_cli.io.storage import Address, Place, files_in, read, remove, state, write
 
 JOURNAL = ".semask-journal"
 FORMAT = "semask run 1"
+SAVE_SECONDS = 30.0
+"""The most that a kill loses of what cannot be appended to: parts, and a journal in a store."""
+
 _SYNC_SECONDS = 1.0
-_SEGMENT_LINES, _SEGMENT_SECONDS = 10_000, 30.0
+_SEGMENT_LINES = 10_000
 _WAY_OUT = "Begin it again with --fresh, or name another folder with -o."
 
 
@@ -51,7 +58,7 @@ class RunJournal:
         self.part_prefix = f"part-{self.folder.name}-"
         self._header = {"format": FORMAT, "settings": settings, "shard": str(shard)}
         try:
-            self._done = np.zeros(0, np.uint64) if fresh else _keys(output, self.folder)
+            self._done = np.zeros(0, np.uint64) if fresh else self._read()
             self._writer: JournalWriter | _Segments
             if isinstance(self.folder, Path):
                 path = self.folder / f"shard-{self._name}.jsonl"
@@ -80,27 +87,39 @@ class RunJournal:
 
     def next_part(self, ending: str) -> str:
         """A name for a part that is not there yet."""
-        there = _parts_there(self._output)
-        names = (f"{self.part_prefix}{self._name}-{number:06d}{ending}" for number in count(len(there)))
-        return next(name for name in names if name not in there)
+        return f"{self.part_prefix}{self._name}-{next(self._numbers):06d}{ending}"
 
     def parts(self) -> list[Place]:
         """The parts in the folder that were made with these settings, oldest first."""
         noted = {file.name.removesuffix(".jsonl") for file in files_in(self.folder, ".jsonl")}
         there = [file for file in files_in(self._output, "") if file.name in noted]
-        return sorted(there, key=lambda part: part.name.rpartition("-")[2])  # a number above all that were there
+        return sorted(there, key=lambda part: _number(part.name))
 
-    def note_part(self, part: str, images: Iterable[tuple[Input, SemaskError | None]]) -> None:
+    def note_part(
+        self, part: str, images: Iterable[tuple[Input, SemaskError | None]], *, replaces: Sequence[str] = ()
+    ) -> None:
         """Record what is in a part that is about to be written; an error in it is a result that is done too.
+
+        Once it is there, the parts that it `replaces` count no more.
 
         Raises:
             OutputError: the journal cannot be written.
         """
-        lines = [encoded(self._header)]
+        lines = [encoded({**self._header, "replaces": replaces} if replaces else self._header)]
         for entry, error in images:
             key = done_key(entry.id, entry.path, ()) if entry.path else None
             lines.append(encoded(_line(entry.id, key, error)))
         write(self.folder / f"{part}.jsonl", b"".join(lines))
+
+    def remove_parts(self, names: Iterable[str]) -> None:
+        """Remove parts, and what is known of them.
+
+        Raises:
+            OutputError: one cannot be removed.
+        """
+        for name in names:
+            remove(self._output / name)
+            remove(self.folder / f"{name}.jsonl")
 
     def note_inputs(self, inputs: Inputs) -> None:
         """Record what the run is over, for who asks how much is left.
@@ -120,6 +139,23 @@ class RunJournal:
             self._writer.close()
         except OSError as error:
             raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _WAY_OUT) from error
+
+    @cached_property
+    def _numbers(self) -> Iterator[int]:
+        """Of parts: above all that were there with these settings, so that a later part is known by its number."""
+        there = (part for part in _parts_there(self._output) if part.startswith(self.part_prefix))
+        return count(max(map(_number, there), default=-1) + 1)
+
+    def _read(self) -> NDArray[np.uint64]:
+        """All keys in the journal, sorted. Parts that were replaced are removed."""
+        keys, replaced = [], set()
+        for line in read_journal(self._output, self.folder):
+            if "done" in line:
+                keys.append(int(line["done"], 16))
+            replaced.update(line.get("replaces", ()))
+        if replaced:
+            self.remove_parts(file.name for file in files_in(self._output, "") if file.name in replaced)
+        return np.unique(np.array(keys, np.uint64))
 
     def _append(self, line: Mapping[str, Any]) -> None:
         try:
@@ -143,7 +179,7 @@ class _Segments:
     def append(self, line: Mapping[str, Any]) -> None:
         with self._lock:
             self._lines.append(encoded(line))
-            if len(self._lines) >= _SEGMENT_LINES or time.monotonic() > self._written + _SEGMENT_SECONDS:
+            if len(self._lines) >= _SEGMENT_LINES or time.monotonic() >= self._written + SAVE_SECONDS:
                 self._publish()
 
     def close(self) -> None:
@@ -178,6 +214,12 @@ def _line(id: str, key: int | None, error: SemaskError | None) -> dict[str, Any]
     return line
 
 
+def _number(part: str) -> int:
+    """Of a part that `next_part` has named; -1 of any other."""
+    found = re.search(r"-(\d+)\.\w+$", part)
+    return int(found[1]) if found else -1
+
+
 def _parts_there(output: Place) -> set[str]:
     """The names of the parts in a folder, and of those that were joined in its table."""
     table = table_of(output)
@@ -196,9 +238,3 @@ def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
         if file.name.startswith("shard-") or file.name.removesuffix(".jsonl") in parts:
             lines = read_lines(file) if isinstance(file, Path) else map(decoded, read(file).splitlines(keepends=True))
             yield from filter(None, lines)
-
-
-def _keys(output: Place, folder: Place) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """All keys in the journal, sorted."""
-    keys = [int(line["done"], 16) for line in read_journal(output, folder) if "done" in line]
-    return np.unique(np.array(keys, np.uint64))

@@ -7,6 +7,7 @@ import json
 import signal
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semask_cli.distributed import parts
-from semask_cli.distributed.answers import Outputs
+from semask_cli.distributed import parts, run_journal
+from semask_cli.distributed.answers import Answer, Outputs
 from semask_cli.distributed.parts import Format, Parts
 from semask_cli.distributed.prediction import Run, segment_here
 from semask_cli.distributed.run_journal import RunJournal
@@ -99,6 +100,71 @@ def test_tar_files_have_a_sample_for_each_image(album: Path, tmp_path: Path) -> 
     assert {name for name in names if name.startswith("x/3_v2.")} == {"x/3_v2.png", "x/3_v2.json", "x/3_v2.row.json"}
     assert (facts["id"], facts["width"]) == ("x/3.v2", 30)
     assert run(album, tmp_path / "out", "webdataset", kinds=("mask", "json"))[1] == 0
+
+
+class Killed(BaseException):
+    pass
+
+
+def in_parts(output: Path) -> list[str]:
+    """The ids in all parts, however often they are there."""
+    ids = [row["id"] for row in rows(output)]
+    for file in output.glob("*.tar"):
+        with tarfile.open(file) as archive:
+            ids += [name.removesuffix(".png") for name in archive.getnames() if name.endswith(".png")]
+    return sorted(ids)
+
+
+@pytest.mark.parametrize("format", ["parquet", "webdataset"])
+def test_small_parts_save_what_a_full_one_then_replaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Format
+) -> None:
+    """Each step that changes files is once the last of its process."""
+    monkeypatch.setattr(parts, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "ROWS", 4)
+    ids = [str(number) for number in range(6)]
+    (tmp_path / "album").mkdir()
+    for id in ids:
+        (tmp_path / f"album/{id}.png").write_text(id)
+    steps = 0
+
+    def killing(work: Any) -> Any:
+        def step(*arguments: Any) -> None:
+            nonlocal steps
+            steps -= 1
+            if steps == 0:
+                raise Killed
+            work(*arguments)
+
+        return step
+
+    for module, name in ((parts, "write"), (run_journal, "write"), (run_journal, "remove")):
+        monkeypatch.setattr(module, name, killing(getattr(module, name)))
+
+    def copied(output: Path, looked: list[str]) -> None:
+        journal = RunJournal(output, {"format": format}, shard=Shard())
+        tasks = plan_outputs(find_inputs([str(tmp_path / "album")]), output, ["mask"])
+        copying = Run(tasks, journal=journal, parts=Parts(output, format, ["mask"], journal=journal))
+        for task in copying.pending():
+            looked.append(task.entry.id)
+            copying.write(task, Answer(width=1, height=1, files={"mask": b"a mask"}))
+        copying.close()
+
+    for last in range(1, 100):
+        output, before, after = tmp_path / f"out-{last}", list[str](), list[str]()
+        steps = last
+        with suppress(Killed):
+            copied(output, before)
+        if steps > 0:
+            break
+        saved = set(in_parts(output))
+        assert len(saved) >= len(before) - 1
+        copied(output, after)
+        assert sorted(after) == sorted(set(ids) - saved)
+        assert in_parts(output) == ids
+        copied(output, after := [])
+        assert not after
+    assert last > 20
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from semask_cli.distributed import parts, table
+from semask_cli.distributed import parts, run_journal, table
 from semask_cli.distributed.answers import Answer
 from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.prediction import Run
@@ -134,6 +134,7 @@ def test_shards_leave_parts_that_one_process_joins(album: Album) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_kill_at_any_step_loses_nothing(album: Album, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Every step that changes files may be the last of its process."""
+    monkeypatch.setattr(parts, "SAVE_SECONDS", 30.0 * (seed % 2))
     draw = random.Random(seed)
     steps = -1
 
@@ -147,7 +148,13 @@ def test_a_kill_at_any_step_loses_nothing(album: Album, monkeypatch: pytest.Monk
 
         return step
 
-    for module, name in ((table, "whole_file_at"), (table, "remove"), (parts, "write"), (RunJournal, "note_part")):
+    for module, name in (
+        (table, "whole_file_at"),
+        (table, "remove"),
+        (parts, "write"),
+        (run_journal, "remove"),
+        (RunJournal, "note_part"),
+    ):
         monkeypatch.setattr(module, name, killing(getattr(module, name)))
     written = set(album.expected())
     for turn in range(40):
