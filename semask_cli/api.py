@@ -70,7 +70,7 @@ def load(
             view or window, for class scores and windows that wait to be merged (1 GiB unless given).
         cuda_graphs: replay the network from CUDA graphs for sizes of windows or images that come back, unless it is
             False; on NVIDIA's GPUs by default. Not measured yet.
-        random_weights: need no checkpoint; for measuring speed.
+        random_weights: need no checkpoint; for measuring speed. int8 is then calibrated on noise.
         progress: called with (bytes so far, bytes in all or None) during a download.
 
     Raises:
@@ -98,8 +98,6 @@ def load(
     check_engine(engine, chosen_device, chosen_precision)
     if quantized and chosen_precision != "int8":
         raise UsageError("a quantized model runs in int8", "Give --precision int8 with --quantized.")
-    if random_weights and chosen_precision == "int8":
-        raise UsageError("random weights cannot be prepared for int8", "Use another --precision with them.")
     if random_weights:
         network, digest = build_network(spec).requires_grad_(False).to(chosen_device), ""
     else:
@@ -147,11 +145,16 @@ def _quantize_(
 ) -> str:
     """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, from `file` or the cache.
 
-    Where there are none, the error names `prepare`, the command that makes them.
+    Where there are none, the error names `prepare`, the command that makes them. Random weights, which have no digest,
+    are calibrated on noise.
     """
+    from semask_cli.quantization.calibration import noise_scales
     from semask_cli.quantization.conversion import quantize_network_
     from semask_cli.quantization.store import read_scales, scales_path
 
+    if not digest and not file:
+        quantize_network_(network, noise_scales(network))
+        return ""
     path = Path(file) if file else scales_path(spec, digest)
     if not file and not path.exists():
         raise QuantizationError(f"{spec.name} is not prepared for int8", f"Prepare it: {prepare}")

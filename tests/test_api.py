@@ -10,6 +10,8 @@ import torch
 
 import semask_cli
 from semask_cli.errors import DeviceError, UnknownModelError
+from semask_cli.inference.device import computing
+from semask_cli.ops.cpu import multiplies_int8
 from semask_cli.zoo import load_zoo
 
 MODEL = "toy-street-fpn"
@@ -42,6 +44,18 @@ def test_random_weights_have_no_digest() -> None:
     segmenter = semask_cli.load(MODEL, device="cpu", random_weights=True)
     assert segmenter.digest == ""
     assert not any(parameter.requires_grad for parameter in segmenter.network.parameters())
+
+
+@pytest.mark.skipif(not multiplies_int8(), reason="needs VNNI or AMX")
+def test_random_weights_in_int8_are_calibrated_on_noise() -> None:
+    pixels, answers = torch.randn(1, 3, 64, 64), []
+    for precision in ("fp32", "int8"):
+        torch.manual_seed(0)
+        segmenter = semask_cli.load(MODEL, device="cpu", precision=precision, random_weights=True)  # type: ignore[arg-type]
+        with torch.inference_mode(), computing(segmenter.precision, segmenter.device):
+            answers.append(segmenter.network(pixels))
+    assert segmenter.quantization == ""
+    assert 0 < (answers[0] - answers[1]).norm() < 0.05 * answers[0].norm()
 
 
 def test_cuda_graphs_need_a_gpu() -> None:

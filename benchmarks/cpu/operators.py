@@ -3,7 +3,8 @@
     python -m benchmarks.cpu.operators --record benchmarks/records/operators.csv
 
 The network alone at 512 x 512, on one thread, so that times add up; milliseconds of a pass, the mean of a few. What
-takes less than a hundredth of the pass is left out. OpenVINO runs what `semask export` writes. Weights are random.
+takes less than a hundredth of the pass is left out. OpenVINO runs what `semask export` writes, and in int8 what NNCF
+makes of that. Weights are random.
 """
 
 from __future__ import annotations
@@ -19,29 +20,30 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import semask_cli
-from benchmarks.cpu.engines import SIDE, export
+from benchmarks.cpu.engines import PRECISIONS, SIDE, export, openvino_request
 from benchmarks.cpu.record import record_parser, write_record
 from semask_cli.inference.device import ChosenPrecision, computing
 
 WARM_UPS, PASSES = 2, 4
 LEAST_SHARE = 0.01
-PRECISIONS: tuple[ChosenPrecision, ...] = ("fp32", "bf16")
 
 
 def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=["swin-t-fpn", "swin-l-fpn", "swin-l-m2f"])
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--files", type=Path, help="as `benchmarks.cpu.engines` takes it")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
-    for model in arguments.models:
-        for precision in PRECISIONS:
-            rows += _rows(model, "semask", precision, ours(model, precision))
-        with tempfile.TemporaryDirectory() as folder:
-            export(model, Path(folder))
-            for precision in PRECISIONS:
-                rows += _rows(model, "openvino", precision, openvino_s(Path(folder) / "network.xml", precision))
-        write_record(arguments.record, rows)
+    with tempfile.TemporaryDirectory() as temporary:
+        for model in arguments.models:
+            folder = (arguments.files or Path(temporary)) / model
+            export(model, folder, int8="int8" in arguments.precisions)
+            for precision in arguments.precisions:
+                rows += _rows(model, "semask", precision, ours(model, precision))
+                rows += _rows(model, "openvino", precision, openvino_s(folder, precision))
+            write_record(arguments.record, rows, key="model")
 
 
 def _rows(model: str, engine: str, precision: str, spent: Counter[str]) -> list[dict[str, Any]]:
@@ -77,13 +79,9 @@ def ours(model: str, precision: ChosenPrecision) -> Counter[str]:
     return Counter({event.key: event.self_cpu_time_total / 1000 / PASSES for event in measured.key_averages()})
 
 
-def openvino_s(path: Path, precision: ChosenPrecision) -> Counter[str]:
+def openvino_s(folder: Path, precision: ChosenPrecision) -> Counter[str]:
     """Milliseconds of a pass by OpenVINO's operators and the kernels that it chose for them."""
-    import openvino
-
-    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-    hints = {"INFERENCE_NUM_THREADS": 1, "PERF_COUNT": True, "INFERENCE_PRECISION_HINT": hint}
-    request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
+    request = openvino_request(folder, precision, threads=1, counting=True)
     pixels = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
     spent: Counter[str] = Counter()
     for number in range(WARM_UPS + PASSES):

@@ -43,10 +43,10 @@ def bench(
     if as_json:
         print(json.dumps({"schema_version": 1, **dataclasses.asdict(measured)}, indent=2))
     else:
-        _print(measured)
+        _print(measured, random_weights=random_weights)
 
 
-def _print(measured: Benchmark) -> None:
+def _print(measured: Benchmark, *, random_weights: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -58,9 +58,11 @@ def _print(measured: Benchmark) -> None:
     for stage, spent in measured.milliseconds.items():
         table.add_row(stage, f"{spent:.1f}", f"{spent / total:.1%}")
     console = Console(highlight=False)
+    weights = ", random weights" if random_weights else ""
+    noise = " calibrated on noise" if random_weights and measured.precision == "int8" else ""
     console.print(
-        f"{measured.model}, {measured.width} x {measured.height}, {measured.device}, {measured.precision},"
-        f" {measured.engine}, {measured.threads} threads"
+        f"{measured.model}{weights}, {measured.width} x {measured.height}, {measured.device},"
+        f" {measured.precision}{noise}, {measured.engine}, {measured.threads} threads"
     )
     console.print(table)
     console.print(f"{measured.images_per_second:.2f} images a second, {measured.peak_memory / 2**30:.2f} GiB at most")

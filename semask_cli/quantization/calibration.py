@@ -25,6 +25,10 @@ SMOOTHING = 0.5
 """`a` above: how much of the width of its channels a layer gives to its weights."""
 
 
+NOISE = 128
+"""Side of the noise that random weights are calibrated on, in pixels: a multiple of every network's `size_divisor`."""
+
+
 class Calibration:
     """The least and the greatest number of each channel that the layers of a network have taken so far."""
 
@@ -66,6 +70,15 @@ class Calibration:
                 low, high = low / smoothing, high / smoothing
             found[layer.name] = LayerScales(float(low.min()), float(high.max()), smoothing)
         return found
+
+
+@torch.no_grad()
+def noise_scales(network: Network) -> dict[str, LayerScales]:
+    """Scales of random weights, for measuring speed, which scales do not change: calibrated on noise."""
+    calibration = Calibration(network)
+    with calibration.watching():
+        network(torch.randn(1, 3, NOISE, NOISE))
+    return calibration.scales()
 
 
 def _smoothing(widths: Tensor, weights: Tensor) -> Tensor:
