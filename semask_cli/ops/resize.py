@@ -5,8 +5,9 @@ All operators take maps (maps, h, w), floating, and a `Resample`: the resizes an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,16 +53,20 @@ def aligned(columns: int) -> int:
     return -(-columns // ROW_ALIGNMENT) * ROW_ALIGNMENT
 
 
-def max_and_argmax(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """scores.max(0) of at most 256 maps: the best score, and its map as uint8, the first of equals."""
+def max_and_argmax(scores: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """scores.max(0) of at most 256 maps: the best score, and its map as uint8, the first of equals.
+
+    Maps may have `labels`, ascending, instead of their numbers.
+    """
+    labels = torch.arange(len(scores), device=scores.device) if labels is None else labels
     if scores.device.type != "cpu":
         best, index = scores.max(0)
-        return best, index.to(torch.uint8)
-    # Torch finds a maximum along the first dimension twenty times as fast as its index.
-    best = scores.amax(0)
-    countdown = torch.arange(len(scores) - 1, -1, -1, dtype=torch.uint8)
-    ahead = (scores == best).view(torch.uint8).mul_(countdown[:, None, None]).amax(0)
-    return best, len(scores) - 1 - ahead
+        return best, labels[index].to(torch.uint8)
+    # Torch finds a maximum along the first dimension twenty times as fast as its index, and numpy what equals it.
+    best, labels = scores.amax(0), labels.to(torch.uint8)
+    is_best = torch.from_numpy(np.equal(scores.numpy(), best.numpy())).view(torch.uint8)
+    before_last = is_best.mul_((labels[-1] - labels)[:, None, None]).amax(0)
+    return best, labels[-1] - before_last
 
 
 def resize(maps: Tensor, resample: Resample) -> Tensor:
@@ -80,8 +85,9 @@ def reference_argmax(maps: Tensor, resample: Resample) -> Tensor:
     if source[0].numel() * 4 > rows * columns:
         return max_and_argmax(_interpolate(source, resample))[1]
     candidates = _candidates(source)
-    winner = max_and_argmax(_interpolate(source[candidates], resample))[1]
-    return candidates.to(torch.uint8)[winner.int()]
+    if len(candidates) == 1:
+        return source.new_full((rows, columns), int(candidates), dtype=torch.uint8)
+    return max_and_argmax(_interpolate(source[candidates], resample), candidates)[1]
 
 
 def reference_accumulate(
@@ -125,19 +131,25 @@ def _candidates(maps: Tensor) -> Tensor:
     """The maps that can be greatest somewhere, however this is resized: their indices, ascending.
 
     A pixel of the result is a mean of 3 x 3 neighbours. A map whose greatest neighbour there is below another's least
-    one cannot be the greatest.
+    one cannot be the greatest. For the other only those are tried that are greatest somewhere before the resize.
     """
-    bound = _of_neighbours(torch.minimum, maps).amax(0)
+    maps = maps.contiguous()
+    leading = maps[_reaching(maps, maps.amax(0))]
+    bound = _least_neighbours(leading).amax(0)
     bound -= 1e-5 * bound.abs() + 1e-5  # rounding
-    beaten = _of_neighbours(torch.maximum, maps) < bound  # never where anything is NaN
-    return beaten.flatten(1).all(1).logical_not_().nonzero()[:, 0]
+    return _reaching(maps, _least_neighbours(bound[None])[0])
 
 
-def _of_neighbours(extreme: Callable[[Tensor, Tensor], Tensor], maps: Tensor) -> Tensor:
-    """The minimum or maximum of each 3 x 3 neighbourhood of (maps, h, w); torch's pooling takes ten times as long."""
+def _reaching(maps: Tensor, bound: Tensor) -> Tensor:
+    """Which of (maps, h, w) are not below a bound (h, w) everywhere; those with anything that is NaN are among them."""
+    return ((maps - bound).flatten(1).amax(1) < 0).logical_not_().nonzero()[:, 0]
+
+
+def _least_neighbours(maps: Tensor) -> Tensor:
+    """The minimum of each 3 x 3 neighbourhood of (maps, h, w); torch's pooling takes ten times as long."""
     around = F.pad(maps, (1, 1, 1, 1), mode="replicate")
-    lines = extreme(extreme(around[:, :-2], around[:, 1:-1]), around[:, 2:])
-    return extreme(extreme(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])
+    lines = torch.minimum(torch.minimum(around[:, :-2], around[:, 1:-1]), around[:, 2:])
+    return torch.minimum(torch.minimum(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])
 
 
 def _output_shape(rows: Sequence[int], columns: Sequence[int]) -> tuple[int, int]:

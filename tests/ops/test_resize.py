@@ -95,9 +95,23 @@ def test_maps_that_are_a_view(operators: object) -> None:
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 90), st.integers(1, 90), st.integers(0, 99))
 def test_no_winner_is_missing_among_the_contenders(h: int, w: int, height: int, width: int, seed: int) -> None:
     """Where some maps are left out because they cannot be greatest, the greatest are the same."""
-    maps = torch.randn(6, h, w, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(6, h, w, generator=generator)
+    maps[:3] += (seed % 7) * torch.randn(3, -(-h // 4), 1, generator=generator).repeat_interleave(4, 1)[
+        :, :h
+    ]  # regions
     resample = whole((h, 4 * h, height), (w, 4 * w, width))
     assert torch.equal(resize_argmax(maps, resample), resize.resize(maps, resample).argmax(0).to(torch.uint8))
+
+
+def test_only_maps_that_can_be_greatest_are_resized() -> None:
+    maps = torch.rand(6, 8, 8) - 2
+    maps[[2, 4]] += 2
+    maps[4, :, :5] += 1
+    maps[2, :, 5:] += 1
+    assert resize._candidates(maps).tolist() == [2, 4]
+    assert resize._candidates(maps[..., :4]).tolist() == [4]
+    assert (resize_argmax(maps[..., :4], whole((8, 64), (4, 32))) == 4).all()
 
 
 def test_logits_that_are_no_numbers_get_some_label(operators: object) -> None:
