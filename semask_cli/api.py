@@ -143,20 +143,20 @@ def build_model(name: str, *, dataset: str | None = None) -> Network:
 def _quantize_(
     network: Network, spec: ModelSpec, digest: str, *, file: str | os.PathLike[str] | None, prepare: str
 ) -> str:
-    """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, from `file` or the cache.
+    """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, in `file` unless they are found.
 
     Where there are none, the error names `prepare`, the command that makes them. Random weights, which have no digest,
     are calibrated on noise.
     """
     from semask_cli.quantization.calibration import noise_scales
     from semask_cli.quantization.conversion import quantize_network_
-    from semask_cli.quantization.store import read_scales, scales_path
+    from semask_cli.quantization.store import find_scales, read_scales
 
     if not digest and not file:
         quantize_network_(network, noise_scales(network))
         return ""
-    path = Path(file) if file else scales_path(spec, digest)
-    if not file and not path.exists():
+    path = Path(file) if file else find_scales(spec, digest)
+    if path is None:
         raise QuantizationError(f"{spec.name} is not prepared for int8", f"Prepare it: {prepare}")
     scales = read_scales(path, network, checkpoint=digest)
     quantize_network_(network, scales.layers)

@@ -15,6 +15,7 @@ from semask_cli import load
 from semask_cli.evaluation.metrics import class_totals, confusion, metrics
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.resources import project_file
+from semask_cli.ops.cpu import multiplies_int8
 from tests.support.command_line import Run
 from toy_street import TEST_SEEDS, Scene, render
 
@@ -74,6 +75,13 @@ def test_sliding_windows_are_not_worse(model: str, scenes: list[Scene], plain: l
 def test_bf16_costs_nothing(scenes: list[Scene], plain: list[Labels], bf16: list[Labels]) -> None:
     assert miou(scenes, bf16) == pytest.approx(miou(scenes, plain), abs=0.3)
     assert np.mean([one == other for one, other in zip(plain[:4], bf16[:4], strict=True)]) >= 0.99
+
+
+@pytest.mark.skipif(not multiplies_int8(), reason="needs VNNI or AMX")
+def test_int8_costs_nothing(model: str, scenes: list[Scene], plain: list[Labels]) -> None:
+    int8 = predicted(load(model, device="cpu", precision="int8"), scenes)
+    assert 0.995 <= np.mean([one == other for one, other in zip(plain, int8, strict=True)]) < 1
+    assert miou(scenes, int8) == pytest.approx(miou(scenes, plain), abs=0.2)
 
 
 def test_semantic_attention_is_used(model: str, scenes: list[Scene], plain: list[Labels]) -> None:

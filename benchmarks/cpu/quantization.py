@@ -2,7 +2,8 @@
 
     python -m benchmarks.cpu.quantization --record benchmarks/records/quantization.csv
 
-Calibrated on other scenes of the same kind, by `quantize_model`, as `semask quantize` does it.
+Their scales come with them, in `semask_cli/bundled/quantized`. With --calibrate they are made anew first, on training
+scenes, by `quantize_model`, as `semask quantize` does it.
 """
 
 from __future__ import annotations
@@ -18,31 +19,32 @@ import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
 from semask_cli.datasets import classes, folder_dataset
 from semask_cli.evaluation.differences import run_difference
+from semask_cli.io.resources import project_file
 from semask_cli.quantization.quantize_model import quantize_model
-from toy_street import TEST_SEEDS, render, write_folders
+from semask_cli.quantization.store import scales_path
+from toy_street import TEST_SEEDS, TRAIN_SEEDS, render, write_folders
 
 MODELS = ("toy-street-fpn", "toy-street-m2f")
-CALIBRATED_ON = range(64)  # seeds
+CALIBRATED_ON = TRAIN_SEEDS[:64]
 
 
 def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--scenes", type=int, default=60)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--calibrate", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    images = [render(seed).image for seed in CALIBRATED_ON]
+    if arguments.calibrate:
+        _calibrate()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_folders(folder, TEST_SEEDS[: arguments.scenes])
         dataset = folder_dataset(folder / "images", folder / "labels", classes("cityscapes"))
         for model in MODELS:
-            scales = folder / f"{model}.safetensors"
-            quantize_model(semask_cli.load(model, device="cpu", precision="fp32"), images, output=scales)
             runs = {
-                "fp32": semask_cli.load(model, device="cpu", precision="fp32"),
-                "int8": semask_cli.load(model, device="cpu", precision="int8", quantized=scales),
+                precision: semask_cli.load(model, device="cpu", precision=precision) for precision in ("fp32", "int8")
             }
             places = {precision: folder / f"{model}-{precision}" for precision in runs}
             found = {
@@ -67,6 +69,14 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     write_record(arguments.record, rows)
+
+
+def _calibrate() -> None:
+    images = [render(seed).image for seed in CALIBRATED_ON]
+    for model in MODELS:
+        segmenter = semask_cli.load(model, device="cpu", precision="fp32")
+        name = scales_path(segmenter.spec, segmenter.digest).name
+        quantize_model(segmenter, images, output=project_file("bundled") / "quantized" / name)
 
 
 def _equal(folder: Path, other: Path) -> float:

@@ -1,6 +1,7 @@
 """Files of scales: safetensors that say which checkpoint they belong to, and what they were calibrated on.
 
-They lie in $SEMASK_CACHE/quantized, named after the row and the checkpoint's digest.
+They lie in $SEMASK_CACHE/quantized, named after the row and the checkpoint's digest; those of the bundled models come
+with them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestError
 from semask_cli.io.cache import cache_folder
 from semask_cli.io.files import write_atomically
+from semask_cli.io.resources import project_file
 from semask_cli.models.network import Network
 from semask_cli.quantization.conversion import LayerScales, input_weights, quantized_layers
 from semask_cli.zoo import ModelSpec
@@ -38,6 +40,12 @@ class Scales:
 def scales_path(spec: ModelSpec, checkpoint: str) -> Path:
     """Where the scales of a row are kept, for the checkpoint with that SHA-256."""
     return cache_folder() / "quantized" / f"{spec.name}-{checkpoint[:16]}.safetensors"
+
+
+def find_scales(spec: ModelSpec, checkpoint: str) -> Path | None:
+    """The scales of a row for the checkpoint with that SHA-256: the user's own, else bundled ones; None without any."""
+    own = scales_path(spec, checkpoint)
+    return next((path for path in (own, project_file("bundled") / "quantized" / own.name) if path.exists()), None)
 
 
 def write_scales(path: Path, layers: Mapping[str, LayerScales], about: Mapping[str, str]) -> str:
