@@ -8,10 +8,10 @@ demo: .venv/demo-ready  ## the main job, on ten scenes
 	$(BIN)/semask demo demo
 
 test: .venv/test-ready lint  ## every check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-fast: .venv/test-ready  ## every room, without the slow tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 faults: .venv/test-ready  ## thousands of damaged files, in minutes
 	$(BIN)/python -m tests.faults

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """A GPU is there for `pytest -m gpu` alone: no other test's result depends on whether this machine has one."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        drawn = tempfile.TemporaryDirectory(prefix="semask-weights-")
+        os.environ["SEMASK_DRAWN_WEIGHTS"] = drawn.name  # see tests/support/filled.py
+        config.add_cleanup(drawn.cleanup)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -33,7 +33,22 @@ def fpn() -> Segmenter:
     return semask_cli.load("toy-street-fpn", device="cpu", precision="fp32")
 
 
+@pytest.fixture(scope="module")
+def graph(fpn: Segmenter) -> ExportedProgram:
+    return exporting.trace(fpn.network, height=SIZE[0], width=SIZE[1])
+
+
+@pytest.fixture
+def traced_once(fpn: Segmenter, graph: ExportedProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trace(network: Network, *, height: int, width: int) -> ExportedProgram:
+        assert (network, height, width) == (fpn.network, *SIZE)
+        return copy.deepcopy(graph)
+
+    monkeypatch.setattr(exporting, "trace", trace)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("traced_once")
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_script_beside_the_file_gives_the_labels_of_the_model(
     fpn: Segmenter, tmp_path: Path, format: Format
@@ -64,17 +79,12 @@ def test_the_script_beside_the_file_gives_the_labels_of_the_model(
 
 @pytest.mark.slow
 def test_a_network_that_computes_something_else_is_not_kept(
-    fpn: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fpn: Segmenter, graph: ExportedProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace = exporting.trace
-
-    def broken(network: Network, *, height: int, width: int) -> ExportedProgram:
-        """A graph whose last weights are others by a thousandth."""
-        other = copy.deepcopy(network)
-        other.get_submodule("decode_head.conv_seg").weight.mul_(1.001)
-        return trace(other, height=height, width=width)
-
-    monkeypatch.setattr(exporting, "trace", broken)
+    """The last weights are others by a thousandth."""
+    other = copy.deepcopy(graph)
+    other.state_dict["network.decode_head.conv_seg.weight"].mul_(1.001)
+    monkeypatch.setattr(exporting, "trace", lambda *_, **__: other)
     with pytest.raises(ExportError, match="something else") as caught:
         export_model(fpn, tmp_path / "toy.pt2", format="torch-export", size=SIZE, images=SCENES)
     assert caught.value.exit_code == 41
@@ -96,6 +106,7 @@ def test_what_cannot_be_exported(
         export_model(fpn, tmp_path / name, format=format, size=size)
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_missing_package_says_what_to_install(
     fpn: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,17 +9,15 @@ import torch
 from semask_cli.export.graph import ImageScores, trace
 from semask_cli.inference.merge import Merge, View
 from semask_cli.inference.views import normalise
-from semask_cli.zoo import load_zoo
-from tests.support.toy_networks import tiny_network
+from tests.support.toy_networks import FAMILIES, network_for_graphs
 
-FAMILIES = {spec.family: name for name, spec in load_zoo().models.items() if spec.miou}
 SIZE = (60, 90)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_graph_of_standard_operators(family: str) -> None:
-    network = tiny_network(FAMILIES[family]).requires_grad_(False)
+    network = network_for_graphs(family)
     program = trace(network, height=SIZE[0], width=SIZE[1])
     assert not [node for node in program.graph.nodes if "semask" in str(node.target)]
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)

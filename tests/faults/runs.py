@@ -19,7 +19,7 @@ from pathlib import Path
 
 from semask_cli.io.resources import project_file
 from tests.faults.case import Fault
-from tests.support.forking import finished_fork
+from tests.support.forking import Fork
 from tests.support.host_kernels import compiler
 
 CODES = {0, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 20, 21, 30, 40, 130}
@@ -39,8 +39,10 @@ def kill_case(draw: random.Random, folder: Path) -> str:
     time.sleep(draw.uniform(0.2, 1.1) * seconds)
     done = run.poll() is not None
     sent = draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-    run.send_signal(sent)
-    _, said = run.communicate(timeout=60)
+    if not done:
+        run.send_signal(sent)
+    run.communicate()
+    said = _said(folder)
     if "Traceback" in said or run.returncode not in (0, 130 if sent == signal.SIGINT else -sent):
         raise Fault(f"{command} after {sent.name}: exit {run.returncode}: {said[-300:]}")
     _again(command, folder, expected)
@@ -53,8 +55,12 @@ def system_case(draw: random.Random, folder: Path) -> str:
     expected, _ = undisturbed(command)
     call, error = draw.choice(("write", "open", "rename", "fsync", "mkdir")), draw.choice((28, 5, 13))
     fails = f"{call} {draw.randrange(1, 9)} {error}"
-    run = _start(command, folder, LD_PRELOAD=shim(), FAULT=fails, FAULT_FOLDER=str(folder / "out"))
-    outcome = _ended_in_words(run, f"{command} with {fails}", folder, expected)
+    arguments, settings = _prepared(command, folder)
+    settings |= {"LD_PRELOAD": shim(), "FAULT": fails, "FAULT_FOLDER": str(folder / "out")}
+    with (folder / "said").open("w") as said:
+        started = [sys.executable, "-m", "semask_cli", *arguments]
+        run = subprocess.run(started, cwd=folder, env=settings, stdout=subprocess.DEVNULL, stderr=said, check=False)
+    outcome = _ended_in_words(run.returncode, f"{command} with {fails}", folder, expected)
     _again(command, folder, expected)
     return outcome
 
@@ -67,7 +73,9 @@ def full_disk_case(draw: random.Random, folder: Path) -> str:
     size = draw.randrange(1, 80)  # pages of 4 KiB; the results of a run take about 60
     _mount(folder / "out", f"size={size * 4}k")
     try:
-        outcome = _ended_in_words(_start(command, folder), f"{command} in {size * 4} KiB", folder, expected)
+        run = _start(command, folder)
+        run.communicate()
+        outcome = _ended_in_words(run.returncode, f"{command} in {size * 4} KiB", folder, expected)
         _mount(folder / "out", "remount,size=64m")
         _again(command, folder, expected)
     finally:
@@ -79,16 +87,16 @@ def _mount(place: Path, options: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], check=True)
 
 
-def _ended_in_words(run: subprocess.Popen[str], what: str, folder: Path, expected: dict[str, str]) -> str:
+def _ended_in_words(code: int | None, what: str, folder: Path, expected: dict[str, str]) -> str:
     """The exit code of a run that may have failed, in order."""
-    _, said = run.communicate(timeout=120)
-    if "Traceback" in said or run.returncode not in CODES:
-        raise Fault(f"{what}: exit {run.returncode}: {said[-300:]}")
-    if run.returncode == 0 and found(folder) != expected:
+    said = _said(folder)
+    if "Traceback" in said or code not in CODES:
+        raise Fault(f"{what}: exit {code}: {said[-300:]}")
+    if code == 0 and found(folder) != expected:
         raise Fault(f"{what}: exit 0, but its files are others")
     if parts := list((folder / "out").rglob("*.part")):
         raise Fault(f"{what}: left {parts[0].name}")
-    return f"exit {run.returncode}"
+    return f"exit {code}"
 
 
 @cache
@@ -98,22 +106,20 @@ def undisturbed(command: str) -> tuple[dict[str, str], float]:
     folder.mkdir()
     began = time.monotonic()
     run = _start(command, folder)
-    _, said = run.communicate()
+    run.communicate()
     if run.returncode:
-        raise Fault(f"undisturbed {command}: {said[-300:]}")
+        raise Fault(f"undisturbed {command}: {_said(folder)[-300:]}")
     return found(folder), time.monotonic() - began
 
 
-def _start(command: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+def _start(command: str, folder: Path) -> Fork:
     arguments, settings = _prepared(command, folder)
-    return subprocess.Popen(
-        [sys.executable, "-m", "semask_cli", *arguments],
-        cwd=folder,
-        env=settings | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with (folder / "said").open("w") as said:
+        return Fork(*arguments, cwd=folder, environment=settings, stderr=said)
+
+
+def _said(folder: Path) -> str:
+    return (folder / "said").read_text()
 
 
 def _prepared(command: str, folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -128,10 +134,10 @@ def _prepared(command: str, folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _again(command: str, folder: Path, expected: dict[str, str]) -> None:
-    arguments, settings = _prepared(command, folder)
-    run = finished_fork(*arguments, cwd=folder, environment=settings)  # nothing befalls it, so it needs no cold start
+    run = _start(command, folder)
+    run.communicate()
     if run.returncode:
-        raise Fault(f"{command} again: exit {run.returncode}: {run.stderr[-300:]}")
+        raise Fault(f"{command} again: exit {run.returncode}: {_said(folder)[-300:]}")
     if (files := found(folder)) != expected:
         different = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
         raise Fault(f"{command} again: {different[:3]} differ")

@@ -6,16 +6,35 @@ by the CRC-32 of its published name, so programs that agree on names and shapes 
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterable
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
+LARGE = 100_000  # numbers that take longer to draw than to read
 
-@lru_cache(maxsize=1000)  # rows share most of their tensors
+
 def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The value of the tensor `name`, float32 (int64 zeros for a BatchNorm's counter)."""
+    """The value of the tensor `name`, float32 (int64 zeros for a BatchNorm's counter).
+
+    Rows share most of their tensors: a large one is drawn once in a run of pytest, by whichever process wants it first.
+    """
+    folder = os.environ.get("SEMASK_DRAWN_WEIGHTS")
+    if not folder or np.prod(shape) < LARGE:
+        return _drawn(name, shape)
+    path = Path(folder, f"{name} {shape}.npy")
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}")
+        with part.open("wb") as file:
+            np.save(file, _drawn(name, shape))
+        part.replace(path)
+    mapped: np.ndarray = np.load(path, mmap_mode="c")
+    return mapped
+
+
+def _drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
     rng = np.random.RandomState(zlib.crc32(name.encode()))
     leaf = name.rpartition(".")[2]
     if leaf == "num_batches_tracked":

@@ -101,6 +101,23 @@ def tiny_network(row: str, **backbone: object) -> Network:
     return build_model(small)
 
 
+FAMILIES = {spec.family: name for name, spec in load_zoo().models.items() if spec.miou}
+CHANGED = 0.5  # what gamma and the bias tables are, zero without training: they must take part
+
+
+def network_for_graphs(family: str) -> Network:
+    """A tiny network of the family with shifted windows and all weights at work."""
+    window = 12 if family == "fpn" else 7
+    backbone = {"window": window, "semantic_window": window, "depths": (2, 1, 1, 1), "global_stages": (2, 3)}
+    network = tiny_network(FAMILIES[family], **backbone).requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        if name.endswith("gamma"):
+            parameter.fill_(CHANGED)
+        elif name.endswith("bias_table"):
+            torch.nn.init.normal_(parameter, std=CHANGED)
+    return network
+
+
 def tiny_mask_classifier(row: str) -> MaskClassifier:
     """As `tiny_network`, of a mask classifier's row."""
     built = tiny_network(row)
