@@ -1,6 +1,7 @@
 """The report, in a real browser from a file:// address."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,16 +15,19 @@ from semask_cli.datasets import IGNORE, classes, find_dataset, read_labels
 from semask_cli.evaluation.report import error_map, report_page
 from semask_cli.evaluation.sources import as_source
 from tests.support import miniature
+from tests.support.forking import finished_fork
 from toy_street import TEST_SEEDS, render
 
 CLASSES = classes("cityscapes")
 
 
-@pytest.fixture
-def reported(semask, planted, tmp_path):
-    root, masks = planted("cityscapes", "labelTrainIds")
-    semask("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--report", tmp_path / "report")
-    return tmp_path / "report"
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reported")
+    root, masks = miniature.plant(folder, "cityscapes", "labelTrainIds")
+    command = ("eval", "-d", "cityscapes", "--root", root, "--pred", masks, "--report", folder / "report")
+    assert finished_fork(*command, cwd=folder, environment=os.environ).returncode == 0
+    return folder / "report"
 
 
 class Names(HTMLParser):
@@ -93,16 +97,17 @@ def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key
 def acted(page, script):
     """The page with a script that runs when it has loaded."""
     action = f"<script>addEventListener('load', () => {{ {script} }})</script></body>"
-    page.write_text(page.read_text(encoding="utf-8").replace("</body>", action), encoding="utf-8")
-    return page
+    other = page.with_name("acted.html")
+    other.write_text(page.read_text(encoding="utf-8").replace("</body>", action), encoding="utf-8")
+    return other
 
 
-def test_a_slider_leads_from_an_image_to_its_errors_and_classes_are_named(reported, browse, tmp_path):
+def test_a_slider_leads_from_an_image_to_its_errors_and_classes_are_named(reported, browse):
     worst = "frankfurt/frankfurt_000000_000003"
     label = read_labels(
-        tmp_path / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.encodings["trainIds"]
+        reported.parent / f"cityscapes/gtFine/val/{worst}_gtFine_labelTrainIds.png", CLASSES.encodings["trainIds"]
     )
-    predicted = np.asarray(Image.open(tmp_path / f"masks-cityscapes/{worst}.png"))
+    predicted = np.asarray(Image.open(reported.parent / f"masks-cityscapes/{worst}.png"))
     row, column = np.argwhere((label != predicted) & (label != IGNORE))[0]
     use = f"""
       document.querySelector(".strip button").click();
