@@ -30,7 +30,7 @@ from tests.support.command_line import shared, start, start_shared
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
 IMAGES = 18
-KILLS = 30
+KILLS = 16
 TOY = ("--model", "toy-street-fpn", "--threads", "1")
 
 
