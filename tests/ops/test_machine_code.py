@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import get_type_hints
 
 import pytest
@@ -22,7 +19,6 @@ COMPILED = [(kernel, architecture) for kernel, architecture in CASES if architec
 """The oldest and the newest, and the one that speed is estimated for. The record has them all."""
 
 KINDS = get_type_hints(MachineCode)
-Compiled = dict[tuple[Kernel, int], Future[bytes | MachineCode]]
 
 
 def refuse_waste(figures: MachineCode) -> None:
@@ -46,35 +42,22 @@ def test_the_record_is_of_every_kernel_as_it_is_on_every_architecture() -> None:
         refuse_waste(row)
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
-    """Figures by kernel and architecture, or the code itself where nothing can read it."""
-    try:
-        nvrtc_version()
-    except KernelError:
-        pytest.skip("NVRTC is not installed: it comes with torch's CUDA builds and as a wheel of its own")
-    tool = cuobjdump()
-
-    def compile_one(kernel: Kernel, architecture: int) -> bytes | MachineCode:
-        if tool is None:
-            return machine_code(kernel, divmod(architecture, 10))
-        return dissect(kernel, architecture, tool)
-
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(os.cpu_count()) as pool:
-        patch.setenv("SEMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield {case: pool.submit(compile_one, *case) for case in COMPILED}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "architecture"),
     COMPILED,
     ids=lambda of: f"{of.name}-{constants(of)}" if isinstance(of, Kernel) else f"sm_{of}",
 )
-def test_every_kernel_compiles(compiled: Compiled, kernel: Kernel, architecture: int) -> None:
-    figures = compiled[kernel, architecture].result()
-    if isinstance(figures, bytes):
+def test_every_kernel_compiles(kernel: Kernel, architecture: int) -> None:
+    try:
+        nvrtc_version()
+    except KernelError:
+        pytest.skip("NVRTC is not installed: it comes with torch's CUDA builds and as a wheel of its own")
+    tool = cuobjdump()
+    if tool is None:
+        machine_code(kernel, divmod(architecture, 10))
         pytest.skip("compiled; cuobjdump, which comes with triton, is not installed to look further")
+    figures = dissect(kernel, architecture, tool)
     assert figures.architecture == architecture
     refuse_waste(figures)
 
