@@ -335,7 +335,7 @@ def test_defect_21_doctor_cleans(drive: Drive, file: Path, zoo_file: Path, cache
         plant_earlier(cache_folder)
     document = json.loads(semask("doctor", "--clean", "--json").stdout)
     assert len(document["removed"]) == len(EARLIER) + 1
-    assert document["freed_bytes"] > 1000 * len(EARLIER)
+    assert document["freed_bytes"] >= 1000 * len(EARLIER)
     assert [path.name for path in cache_folder.rglob("*") if path.is_file()] == ["small@first.lock"]
     assert semask("doctor", "--clean").stdout == "0 removed, 0.0 MB freed\n"
 
