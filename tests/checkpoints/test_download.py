@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +21,10 @@ from semask_cli.errors import (
     TensorShapeError,
 )
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.command_line import Run, start
 from tests.support.drive_server import Drive
 from tests.support.published import mmseg_file, weights, write_zoo
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-COMMAND = [sys.executable, "-m", "semask_cli", "download"]
 PAIR = {"small@first.safetensors", "small@first.json"}
 
 
@@ -60,15 +57,16 @@ def test_a_killed_download_resumes_and_completes(
     drive: Drive, file: Path, zoo_file: Path, spec: ModelSpec, cache_folder: Path
 ) -> None:
     drive.stall_at = file.stat().st_size // 2
-    with subprocess.Popen([*COMMAND, "small", "--zoo", zoo_file]) as process:
-        assert drive.stalled.wait(60)
-        wait_for(lambda: partial_size(cache_folder) > 0)
-        process.kill()
+    process = start("download", "small", "--zoo", zoo_file)
+    assert drive.stalled.wait(60)
+    wait_for(lambda: partial_size(cache_folder) > 0)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     received = partial_size(cache_folder)
     assert store.on_disk(spec) is None
 
     drive.stall_at = None
-    subprocess.run([*COMMAND, "small", "--zoo", zoo_file], check=True)
+    assert start("download", "small", "--zoo", zoo_file).wait() == 0
     assert drive.transfers[-1] == f"bytes={received}-"
     assert cached_files(cache_folder) == PAIR
     assert store.read_sidecar(spec).source_sha256 == store.sha256(file)
@@ -88,9 +86,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_two_at_once_download_once(drive: Drive, file: Path, zoo_file: Path, cache_folder: Path) -> None:
-    running = [
-        subprocess.Popen([*COMMAND, "small", "--zoo", zoo_file, "--json"], stdout=subprocess.PIPE) for _ in range(2)
-    ]
+    running = [start("download", "small", "--zoo", zoo_file, "--json") for _ in range(2)]
     documents = [json.loads(process.communicate()[0]) for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert documents[0] == documents[1]

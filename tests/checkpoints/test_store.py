@@ -25,7 +25,7 @@ from semask_cli.checkpoints.loading import load_network
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, NotACheckpointError, OutputError
 from semask_cli.io.files import new_private_folder
 from semask_cli.zoo import ModelSpec, Zoo
-from tests.support.command_line import Run
+from tests.support.command_line import Run, start
 from tests.support.drive_server import Drive
 
 CPU = torch.device("cpu")
@@ -271,14 +271,15 @@ def test_defect_23_another_users_cache(cache_folder: Path, tmp_path: Path) -> No
 @contextmanager
 def killed(*arguments: str | Path, at: Callable[[], bool]) -> Iterator[None]:
     """The command, killed when `at` is true."""
-    with subprocess.Popen([*COMMAND, *arguments]) as process:
-        for _ in range(600):
-            if at():
-                break
-            time.sleep(0.02)
-        else:
-            pytest.fail("it did not come so far")
-        process.kill()
+    process = start(*arguments)
+    for _ in range(600):
+        if at():
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("it did not come so far")
+    process.kill()
+    process.wait()
     yield
 
 

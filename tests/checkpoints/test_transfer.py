@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import namedtuple
@@ -29,10 +28,9 @@ from semask_cli.checkpoints.https import RefusedError
 from semask_cli.checkpoints.parts import TRANSFER
 from semask_cli.errors import DownloadError, OutputError
 from semask_cli.zoo import ModelSpec, Zoo
+from tests.support.command_line import start
 from tests.support.drive_server import CONFIRM_PAGE, FILE_HEAD, PUBLISHED, Answering, Drive
 from tests.support.published import mmseg_file, weights
-
-COMMAND = [sys.executable, "-m", "semask_cli", "download"]
 
 
 @pytest.fixture
@@ -498,7 +496,7 @@ def test_defect_22_two_caches_and_one_folder(
     running = []
     for cache in ("one", "two"):
         monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / cache))
-        running.append(subprocess.Popen([*COMMAND, "small", "--zoo", zoo_file, "--to", tmp_path / "shared"]))
+        running.append(start("download", "small", "--zoo", zoo_file, "--to", tmp_path / "shared"))
     assert [process.wait() for process in running] == [0, 0]
     saved = tmp_path / "shared/small@first.pth"
     assert {path.name for path in saved.parent.iterdir()} == {saved.name, "SHA256SUMS"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import torch
 import semask_cli
 from semask_cli.errors import DeviceError, SemaskError, UsageError
 from semask_cli.inference import openvino as room
-from semask_cli.inference.device import ChosenPrecision, computing
 from semask_cli.inference.openvino import OpenVINO, check_engine
 from semask_cli.io.resources import project_file
 from semask_cli.ops.cpu import multiplies_bf16
@@ -23,7 +23,21 @@ SCENES = sorted((project_file("demo") / "images").iterdir())[:2]
 CPU = torch.device("cpu")
 
 
+@pytest.fixture
+def converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph takes seconds: engines of one network at one size share it."""
+    for name in ("export", "convert_to_openvino"):
+        convert, kept = getattr(room, name), []
+
+        def once(*arguments: object, convert: Any = convert, kept: list[object] = kept) -> object:
+            kept[:] = kept or [convert(*arguments)]
+            return kept[0]
+
+        monkeypatch.setattr(room, name, once)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("converted_once")
 def test_labels_are_torch_s() -> None:
     """Windows of one size, over images of another. Settings, which journals go by, say what ran."""
     options = {"mode": "slide", "crop": (64, 96), "stride": (64, 96), "scales": (0.5,), "device": "cpu"}
@@ -37,26 +51,23 @@ def test_labels_are_torch_s() -> None:
     assert found.info.engine == "openvino"
     assert "openvino" in found.info.versions
     assert {key for key in other.settings if other.settings[key] != ours.settings.get(key)} == {"engine", "versions"}
+    if multiplies_bf16():
+        in_bf16 = semask_cli.load(MODEL, engine="openvino", precision="bf16", **options)
+        assert 1e-4 < (in_bf16.scores(scene) - ours.scores(scene)).abs().max() < 0.2
+        assert np.mean(in_bf16.predict(scene).labels == expected.labels) >= 0.995
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("row", "precision"), [("swin-l-m2f", "fp32"), ("swin-t-fpn", "bf16")])
-def test_a_size_that_nothing_divides(row: str, precision: ChosenPrecision) -> None:
-    """In bf16 it is near float32, and not the same; on processors without, it is the same."""
-    network = tiny_network(row).requires_grad_(False)
+def test_a_size_that_nothing_divides() -> None:
+    network = tiny_network("swin-l-m2f").requires_grad_(False)
     network.prepare_for_cpu_()  # weights lie as torch's convolutions take them
     pixels = torch.randn(1, 3, 45, 70)
-    with torch.inference_mode(), computing(precision, CPU):
-        [found] = OpenVINO(network, precision).predict(pixels)
     with torch.inference_mode():
+        [found] = OpenVINO(network, "fp32").predict(pixels)
         [expected] = network.predict(pixels)
     assert found.size == expected.size == (45, 70)
     maps, expected_maps = (answer.class_map(range(45), range(70)).maps for answer in (found, expected))
-    difference = float((maps - expected_maps).abs().max() / (expected_maps.max() - expected_maps.min()))
-    if precision == "bf16" and multiplies_bf16():
-        assert 1e-4 < difference < 0.05
-    else:
-        assert difference < 2e-5
+    assert (maps - expected_maps).abs().max() < 2e-5 * (expected_maps.max() - expected_maps.min())
 
 
 def test_the_sizes_that_came_last_are_kept(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
