@@ -24,5 +24,5 @@ def versions(*packages: str) -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
-        **{name: version(name) for name in packages},
+        **{name: version(name) for name in ("simplejpeg", *packages)},
     }

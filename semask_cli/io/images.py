@@ -4,6 +4,10 @@ Pillow decodes. Its pixels equal OpenCV's bit for bit on JPEG (every subsampling
 16 bits), WebP, AVIF, BMP and GIF, so one reader serves the rows published with OpenCV and those published with Pillow.
 (On CMYK JPEG and 16-bit colour TIFF they differ by 1.) And Pillow notices a truncated file, where OpenCV returns grey.
 
+A JPEG without fault is decoded by simplejpeg: libjpeg-turbo, as in Pillow, without Pillow's copies of the pixels. That
+library warns of whatever it has to make up; Pillow does not hear it. So what is decoded without a warning Pillow would
+decode to the same pixels, and all else is left to Pillow.
+
 What is decided for images that are not plain 8-bit RGB:
 
 - EXIF orientation is applied; a damaged EXIF block is ignored. Colour profiles are ignored, as in the published code.
@@ -30,7 +34,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+import simplejpeg
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from semask_cli.errors import ImageError, printable
 from semask_cli.io.regular import open_regular
@@ -62,6 +68,7 @@ _SIGNATURES = (
     (b"ftyphei", "a HEIC image", "Export it as JPEG or PNG first."),
     (b"ftypmif1", "a HEIC image", "Export it as JPEG or PNG first."),
 )
+_BESIDE_PIXELS = 4 << 20  # bytes in a JPEG, of profiles and the like
 _AGAIN = "Fetch or export it again."
 _OPEN_LOCK = threading.Lock()
 
@@ -89,7 +96,8 @@ def read_image(
     with _opened(source, max_pixels) as (image, name):
         if before_decoding:
             before_decoding(image.height, image.width)
-        return _rgb(decoded(image, name), name)
+        pixels = _whole_jpeg(image)
+        return _rgb(decoded(image, name), name) if pixels is None else pixels
 
 
 @contextmanager
@@ -205,6 +213,28 @@ def decoded(image: Image.Image, name: str) -> Image.Image:
     except Exception as error:
         raise ImageError(f"{name} is truncated or damaged: {error}", _AGAIN) from error
     return image
+
+
+def _whole_jpeg(image: Image.Image) -> RGB | None:
+    """The pixels of a JPEG without fault; None where Pillow has to decide, or there is more to do than to decode it."""
+    if not isinstance(image, JpegImageFile) or image.mode not in ("RGB", "L") or not _is_upright(image):
+        return None
+    assert image.fp
+    try:
+        image.fp.seek(0)
+        data = image.fp.read(3 * image.width * image.height + _BESIDE_PIXELS)  # anything may be behind it
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        return simplejpeg.decode_jpeg(data, "RGB", strict=True) if (width, height) == image.size else None
+    except (ValueError, MemoryError, OSError):
+        return None
+
+
+def _is_upright(image: Image.Image) -> bool:
+    """Whether its EXIF block, if it has one, is sound and says so."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    except Exception:  # as in `_rgb`
+        return False
 
 
 @cache

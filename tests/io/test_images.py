@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -17,9 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from semask_cli.errors import ImageError
 from semask_cli.io.images import IMAGE_SUFFIXES, is_image_path, read_image
+from tests.faults.case import mutate
 
 ORIENTATION = 0x0112
 
@@ -293,6 +296,62 @@ def test_damaged_image_raises_nothing_but_image_errors(name: str, position: floa
     except ImageError:
         return
     assert image.dtype == np.uint8
+
+
+def jpeg(**parameters: int) -> bytes:
+    """A JPEG with what Pillow does not write: the names are those of OpenCV's parameters, after IMWRITE_JPEG_."""
+    numbers = [n for name, value in parameters.items() for n in (getattr(cv2, f"IMWRITE_JPEG_{name}"), value)]
+    return cv2.imencode(".jpg", photo(37, 53), numbers)[1].tobytes()
+
+
+JPEGS = {
+    "444": encode(photo(37, 53), "JPEG", subsampling=0, optimize=True),
+    "422": encode(photo(37, 53), "JPEG", subsampling=1, icc_profile=b"profile" * 20_000),
+    "420": encode(photo(37, 53), "JPEG", subsampling=2, exif=b"Exif\0\0garbage"),
+    "411, restarts": jpeg(RST_INTERVAL=1, SAMPLING_FACTOR=cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411),
+    "440, restarts": jpeg(RST_INTERVAL=3, SAMPLING_FACTOR=cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440),
+    "progressive": encode(photo(37, 53), "JPEG", progressive=True),
+    "progressive, restarts": jpeg(RST_INTERVAL=2, PROGRESSIVE=1),
+    "grey": encode(photo(37, 53)[..., 0], "JPEG"),
+    "grey, progressive": encode(photo(37, 53)[..., 0], "JPEG", progressive=True),
+    "stored as RGB": encode(photo(37, 53), "JPEG", keep_rgb=True),
+    "CMYK": encode(Image.fromarray(photo(37, 53)).convert("CMYK"), "JPEG"),
+    "something behind": encode(photo(37, 53), "JPEG") + b"something",
+}
+
+
+def pillow_alone(data: bytes, *, max_pixels: int) -> np.ndarray | None:
+    """What Pillow makes of a JPEG; None where it refuses it."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        return np.array(image.convert("RGB")) if image.width * image.height <= max_pixels else None
+    except Exception:
+        return None
+
+
+@pytest.mark.parametrize("name", JPEGS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_jpegs_are_what_pillow_makes_of_them(name: str) -> None:
+    """Refused where it refuses them, else with its pixels, whoever decodes them."""
+    draw, read = random.Random(name), 0
+    for _ in range(200):
+        data, _ = mutate(draw, JPEGS[name])
+        expected = pillow_alone(data, max_pixels=10**5)
+        try:
+            image = read_image(data, max_pixels=10**5)
+        except ImageError:
+            assert expected is None
+        else:
+            np.testing.assert_array_equal(image, expected)
+            read += 1
+    assert 10 < read < 190
+
+
+@pytest.mark.parametrize("name", sorted(JPEGS.keys() - {"CMYK", "420"}))  # "420" has an EXIF block that is none
+def test_whole_jpegs_are_not_pillows_to_decode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = pillow_alone(JPEGS[name], max_pixels=10**5)
+    monkeypatch.setattr(JpegImageFile, "load", lambda image: pytest.fail("Pillow decodes it"))
+    np.testing.assert_array_equal(read_image(JPEGS[name]), expected)
 
 
 def test_content_decides_not_the_ending(tmp_path: Path) -> None:
