@@ -16,7 +16,16 @@ from PIL import Image
 
 from semask_cli.cli.demo import MODEL, THREADS
 from semask_cli.io.resources import project_file
-from tests.support.command_line import Browse, Run, journal_lines, measured, shared, start, wait_for_lines
+from tests.support.command_line import (
+    Browse,
+    Run,
+    free_port,
+    journal_lines,
+    measured,
+    start,
+    start_rank,
+    wait_for_lines,
+)
 from toy_street import TEST_SEEDS, render, write_folders
 
 SCENES = TEST_SEEDS[:10]
@@ -113,7 +122,12 @@ def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_two_processes_give_the_same_figures(demo: Path, tmp_path: Path) -> None:
-    printed = shared(2, *_evaluation_of(demo, tmp_path / "journal"))
+    port = free_port()
+    first, second = (
+        start_rank(rank, port, *_evaluation_of(demo, tmp_path / "journal"), cwd=tmp_path) for rank in range(2)
+    )
+    printed, _ = first.communicate()
+    assert second.communicate()[0] == ""
     assert measured(printed) == _figures(demo)
     assert journal_lines(tmp_path / "journal") == len(SCENES) + 1  # the first process writes for both
 

@@ -26,7 +26,7 @@ from semask_cli.io.inputs import find_inputs
 from semask_cli.output.paths import plan_outputs
 from tests.support import filled
 from tests.support.command_line import Run as CommandLine
-from tests.support.command_line import shared, start, start_shared
+from tests.support.command_line import start, start_shared
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
 IMAGES = 18
@@ -158,7 +158,7 @@ def test_kills_of_the_command_change_nothing(semask: CommandLine, album: Path, t
                 os.kill(victim, signal.SIGKILL)
         process.communicate()
         assert found(output).items() <= undisturbed.items()
-    shared(2, *command)
+    assert start_shared(2, *command).wait() == 0
     assert found(output) == undisturbed
     again = semask(*command)
     assert (again.stdout, found(output)) == ("", undisturbed)

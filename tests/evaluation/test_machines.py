@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
 from semask_cli.errors import OutputError, UsageError, WorldError
 from semask_cli.io.resources import project_file
-from tests.support.command_line import Run, journal_lines, wait_for_lines
-from tests.support.forking import Fork
+from tests.support.command_line import Run, free_port, journal_lines, start_rank, wait_for_lines
 
 SAMPLES = 40
 
@@ -92,19 +90,6 @@ class Machine:
         return self.agent.communicate(timeout=120)
 
 
-def process_of_two(folder: Path, rank: int, port: int, *arguments: Any, said: IO[str] | None = None) -> Fork:
-    """What such an agent starts."""
-    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": 0}
-    environment |= {**os.environ, "SEMASK_CACHE": folder / "cache"}
-    return Fork(*arguments, cwd=folder, environment={k: str(v) for k, v in environment.items()}, stderr=said)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.mark.slow
 def test_machines_that_share_no_disk_count_together(
     semask: Run, command: tuple[Any, ...], network: Network, tmp_path: Path
@@ -116,7 +101,7 @@ def test_machines_that_share_no_disk_count_together(
         folder.mkdir()
     port = free_port()
     with (tmp_path / "said").open("w+") as said_to:
-        processes = [process_of_two(folders[rank], rank, port, *run, said=said_to) for rank in range(2)]
+        processes = [start_rank(rank, port, *run, cwd=folders[rank], said=said_to) for rank in range(2)]
         wait_for_lines(processes[0], tmp_path / "machine-0/journal", 3)
         processes[1].kill()  # as when its power fails
         assert processes[0].wait() == WorldError.exit_code
@@ -133,6 +118,9 @@ def test_machines_that_share_no_disk_count_together(
     there = tmp_path / "machine-0/masks"
     assert {path.relative_to(there): path.read_bytes() for path in there.rglob("*.png")} == masks
     assert not (tmp_path / "machine-1/journal").exists()
+    taken_up = semask(*command, "--journal", tmp_path / "machine-0/journal")
+    assert f"{SAMPLES} of {SAMPLES} images are in the journal already" in taken_up.stderr
+    assert figures(taken_up.stdout) == figures(alone)
 
 
 def test_jobs_that_do_not_know_each_other_are_merged(semask: Run, command: tuple[Any, ...], tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
-"""The figures are a function of the set of records: kills, resumes and several processes change not a bit."""
+"""The figures are a function of the set of records: kills and resumes change not a bit.
+
+Several processes: test_machines.py.
+"""
 
 import json
-import os
 import random
 import signal
-import subprocess
 
 import pytest
 
-from tests.support.command_line import journal_lines, measured, start, start_shared, wait_for_lines
+from tests.support.command_line import journal_lines, measured, start, wait_for_lines
 
 SAMPLES = 120
 
@@ -47,19 +48,3 @@ def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(se
     assert measured(again.stdout) == measured(whole)
     assert "damaged lines in the journal: 2. Their images are evaluated again" in again.stderr
     assert f"{SAMPLES - 2} of {SAMPLES} images are in the journal already" in again.stderr
-
-
-@pytest.mark.slow
-def test_a_rank_that_dies_leaves_a_journal_that_any_number_of_processes_take_up(semask, command, tmp_path):
-    alone = semask(*command).stdout
-    semask(*command, "--limit", 1, "--fresh")
-    process = start_shared(2, *command)
-    wait_for_lines(process, tmp_path / "journal", 3)
-    ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
-    assert len(ranks) == 2
-    wait_for_lines(process, tmp_path / "journal", 20)
-    os.kill(int(ranks[1]), signal.SIGKILL)
-    assert process.wait() != 0
-    assert journal_lines(tmp_path / "journal") < SAMPLES
-    assert measured(semask(*command).stdout) == measured(alone)
-    assert journal_lines(tmp_path / "journal") == SAMPLES + 1  # the first process alone writes

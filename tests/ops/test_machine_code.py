@@ -15,8 +15,8 @@ from semask_cli.ops.nvrtc import Kernel, machine_code, nvrtc_version
 
 RECORD = project_file("weights.toml").parent / "benchmarks" / "records" / "machine_code.csv"
 CASES = list(cases())
-COMPILED = [(kernel, architecture) for kernel, architecture in CASES if architecture in (75, 90, 120)]
-"""The oldest and the newest, and the one that speed is estimated for. The record has them all."""
+COMPILED = [(kernel, architecture) for kernel, architecture in CASES if architecture in (75, 120)]
+"""The oldest and the newest, of either branch of the sources. The record has them all."""
 
 KINDS = get_type_hints(MachineCode)
 

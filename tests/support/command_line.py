@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.support.forking import Fork
 
@@ -31,12 +33,19 @@ def start_shared(processes: int, *arguments: str | Path) -> subprocess.Popen[str
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def shared(processes: int, *arguments: str | Path) -> str:
-    """What an evaluation that several processes share prints."""
-    process = start_shared(processes, *arguments)
-    printed, _ = process.communicate()
-    assert process.returncode == 0
-    return printed
+def start_rank(rank: int, port: int, *arguments: object, cwd: Path, said: IO[str] | None = None) -> Fork:
+    """What torchrun starts for a process of two, which meet at `port`. Each has a cache of its own in `cwd`."""
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": 0}
+    variables |= {**os.environ, "SEMASK_CACHE": cwd / "cache"}
+    return Fork(
+        *map(str, arguments), cwd=cwd, environment={key: str(value) for key, value in variables.items()}, stderr=said
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def measured(printed: str) -> dict[str, Any]:
