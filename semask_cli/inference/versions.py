@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -24,5 +25,6 @@ def versions(*packages: str) -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
-        **{name: version(name) for name in ("simplejpeg", *packages)},
+        **({"simplejpeg": version("simplejpeg")} if find_spec("simplejpeg") else {}),
+        **{name: version(name) for name in packages},
     }

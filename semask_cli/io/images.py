@@ -34,7 +34,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import PIL
-import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -221,11 +220,13 @@ def _whole_jpeg(image: Image.Image) -> RGB | None:
         return None
     assert image.fp
     try:
+        import simplejpeg  # machines with a GPU often have Pillow, and no way to install more
+
         image.fp.seek(0)
         data = image.fp.read(3 * image.width * image.height + _BESIDE_PIXELS)  # anything may be behind it
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         return simplejpeg.decode_jpeg(data, "RGB", strict=True) if (width, height) == image.size else None
-    except (ValueError, MemoryError, OSError):
+    except (ImportError, ValueError, MemoryError, OSError):
         return None
 
 

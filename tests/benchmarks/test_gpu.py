@@ -18,6 +18,7 @@ from benchmarks.gpu import dispatch, sections
 from benchmarks.gpu import rivals as gpu_rivals
 from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
 from benchmarks.gpu.second_device import second_device
+from semask_cli.io.resources import project_file
 from semask_cli.ops import deform_conv2d, ms_deform_attn
 from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 
@@ -109,10 +110,12 @@ def test_a_section_that_dies_is_a_failure_and_leaves_what_it_had(
 
 def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
     """Machines with a GPU often have torch, and no way to install more."""
-    blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'typer')))"
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'simplejpeg', 'typer')))"
     code = f"{blocked}; import semask_cli; semask_cli.build_model('toy-street-fpn')"
+    code += "; from semask_cli.io.images import read_image; read_image(sys.argv[1])"
     environment = {**os.environ, "SEMASK_ZOO": str(ROOT / "weights.toml")}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    [scene, *_] = (project_file("demo") / "images").iterdir()
+    subprocess.run([sys.executable, "-c", code, scene], check=True, env=environment)
 
 
 def test_what_the_record_of_launches_promises() -> None:
