@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def multiplies_int8() -> bool:
 def multiplies_bf16() -> bool:
     """Whether the processor multiplies bfloat16: AMX or AVX512-BF16."""
     return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_flags())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What this thread asks of torch meanwhile is not divided over others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _flags() -> list[str]:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semask_cli.ops.cpu import one_thread
 from semask_cli.ops.registry import define_operator
 from semask_cli.ops.resample import Resample, interpolation_matrix, source_range
 
@@ -84,10 +85,11 @@ def reference_argmax(maps: Tensor, resample: Resample) -> Tensor:
     # To find out which maps can be greatest is worth it where each of their pixels serves several of the result.
     if source[0].numel() * 4 > rows * columns:
         return max_and_argmax(_interpolate(source, resample))[1]
-    candidates = _candidates(source)
-    if len(candidates) == 1:
-        return source.new_full((rows, columns), int(candidates), dtype=torch.uint8)
-    return max_and_argmax(_interpolate(source[candidates], resample), candidates)[1]
+    with one_thread():  # so little work is done before others have begun, and their cores have images to decode
+        candidates = _candidates(source)
+        if len(candidates) == 1:
+            return source.new_full((rows, columns), int(candidates), dtype=torch.uint8)
+        return max_and_argmax(_interpolate(source[candidates], resample), candidates)[1]
 
 
 def reference_accumulate(

@@ -54,3 +54,11 @@ def test_what_multiplies_int8(flag: str, fast: bool, cpuinfo: dict[str, str], mo
         torch.cpu, "get_capabilities", lambda: {"sse2": True, flag: True, "l2_cache_size": 1}, raising=False
     )
     assert cpu.multiplies_int8.__wrapped__() is fast
+
+
+def test_one_thread_is_for_a_while() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), cpu.one_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == before
