@@ -6,8 +6,8 @@
 The network's part of `predict` at an image's own size, in a process for each size, after images of 512 x 512. The first
 image of a size makes what later ones keep: tables of windows, code of kernels. Later ones take turns with images of
 512 x 512: `per_pixel` is how many times as long a pixel takes, by the fastest turns of both, and `work` how many times
-as much the published network computes for it, which grows with padding and with global attention. Peak memory is the
-whole process's. Weights are random.
+as much the network computes for it, which grows with padding and with global attention. Peak memory is the whole
+process's. Weights are random.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
                 "first": f"{here['first']:.3f}",
                 "later": f"{here['later']:.3f}",
                 "per_pixel": f"{here['per_pixel']:.2f}",
-                "work": f"{_gflop(height, width) / _gflop(*USUAL):.2f}",
+                "work": f"{_operations(height, width) / _operations(*USUAL):.2f}",
                 "peak_gib": f"{here['peak'] / 2**30:.2f}",
                 "beside_peak_gib": "",
             }
@@ -59,8 +59,8 @@ def main() -> None:
     write_record(arguments.record, rows, key="precision")
 
 
-def _gflop(height: int, width: int) -> float:
-    """What the published network computes for a pixel of an image of this size."""
+def _operations(height: int, width: int) -> float:
+    """Of the network for a pixel of an image of this size: products, convolutions and attention."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
