@@ -45,8 +45,8 @@ _WAY_OUT = "Begin it again with --fresh, or name another folder with -o."
 class RunJournal:
     """The journal of the process that does `shard`, below the folder `output`.
 
-    `settings` are all that the files of an image depend on, besides the image. With `fresh` nothing counts as done.
-    `part_prefix` is what the names of parts with these settings begin with.
+    `settings` are all that the files of an image depend on, besides the image. With `fresh` nothing counts as done, and
+    the shard's parts are removed. `part_prefix` is what the names of parts with these settings begin with.
 
     Raises:
         OutputError: the journal cannot be read or written.
@@ -58,7 +58,12 @@ class RunJournal:
         self.part_prefix = f"part-{self.folder.name}-"
         self._header = {"format": FORMAT, "settings": settings, "shard": str(shard)}
         try:
-            self._done = np.zeros(0, np.uint64) if fresh else self._read()
+            if fresh:
+                own = f"{self.part_prefix}{self._name}-"
+                self.remove_parts(part.name for part in self.parts() if part.name.startswith(own))
+                self._done = np.zeros(0, np.uint64)
+            else:
+                self._done = self._read()
             self._writer: JournalWriter | _Segments
             if isinstance(self.folder, Path):
                 path = self.folder / f"shard-{self._name}.jsonl"

@@ -41,9 +41,11 @@ def album(tmp_path: Path) -> Path:
     return tmp_path / "album"
 
 
-def run(album: Path, output: Path, format: Format, *, kinds: tuple[Any, ...] = ("mask",)) -> tuple[Run, int]:
+def run(
+    album: Path, output: Path, format: Format, *, kinds: tuple[Any, ...] = ("mask",), fresh: bool = False
+) -> tuple[Run, int]:
     """A run of the toy network, and how many images it has looked at."""
-    journal = RunJournal(output, {"format": format}, shard=Shard())
+    journal = RunJournal(output, {"format": format}, shard=Shard(), fresh=fresh)
     tasks = plan_outputs(find_inputs([str(album)]), output, kinds)
     whole = Run(tasks, journal=journal, parts=Parts(output, format, kinds, journal=journal))
     segmenter, outputs = toy_segmenter(SMALL_MODELS["fpn"]), Outputs(kinds=kinds)
@@ -74,6 +76,8 @@ def test_parts_hold_a_row_for_each_image(album: Path, tmp_path: Path, monkeypatc
     (tmp_path / "out" / names[1]).unlink()
     assert run(album, tmp_path / "out", "parquet")[1] == 5
     assert {row["id"]: row["mask"] for row in rows(tmp_path / "out")} == {id: row["mask"] for id, row in by_id.items()}
+    assert run(album, tmp_path / "out", "parquet", fresh=True)[1] == IMAGES
+    assert sorted(row["id"] for row in rows(tmp_path / "out")) == sorted(by_id)
 
 
 def test_classes_alone_need_no_masks(album: Path, tmp_path: Path) -> None:
