@@ -72,6 +72,7 @@ def test_a_bare_network() -> None:
         semask_cli.build_model("toy-street-fnp")
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_and_run_without_torchs_compiler_and_libraries_of_extras() -> None:
     """Each of them would be a second or two before the first image."""
     heavy = {"torch._dynamo", "torch._inductor", "sympy", "timm", "torchvision", "scipy", "openvino"}

@@ -108,6 +108,7 @@ def test_a_section_that_dies_is_a_failure_and_leaves_what_it_had(
     ]
 
 
+@pytest.mark.slow
 def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
     """Machines with a GPU often have torch, and no way to install more."""
     blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'simplejpeg', 'typer')))"

@@ -67,6 +67,7 @@ def test_demo_measures_the_documented_figure(demo: Path) -> None:
     assert f"**{DOCUMENTED:.2f} % mIoU**" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_packaged_scenes_are_those_that_the_renderer_makes(tmp_path: Path) -> None:
     packaged = project_file("demo")
     write_folders(tmp_path, SCENES, image_format="jpeg")

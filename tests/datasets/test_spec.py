@@ -139,6 +139,7 @@ def write_ponds(root):
         miniature.save(root / f"predicted/{number}.png", predicted)
 
 
+@pytest.mark.slow
 def test_a_new_file_is_a_new_dataset_everywhere(with_ponds, tmp_path):
     write_ponds(tmp_path)
     for command in ("classes", "check", "eval", "predict"):

@@ -16,6 +16,7 @@ from tests.support.pages import PAGES, ROOT, without_code
 LINKING = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", ROOT / "training/README.md"]
 
 
+@pytest.mark.slow
 def test_generated_tables_are_up_to_date() -> None:
     run = subprocess.run([sys.executable, ROOT / "docs/generate.py", "--check"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

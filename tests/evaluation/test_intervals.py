@@ -47,6 +47,7 @@ def test_intervals_are_those_of_scipys_bootstrap(index, method):
     assert bounds == pytest.approx(tuple(theirs.confidence_interval), abs=error)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(11)
     truth = figures_of(draw(rng, 400_000).stacked().sum(axis=0, keepdims=True).astype(float), "mmseg")[0]

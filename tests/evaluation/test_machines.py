@@ -123,6 +123,7 @@ def test_machines_that_share_no_disk_count_together(
     assert figures(taken_up.stdout) == figures(alone)
 
 
+@pytest.mark.slow
 def test_jobs_that_do_not_know_each_other_are_merged(semask: Run, command: tuple[Any, ...], tmp_path: Path) -> None:
     alone = semask(*command).stdout
     for index in (2, 0):

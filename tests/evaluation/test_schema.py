@@ -48,6 +48,7 @@ def paths(value, path=()):
         yield from paths(item, (*path, key))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_what_the_schema_refuses_is_not_read(document, tmp_path, data):

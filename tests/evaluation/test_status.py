@@ -41,6 +41,7 @@ def test_where_there_is_none(tmp_path: Path) -> None:
         read_evaluations(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_finds_evaluations_in_the_cache_or_by_their_journal(semask: Run) -> None:
     demo = project_file("demo")
     folders = ("--images", demo / "images", "--labels", demo / "labels", "--classes", demo / "toy-street.txt")

@@ -16,10 +16,10 @@ needs_mounts = pytest.mark.skipif(not MAY_MOUNT, reason="no file system may be m
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
-        ("images", 300),
         ("checkpoints", 150),
-        ("datasets", 150),
-        ("journals", 100),
+        pytest.param("images", 300, marks=pytest.mark.slow),
+        pytest.param("datasets", 150, marks=pytest.mark.slow),
+        pytest.param("journals", 100, marks=pytest.mark.slow),
         pytest.param("kills", 1, marks=pytest.mark.slow),
         pytest.param("system calls", 1, marks=pytest.mark.slow),
         pytest.param("full disks", 1, marks=[pytest.mark.slow, needs_mounts]),

@@ -103,6 +103,7 @@ def test_a_damaged_raster_leaves_nothing(segmenter: Segmenter, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_raster_for_a_raster(semask: Run, tmp_path: Path) -> None:
     write_raster(tmp_path / "a.tif", filled.image(300, 400, 1).transpose(2, 0, 1))
     model = ("-m", "toy-street-fpn", "--threads", "1")

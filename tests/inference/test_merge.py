@@ -19,6 +19,7 @@ from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 SIDES = st.integers(1, 70)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     family=st.sampled_from(sorted(SMALL_MODELS)),

@@ -106,6 +106,7 @@ def test_views_that_are_neither_contiguous_nor_aligned() -> None:
     assert_attention_agrees(inputs._replace(value=misaligned, offsets=strided))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(levels=st.tuples(*[st.tuples(st.integers(0, 9), st.integers(0, 9))] * 3), seed=st.integers(0, 99))
 def test_any_levels(levels: tuple[tuple[int, int], ...], seed: int) -> None:

@@ -86,6 +86,7 @@ def test_launches(run: Run, bindings: str) -> None:
     assert streams == list(range(0x5EA0, 0x5EA4)), "the stream of the moment, asked for at each launch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bindings", ["", "with ctypes"])
 def test_the_plain_formulation_where_the_driver_refuses(run: Run, bindings: str) -> None:
     finished = run(f"plain {bindings}", STUB_NO_BINARY="1")

@@ -108,6 +108,7 @@ def test_the_page_filters_sorts_and_slides_in_a_browser(tmp_path: Path, browse: 
     assert 'data-loaded="true"' in dom
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page(semask: Run, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)).save(tmp_path / name)
