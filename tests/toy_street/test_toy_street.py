@@ -73,9 +73,11 @@ def test_importing_it_does_not_import_torch() -> None:
     assert run.stdout == "False\n"
 
 
-def test_every_class_is_seen(scenes: list[Scene]) -> None:
+@pytest.mark.slow
+def test_every_class_is_seen() -> None:
+    scenes = [render(seed) for seed in TEST_SEEDS[:40]]
     seen = {label: sum(bool((scene.labels == label).sum() > 100) for scene in scenes) for label in Label}
-    assert not [label.name for label, count in seen.items() if not count]
+    assert not {label.name: count for label, count in seen.items() if count < 4}
 
 
 def test_splits_do_not_meet() -> None:
