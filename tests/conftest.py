@@ -28,8 +28,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-FORKING = ("test_conversion.py", "test_prediction.py", "test_store.py")
-
 # A busy machine is not a wrong result.
 hypothesis.settings.register_profile("semask", deadline=None)
 hypothesis.settings.load_profile("semask")
@@ -50,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("gpu")]
     # pytest-xdist's first process begins at the head, of which the others steal nothing: one alone starts Ray. That
     # leaves threads, which do not survive a fork: what forks comes before.
-    first = [*FORKING, "test_ray.py"]
+    first = ["test_conversion.py", "test_prediction.py", "test_store.py", "test_ray.py"]
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 

@@ -73,12 +73,11 @@ def main() -> None:
                 "--work",
                 model,
             ]
-            commands = {name: [*command, name, str(folder)] for name in arguments.contenders}
-            fastest = {
-                name: min(measured.seconds)
-                for precision in PRECISIONS
-                for name, measured in take_turns(of_precision(commands, precision), turns=TURNS).items()
-            }
+            fastest: dict[str, float] = {}
+            for precision in PRECISIONS:
+                names = [name for name in arguments.contenders if name.endswith(precision)]
+                found = take_turns({name: [*command, name, str(folder)] for name in names}, turns=TURNS)
+                fastest |= {name: min(measured.seconds) for name, measured in found.items()}
             for name, seconds in fastest.items():
                 engine, precision = name.split()
                 row = {
@@ -96,10 +95,6 @@ def main() -> None:
     if rows:
         write_record(arguments.record, rows, key="model")
     return None
-
-
-def of_precision(commands: dict[str, list[str]], precision: str) -> dict[str, list[str]]:
-    return {name: command for name, command in commands.items() if name.endswith(precision)}
 
 
 def export(model: str, folder: Path, *, int8: bool = False) -> None:

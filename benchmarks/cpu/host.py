@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -75,10 +74,9 @@ def _write_scenes(folder: Path, count: int) -> None:
 
 def _timed(root: Path, folder: Path, output: Path, merging: str) -> float:
     """Seconds from a loaded model to the end of `semask predict`, as the revision in `root` does it."""
-    command = [sys.executable, __file__, "run", str(folder / "in"), str(output), merging]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
-    return float(json.loads(done.stdout.splitlines()[-1]))
+    from benchmarks.cpu.turns import run_in
+
+    return float(run_in(root, __file__, "run", folder / "in", output, merging))
 
 
 def _run(pictures: str, output: str, merging: str) -> None:

@@ -13,9 +13,7 @@ process's. Weights are random.
 from __future__ import annotations
 
 import json
-import os
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,11 +72,10 @@ def _operations(height: int, width: int) -> float:
 
 def _measured(root: Path, threads: int, *work: object) -> dict[str, float]:
     """What the revision in `root` does."""
-    command = [sys.executable, __file__, "run", str(threads), *map(str, work)]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    from benchmarks.cpu.turns import run_in
+
+    measured: dict[str, float] = run_in(root, __file__, "run", threads, *work)
+    return measured
 
 
 def _run(threads: str, precision: Any, height: str, width: str, turns: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -17,6 +20,14 @@ class Measured:
 
     seconds: list[float] = field(default_factory=list)
     peak: int = 0
+
+
+def run_in(root: Path, script: str, *arguments: object) -> Any:
+    """What a script prints last, as JSON, when it runs with the revision of semask that is checked out in `root`."""
+    command = [sys.executable, script, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def take_turns(commands: Mapping[str, Sequence[str]], *, turns: int) -> dict[str, Measured]:

@@ -97,6 +97,8 @@ class RunJournal:
     def parts(self) -> list[Place]:
         """The parts in the folder that were made with these settings, oldest first."""
         noted = {file.name.removesuffix(".jsonl") for file in files_in(self.folder, ".jsonl")}
+        if not any(name.startswith(self.part_prefix) for name in noted):
+            return []  # the folder may hold a million files of images, which are not listed
         there = [file for file in files_in(self._output, "") if file.name in noted]
         return sorted(there, key=lambda part: _number(part.name))
 

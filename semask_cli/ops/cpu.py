@@ -55,7 +55,10 @@ def multiplies_bf16() -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """What this thread asks of torch meanwhile is not divided over others."""
+    """What this thread asks of torch meanwhile is not divided over others.
+
+    The number is the process's: a thread that uses torch for the first time meanwhile keeps to one.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -73,9 +73,7 @@ def full_disk_case(draw: random.Random, folder: Path) -> str:
     size = draw.randrange(1, 80)  # pages of 4 KiB; the results of a run take about 60
     _mount(folder / "out", f"size={size * 4}k")
     try:
-        run = _start(command, folder)
-        run.communicate()
-        outcome = _ended_in_words(run.returncode, f"{command} in {size * 4} KiB", folder, expected)
+        outcome = _ended_in_words(_finished(command, folder), f"{command} in {size * 4} KiB", folder, expected)
         _mount(folder / "out", "remount,size=64m")
         _again(command, folder, expected)
     finally:
@@ -105,9 +103,7 @@ def undisturbed(command: str) -> tuple[dict[str, str], float]:
     folder = Path(os.environ["FAULTS_FOLDER"]) / f"undisturbed-{command}"
     folder.mkdir()
     began = time.monotonic()
-    run = _start(command, folder)
-    run.communicate()
-    if run.returncode:
+    if _finished(command, folder):
         raise Fault(f"undisturbed {command}: {_said(folder)[-300:]}")
     return found(folder), time.monotonic() - began
 
@@ -116,6 +112,12 @@ def _start(command: str, folder: Path) -> Fork:
     arguments, settings = _prepared(command, folder)
     with (folder / "said").open("w") as said:
         return Fork(*arguments, cwd=folder, environment=settings, stderr=said)
+
+
+def _finished(command: str, folder: Path) -> int | None:
+    run = _start(command, folder)
+    run.communicate()
+    return run.returncode
 
 
 def _said(folder: Path) -> str:
@@ -134,10 +136,8 @@ def _prepared(command: str, folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _again(command: str, folder: Path, expected: dict[str, str]) -> None:
-    run = _start(command, folder)
-    run.communicate()
-    if run.returncode:
-        raise Fault(f"{command} again: exit {run.returncode}: {_said(folder)[-300:]}")
+    if code := _finished(command, folder):
+        raise Fault(f"{command} again: exit {code}: {_said(folder)[-300:]}")
     if (files := found(folder)) != expected:
         different = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
         raise Fault(f"{command} again: {different[:3]} differ")

@@ -22,10 +22,8 @@ from torchgen.model import DispatchKey
 
 from semask_cli.ops.deform_conv2d import reference_deform_conv2d
 from semask_cli.ops.ms_deform_attn import reference_ms_deform_attn
-from semask_cli.zoo import load_zoo
-from tests.support.toy_networks import tiny_network
+from tests.support.toy_networks import FAMILIES, tiny_network
 
-FAMILIES = {spec.family: name for name, spec in load_zoo().models.items() if spec.miou}
 MATH = "aten::_safe_softmax"  # of scaled_dot_product_attention, which has a kernel of its own on MPS
 
 
