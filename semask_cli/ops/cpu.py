@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -51,20 +50,6 @@ def multiplies_int8() -> bool:
 def multiplies_bf16() -> bool:
     """Whether the processor multiplies bfloat16: AMX or AVX512-BF16."""
     return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_flags())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """What this thread asks of torch meanwhile is not divided over others.
-
-    The number is the process's: a thread that uses torch for the first time meanwhile keeps to one.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _flags() -> list[str]:

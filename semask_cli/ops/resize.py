@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from semask_cli.ops.cpu import one_thread
 from semask_cli.ops.registry import define_operator
 from semask_cli.ops.resample import Resample, interpolation_matrix, source_range
+
+Floats = NDArray[np.floating]
 
 ROW_ALIGNMENT = 4  # float32 numbers: the kernels write sixteen bytes at a time
 
@@ -54,20 +55,16 @@ def aligned(columns: int) -> int:
     return -(-columns // ROW_ALIGNMENT) * ROW_ALIGNMENT
 
 
-def max_and_argmax(scores: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """scores.max(0) of at most 256 maps: the best score, and its map as uint8, the first of equals.
-
-    Maps may have `labels`, ascending, instead of their numbers.
-    """
-    labels = torch.arange(len(scores), device=scores.device) if labels is None else labels
+def max_and_argmax(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """scores.max(0) of at most 256 maps: the best score, and the index of its map as uint8, the first of equals."""
     if scores.device.type != "cpu":
         best, index = scores.max(0)
-        return best, labels[index].to(torch.uint8)
+        return best, index.to(torch.uint8)
     # Torch finds a maximum along the first dimension twenty times as fast as its index, and numpy what equals it.
-    best, labels = scores.amax(0), labels.to(torch.uint8)
+    best, last = scores.amax(0), len(scores) - 1
     is_best = torch.from_numpy(np.equal(scores.numpy(), best.numpy())).view(torch.uint8)
-    before_last = is_best.mul_((labels[-1] - labels)[:, None, None]).amax(0)
-    return best, labels[-1] - before_last
+    before_last = is_best.mul_(torch.arange(last, -1, -1, dtype=torch.uint8)[:, None, None]).amax(0)
+    return best, last - before_last
 
 
 def resize(maps: Tensor, resample: Resample) -> Tensor:
@@ -80,16 +77,12 @@ def resize(maps: Tensor, resample: Resample) -> Tensor:
 
 
 def reference_argmax(maps: Tensor, resample: Resample) -> Tensor:
-    """`resize_argmax` in plain torch."""
+    """`resize_argmax` in plain torch, or in numpy on a CPU, where few maps can be the greatest in a tile."""
     source, (rows, columns) = _source(maps, resample), resample.output_shape
-    # To find out which maps can be greatest is worth it where each of their pixels serves several of the result.
-    if source[0].numel() * 4 > rows * columns:
-        return max_and_argmax(_interpolate(source, resample))[1]
-    with one_thread():  # so little work is done before others have begun, and their cores have images to decode
-        candidates = _candidates(source)
-        if len(candidates) == 1:
-            return source.new_full((rows, columns), int(candidates), dtype=torch.uint8)
-        return max_and_argmax(_interpolate(source[candidates], resample), candidates)[1]
+    # To find these is worth it where each pixel of a map serves several of the result.
+    if source.device.type == "cpu" and source[0].numel() * 4 <= rows * columns:
+        return torch.from_numpy(_argmax_of_few(source.numpy(), resample))
+    return max_and_argmax(_interpolate(source, resample))[1]
 
 
 def reference_accumulate(
@@ -129,29 +122,50 @@ def _interpolate(source: Tensor, resample: Resample) -> Tensor:
     return source if across is None else source @ across.to(source).T
 
 
-def _candidates(maps: Tensor) -> Tensor:
+def _argmax_of_few(maps: Floats, resample: Resample) -> NDArray[np.uint8]:
+    """The argmax of (maps, source rows, source columns), resized: of those alone that can be the greatest.
+
+    In numpy, which computes in this thread: torch would divide so little work over threads, whose cores have images to
+    decode, and wait for them longer than it computes.
+    """
+    candidates = _candidates(maps)
+    labels = np.full(resample.output_shape, candidates[-1], np.uint8)
+    if len(candidates) == 1:
+        return labels
+    resized = maps[candidates]
+    down = interpolation_matrix(resample.heights, resample.rows)
+    across = interpolation_matrix(resample.widths, resample.columns)
+    resized = resized if down is None else down.numpy().astype(maps.dtype, copy=False) @ resized
+    resized = resized if across is None else resized @ across.numpy().astype(maps.dtype, copy=False).T
+    best = resized.max(0)
+    for label, scores in zip(candidates[-2::-1], resized[-2::-1], strict=True):  # backwards: the first of equals stays
+        labels[scores == best] = label
+    return labels
+
+
+def _candidates(maps: Floats) -> NDArray[np.intp]:
     """The maps that can be greatest somewhere, however this is resized: their indices, ascending.
 
     A pixel of the result is a mean of 3 x 3 neighbours. A map whose greatest neighbour there is below another's least
     one cannot be the greatest. For the other only those are tried that are greatest somewhere before the resize.
     """
-    maps = maps.contiguous()
-    leading = maps[_reaching(maps, maps.amax(0))]
-    bound = _least_neighbours(leading).amax(0)
-    bound -= 1e-5 * bound.abs() + 1e-5  # rounding
+    maps = np.ascontiguousarray(maps)  # a part of larger maps takes a fifth longer
+    leading = maps[_reaching(maps, maps.max(0))]
+    bound = _least_neighbours(leading).max(0)
+    bound -= 1e-5 * np.abs(bound) + 1e-5  # rounding
     return _reaching(maps, _least_neighbours(bound[None])[0])
 
 
-def _reaching(maps: Tensor, bound: Tensor) -> Tensor:
+def _reaching(maps: Floats, bound: Floats) -> NDArray[np.intp]:
     """Which of (maps, h, w) are not below a bound (h, w) everywhere; those with anything that is NaN are among them."""
-    return ((maps - bound).flatten(1).amax(1) < 0).logical_not_().nonzero()[:, 0]
+    return np.flatnonzero(~((maps - bound).max((1, 2)) < 0))
 
 
-def _least_neighbours(maps: Tensor) -> Tensor:
-    """The minimum of each 3 x 3 neighbourhood of (maps, h, w); torch's pooling takes ten times as long."""
-    around = F.pad(maps, (1, 1, 1, 1), mode="replicate")
-    lines = torch.minimum(torch.minimum(around[:, :-2], around[:, 1:-1]), around[:, 2:])
-    return torch.minimum(torch.minimum(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])
+def _least_neighbours(maps: Floats) -> Floats:
+    """The minimum of each 3 x 3 neighbourhood of (maps, h, w)."""
+    around = np.pad(maps, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    lines = np.minimum(np.minimum(around[:, :-2], around[:, 1:-1]), around[:, 2:])
+    return np.minimum(np.minimum(lines[..., :-2], lines[..., 1:-1]), lines[..., 2:])
 
 
 def _output_shape(rows: Sequence[int], columns: Sequence[int]) -> tuple[int, int]:

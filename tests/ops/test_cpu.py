@@ -54,12 +54,3 @@ def test_what_multiplies_int8(flag: str, fast: bool, cpuinfo: dict[str, str], mo
         torch.cpu, "get_capabilities", lambda: {"sse2": True, flag: True, "l2_cache_size": 1}, raising=False
     )
     assert cpu.multiplies_int8.__wrapped__() is fast
-
-
-def test_one_thread_is_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    with cpu.one_thread():
-        assert asked == [1]
-    assert asked == [1, 7]

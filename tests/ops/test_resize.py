@@ -109,8 +109,8 @@ def test_only_maps_that_can_be_greatest_are_resized() -> None:
     maps[[2, 4]] += 2
     maps[4, :, :5] += 1
     maps[2, :, 5:] += 1
-    assert resize._candidates(maps).tolist() == [2, 4]
-    assert resize._candidates(maps[..., :4]).tolist() == [4]
+    assert resize._candidates(maps.numpy()).tolist() == [2, 4]
+    assert resize._candidates(maps[..., :4].numpy()).tolist() == [4]
     assert (resize_argmax(maps[..., :4], whole((8, 64), (4, 32))) == 4).all()
 
 
