@@ -43,10 +43,10 @@ def bench(
     if as_json:
         print(json.dumps({"schema_version": 1, **dataclasses.asdict(measured)}, indent=2))
     else:
-        _print(measured, random_weights=random_weights)
+        _print(measured)
 
 
-def _print(measured: Benchmark, *, random_weights: bool) -> None:
+def _print(measured: Benchmark) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -58,8 +58,8 @@ def _print(measured: Benchmark, *, random_weights: bool) -> None:
     for stage, spent in measured.milliseconds.items():
         table.add_row(stage, f"{spent:.1f}", f"{spent / total:.1%}")
     console = Console(highlight=False)
-    weights = ", random weights" if random_weights else ""
-    noise = " calibrated on noise" if random_weights and measured.precision == "int8" else ""
+    weights = ", random weights" if measured.random_weights else ""
+    noise = " calibrated on noise" if measured.calibrated_on_noise else ""
     console.print(
         f"{measured.model}{weights}, {measured.width} x {measured.height}, {measured.device},"
         f" {measured.precision}{noise}, {measured.engine}, {measured.threads} threads"

@@ -32,6 +32,7 @@ PEAK_SIZES = (2048, 4096)  # sides of the matrices whose product measures the ma
 class Benchmark:
     """Medians over `repeats` images of (height, width).
 
+    `random_weights` says that no checkpoint was loaded, `calibrated_on_noise` that int8's scales are those of noise.
     `milliseconds` is by stage, and `images_per_second` by the clock on the wall: what a GPU does beside the host is in
     both stages. `network_gflop` is what the network computes for one image, `peak_gflops` the best rate seen in the
     same run, of large matrix products in the network's precision or of the network itself, and `share_of_peak` the
@@ -40,10 +41,12 @@ class Benchmark:
     """
 
     model: str
+    random_weights: bool
     height: int
     width: int
     device: str
     precision: str
+    calibrated_on_noise: bool
     engine: str
     threads: int
     repeats: int
@@ -82,10 +85,12 @@ def run_benchmark(segmenter: Segmenter, *, height: int, width: int, repeats: int
     peak = max(product_peak, rate)
     return Benchmark(
         model=segmenter.spec.name,
+        random_weights=not segmenter.digest,
         height=height,
         width=width,
         device=str(segmenter.device),
         precision=segmenter.precision,
+        calibrated_on_noise=segmenter.precision == "int8" and not segmenter.quantization,
         engine=segmenter.engine,
         threads=torch.get_num_threads(),
         repeats=repeats,
