@@ -24,7 +24,7 @@ def segmenter(monkeypatch: pytest.MonkeyPatch) -> semask_cli.Segmenter:
 def test_figures_that_follow_from_others(segmenter: semask_cli.Segmenter) -> None:
     result = benchmark.run_benchmark(segmenter, height=HEIGHT, width=WIDTH, repeats=2)
     assert (result.model, result.device, result.precision) == ("toy-street-fpn", "cpu", "fp32")
-    assert not (result.random_weights or result.calibrated_on_noise)
+    assert (result.random_weights, result.calibrated_on_noise) == (False, False)
     assert (result.height, result.width, result.repeats) == (HEIGHT, WIDTH, 2)
     assert tuple(result.milliseconds) == tuple(stage for stage in benchmark.STAGES if stage != "copy")
     assert all(milliseconds > 0 for milliseconds in result.milliseconds.values())
