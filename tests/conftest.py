@@ -48,8 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("gpu")]
     # pytest-xdist's first process begins at the head, of which the others steal nothing: one alone starts Ray. That
     # leaves threads, which do not survive a fork: what forks comes before.
-    first = ["test_conversion.py", "test_prediction.py", "test_store.py", "test_ray.py"]
-    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+    items.sort(key=lambda item: 0 if item.get_closest_marker("forks") else 1 if item.get_closest_marker("ray") else 2)
 
 
 @pytest.fixture(autouse=True)

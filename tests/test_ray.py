@@ -24,9 +24,10 @@ from semask_cli.io.resources import project_file
 from semask_cli.ray import cluster, segment
 from tests.support.command_line import Run, measured
 from tests.support.forking import Fork
+from tests.support.written import written_files
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 TOY = ("--model", "toy-street-fpn", "--threads", "1", "--device", "cpu")
 TINY, SCENES = 24, 6
@@ -58,12 +59,6 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
-def found(folder: Path) -> dict[str, bytes]:
-    """The masks under their final names, while others may be under way."""
-    paths = ((path.relative_to(folder), path) for path in folder.rglob("*.png"))
-    return {name.as_posix(): path.read_bytes() for name, path in paths if not name.parts[0].startswith(".semask-")}
-
-
 def actors(nodes: object) -> list[int]:
     """The processes of actors on the cluster's nodes."""
     raylets = [info.process.pid for node in nodes.list_all_nodes() for info in node.all_processes["raylet"]]  # type: ignore[attr-defined]
@@ -82,15 +77,15 @@ def test_predict_on_ray_writes_what_predict_writes(semask: Run, album: Path, tmp
     address = nodes.address  # type: ignore[attr-defined]
     with (tmp_path / "said").open("w+") as said_to:
         run = Fork("predict", album, "-o", "out", *options, "--ray", address, cwd=tmp_path, stderr=said_to)
-        while not found(tmp_path / "out"):
+        while not written_files(tmp_path / "out", ".png"):
             assert run.poll() is None
             time.sleep(0.02)
         os.kill(actors(nodes)[-1], signal.SIGKILL)
-        assert len(found(tmp_path / "out")) < TINY + SCENES
+        assert len(written_files(tmp_path / "out", ".png")) < TINY + SCENES
         printed, _ = run.communicate()
     said = (tmp_path / "said").read_text()
     assert run.returncode == ImageError.exit_code, said
-    assert found(tmp_path / "out") == found(tmp_path / "alone")
+    assert written_files(tmp_path / "out", ".png") == written_files(tmp_path / "alone", ".png")
     assert sorted(printed.replace("out/", "").splitlines()) == sorted(alone.stdout.replace("alone/", "").splitlines())
     assert "broken.png is truncated" in said
     assert f"1 of {TINY + SCENES + 1} images could not be segmented" in said
@@ -127,7 +122,7 @@ def test_an_evaluation_on_ray_has_the_same_figures(semask: Run, nodes: object, t
     cluster_run = (*command, "--journal", tmp_path / "ray", "--ray", address)
     on_ray = semask(*cluster_run, "--save-pred", tmp_path / "masks-ray", "--report", tmp_path / "report").stdout
     assert measured(on_ray) == measured(alone)
-    assert found(tmp_path / "masks-ray") == found(tmp_path / "masks")
+    assert written_files(tmp_path / "masks-ray", ".png") == written_files(tmp_path / "masks", ".png")
     assert (tmp_path / "report/report.html").exists()
 
 

@@ -27,6 +27,7 @@ from semask_cli.errors import (
     UnsafeCheckpointError,
 )
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
+from tests.support.forking import exit_code, forked
 from tests.support.published import mmseg_file, weights, write_zoo
 
 
@@ -157,6 +158,7 @@ def test_a_bad_file_has_its_own_exit_code_and_leaves_nothing(
     assert store.on_disk(spec) is None
 
 
+@pytest.mark.forks
 @pytest.mark.parametrize("moment", range(3))
 def test_a_kill_at_any_moment_leaves_a_whole_pair_or_none(
     moment: int, file: Path, spec: ModelSpec, zoo: Zoo, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,13 +178,14 @@ def test_a_kill_at_any_moment_leaves_a_whole_pair_or_none(
         monkeypatch.setattr(Path, "replace", killed_in_time)
         convert(file, spec, zoo)
 
-    assert in_child(convert_until_killed) == (-signal.SIGKILL if moment < 2 else 0)
+    assert exit_code(forked(convert_until_killed)) == (-signal.SIGKILL if moment < 2 else 0)
     assert (store.on_disk(spec) is not None) == (moment == 2)
     convert(file, spec, zoo)
     assert load_file(store.converted_path(spec)).keys() == weights(spec).keys()
     assert files_in(cache_folder) == ["small@first.json", "small@first.safetensors"]
 
 
+@pytest.mark.forks
 def test_a_full_disk_leaves_nothing(file: Path, spec: ModelSpec, zoo: Zoo, cache_folder: Path) -> None:
     def convert_without_room() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -190,20 +193,8 @@ def test_a_full_disk_leaves_nothing(file: Path, spec: ModelSpec, zoo: Zoo, cache
         with pytest.raises(OutputError, match=r"cannot write .*small@first\.safetensors.*too large"):
             convert(file, spec, zoo)
 
-    assert in_child(convert_without_room) == 0
+    assert exit_code(forked(convert_without_room)) == 0
     assert files_in(cache_folder) == []
-
-
-def in_child(act: Callable[[], object]) -> int:
-    """Run `act` in a forked process; its exit status, negative for a signal."""
-    if (child := os.fork()) == 0:
-        status = 1
-        try:
-            act()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_the_first_digest_is_trusted_and_then_held_to(file: Path, spec: ModelSpec, zoo: Zoo, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from semask_cli.io.files import new_private_folder
 from semask_cli.zoo import ModelSpec, Zoo
 from tests.support.command_line import Run, start
 from tests.support.drive_server import Drive
+from tests.support.forking import exit_code, forked
 
 CPU = torch.device("cpu")
 COMMAND = [sys.executable, "-m", "semask_cli"]
@@ -249,20 +250,17 @@ def test_defect_23_a_cache_that_can_only_be_read_is_read(
     assert digests == [True, True]  # nothing could be recorded
 
 
+@pytest.mark.forks
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_defect_23_another_users_cache(cache_folder: Path, tmp_path: Path) -> None:
     made(cache_folder / "downloads")
-    if (child := os.fork()) == 0:
+
+    def lock_as_another_user() -> None:
         os.setuid(65534)
-        status = 1
-        try:
-            with store.locked("small@first"):
-                pass
-        except OutputError as error:
-            status = 0 if error.message.endswith("Permission denied") else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+        with pytest.raises(OutputError, match=r"Permission denied$"), store.locked("small@first"):
+            pass
+
+    assert exit_code(forked(lock_as_another_user)) == 0
 
 
 # -- leftovers
@@ -283,14 +281,16 @@ def killed(*arguments: str | Path, at: Callable[[], bool]) -> Iterator[None]:
     yield
 
 
+@pytest.mark.forks
 def test_defect_21_the_next_run_removes_what_a_killed_conversion_left(
     file: Path, spec: ModelSpec, zoo: Zoo, cache_folder: Path
 ) -> None:
-    if os.fork() == 0:
+    def convert_and_be_killed() -> None:
         folder, _ = new_private_folder(made(cache_folder / "checkpoints"))
         (folder / ".tmpABCDEF").write_bytes(bytes(1000))
         os.kill(os.getpid(), signal.SIGKILL)
-    os.wait()
+
+    assert exit_code(forked(convert_and_be_killed)) == -signal.SIGKILL
     assert len(list((cache_folder / "checkpoints").iterdir())) == 1
     adopt(file, spec, zoo)
     assert sorted(os.listdir(cache_folder / "checkpoints")) == ["small@first.json", "small@first.safetensors"]

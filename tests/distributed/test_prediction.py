@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,9 @@ from semask_cli.output.paths import plan_outputs
 from tests.support import filled
 from tests.support.command_line import Run as CommandLine
 from tests.support.command_line import start, start_shared
+from tests.support.forking import exit_code, forked
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
+from tests.support.written import written_files
 
 IMAGES = 18
 KILLS = 16
@@ -42,16 +43,6 @@ def album(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(filled.image(20 + number % 2, 30, number)).save(path)
     return folder
-
-
-def found(folder: Path) -> dict[str, bytes]:
-    """Every file but the journal's and what a kill may leave behind. (pathlib fails where a folder goes meanwhile.)"""
-    files = {}
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".semask-")]
-        for path in (Path(place, name) for name in names):
-            files[path.relative_to(folder).as_posix()] = path.read_bytes()
-    return files
 
 
 def run(
@@ -72,14 +63,14 @@ def test_a_second_run_does_what_has_changed(album: Path) -> None:
     output = album / "masks"  # within the folder that is searched
     _, first = run(album, output)
     assert list(first.values()) == [None] * IMAGES
-    masks = found(output)
+    masks = written_files(output)
     Image.fromarray(filled.image(20, 30, 99)).save(album / "0/0.png")
     (output / "1/1.png").unlink()
     (output / "2/2.png").write_bytes(b"damaged")
     state, again = run(album, output)
     assert list(again) == ["0/0", "1/1", "2/2"]
     assert (state.images, state.done_before) == (IMAGES, IMAGES - 3)
-    assert {name for name, mask in found(output).items() if masks[name] != mask} == {"0/0.png"}
+    assert {name for name, mask in written_files(output).items() if masks[name] != mask} == {"0/0.png"}
     assert not run(album, output)[1]
     assert len(run(album, output, fresh=True)[1]) == IMAGES
     assert not run(album, output)[1]
@@ -91,7 +82,7 @@ def test_shards_in_any_order_are_the_whole_and_other_shards_go_on(album: Path, t
     random.Random(3).shuffle(shards)
     ids = [id for shard in shards for id in run(album, tmp_path / "parts", shard=shard)[1]]
     assert len(ids) == IMAGES == len(set(ids))
-    assert found(tmp_path / "parts") == found(tmp_path / "whole")
+    assert written_files(tmp_path / "parts") == written_files(tmp_path / "whole")
     assert not run(album, tmp_path / "parts")[1]
 
 
@@ -107,64 +98,55 @@ def test_errors_are_outcomes_and_tried_again(album: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.forks
 def test_kills_at_random_moments_change_nothing(album: Path, tmp_path: Path) -> None:
     """Of processes that are forked, so that each begins at once: one with all images, then three with a shard each."""
     torch.set_num_threads(1)  # the pool of more would not survive a fork
     run(album, tmp_path / "whole")
-    undisturbed, began, kills, moments = found(tmp_path / "whole"), time.monotonic(), 0, random.Random()
+    undisturbed, began, kills, moments = written_files(tmp_path / "whole"), time.monotonic(), 0, random.Random()
     run(album, tmp_path / "timed")
     seconds, turn = time.monotonic() - began, 0
     while kills < KILLS:
         output = tmp_path / f"out-{turn // 10}"
         shards = [Shard()] if turn % 2 else [Shard(index=index, count=3) for index in range(3)]
-        children = [_forked(lambda shard=shard, output=output: run(album, output, shard=shard)) for shard in shards]
+        children = [forked(lambda shard=shard, output=output: run(album, output, shard=shard)) for shard in shards]
         time.sleep(moments.uniform(0, seconds / len(children)))
         for child in children:
             os.kill(child, signal.SIGKILL)
-            kills += os.waitpid(child, 0)[1] == signal.SIGKILL
-        assert found(output).items() <= undisturbed.items()
+            kills += exit_code(child) == -signal.SIGKILL
+        assert written_files(output).items() <= undisturbed.items()
         turn += 1
     for output in tmp_path.glob("out-*"):
         run(album, output)
-        assert found(output) == undisturbed
+        assert written_files(output) == undisturbed
         assert not [path for path in output.rglob("*") if path.name.endswith(".part")]
-
-
-def _forked(work: Callable[[], object]) -> int:
-    child = os.fork()
-    if not child:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return child
 
 
 @pytest.mark.slow
 def test_kills_of_the_command_change_nothing(semask: CommandLine, album: Path, tmp_path: Path) -> None:
     """One process, a shard and torchrun, each killed, and at last torchrun again, all in one folder."""
     semask("predict", album, "-o", "whole", *TOY)
-    undisturbed = found(tmp_path / "whole")
+    undisturbed = written_files(tmp_path / "whole")
     moments, output = random.Random(), tmp_path / "out"
     command = ("predict", album, "-o", output, *TOY)
     for options, begin in (((), start), (("--shard", "1/2"), start), ((), partial(start_shared, 2))):
-        before = len(found(output))
+        before = len(written_files(output))
         wanted = moments.randint(before + 1, before + (IMAGES - before) // 3 + 1)
         process = begin(*command, *options)
-        while process.poll() is None and len(found(output)) < wanted:
+        while process.poll() is None and len(written_files(output)) < wanted:
             time.sleep(0.002)
         for victim in (*_children(process.pid), process.pid):
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
         process.communicate()
-        assert found(output).items() <= undisturbed.items()
+        assert written_files(output).items() <= undisturbed.items()
     assert start_shared(2, *command).wait() == 0
-    assert found(output) == undisturbed
+    assert written_files(output) == undisturbed
     again = semask(*command)
-    assert (again.stdout, found(output)) == ("", undisturbed)
+    assert (again.stdout, written_files(output)) == ("", undisturbed)
     assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
     assert len(json.loads(semask(*command, "--json").stdout)["pictures"]) == IMAGES
-    assert found(output) == undisturbed
+    assert written_files(output) == undisturbed
 
 
 def _children(process: int) -> list[int]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.support import filled
 from tests.support.command_line import Run, start
+from tests.support.written import written_files
 
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("s3fs")
@@ -102,9 +103,7 @@ def test_a_bucket_in_and_a_bucket_out(semask: Run, bucket: Any, tmp_path: Path) 
         Image.fromarray(filled.image(16, 20, number)).save(tmp_path / f"in/x/{number}.png")
         bucket.upload_file(str(tmp_path / f"in/x/{number}.png"), "photos", f"in/x/{number}.png")
     semask("predict", "in", "-o", "out", *TOY)
-    here = {
-        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in (tmp_path / "out").rglob("*.png")
-    }
+    here = written_files(tmp_path / "out", ".png")
     assert len(here) == IMAGES
     command = ("predict", "s3://photos/in", "-o", "s3://photos/out", *TOY)
     killed = start(*command)

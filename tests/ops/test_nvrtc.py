@@ -82,6 +82,7 @@ def test_a_cache_that_cannot_be_written(kept: Path) -> None:
     assert machine_code(KERNEL, (9, 0)).startswith(b"\x7fELF")
 
 
+@pytest.mark.forks
 def test_processes_that_compile_at_once(kept: Path) -> None:
     with get_context("fork").Pool(3) as pool:
         codes = pool.starmap(machine_code, [(KERNEL, (9, 0))] * 9, chunksize=3)

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from multiprocessing.reduction import DupFd
@@ -93,6 +93,23 @@ def finished_fork(
         printed.seek(0)
         said.seek(0)
         return subprocess.CompletedProcess(arguments, code, printed.read(), said.read())
+
+
+def forked(act: Callable[[], object]) -> int:
+    """The id of a fork of this very process, which runs `act`. A test that does this is marked `forks`."""
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        act()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def exit_code(child: int) -> int:
+    """Of a `forked` process, once it has ended: 0 where nothing was raised, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @contextmanager
