@@ -53,15 +53,15 @@ def load_network(
 def _open_converted(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None) -> tuple[Checkpoint, str]:
     """The row's converted file and the digest of the published one. A damaged file is fetched again."""
     try:
-        return _verified(spec)
+        return _read_verified(spec)
     except (DamagedCheckpointError, NotACheckpointError):
         if offline():
             raise
     download(spec, zoo, progress=progress)
-    return _verified(spec)
+    return _read_verified(spec)
 
 
-def _verified(spec: ModelSpec) -> tuple[Checkpoint, str]:
+def _read_verified(spec: ModelSpec) -> tuple[Checkpoint, str]:
     """The row's converted file, hashed if it has changed, or the machine was started, since that was done last."""
     path, sidecar = store.converted_path(spec), store.read_sidecar(spec)
     if sidecar is None:
