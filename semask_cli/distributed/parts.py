@@ -110,9 +110,15 @@ def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
 def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
     arrow = pyarrow()
     buffer = io.BytesIO()
-    table = arrow.Table.from_pylist(rows, schema=arrow_schema(kinds, path=True))
+    texts = [row | {"id": _text(row["id"]), "path": _text(row["path"])} for row in rows]
+    table = arrow.Table.from_pylist(texts, schema=arrow_schema(kinds, path=True))
     arrow.parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _text(name: str) -> str:
+    """A file's name as Parquet takes it: bytes that are no UTF-8 become \\udc.., as everywhere."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _tar(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
@@ -123,7 +129,7 @@ def _tar(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
             stem = row["id"].replace(".", "_")
             facts = {key: value for key, value in row.items() if key not in kinds}
             files = {file_name(stem, kind): row[kind] for kind in kinds if row.get(kind) is not None}
-            files[f"{stem}.row.json"] = json.dumps(facts, ensure_ascii=False).encode()
+            files[f"{stem}.row.json"] = json.dumps(facts, ensure_ascii=False).encode("utf-8", "backslashreplace")
             for name, content in files.items():
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from semask_cli.errors import printable
 from semask_cli.output.regions import Region, Ring, regions
 
 
@@ -118,7 +119,9 @@ def cvat(labels: NDArray[np.uint8], classes: Sequence[str], *, name: str, tolera
     listed = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
     for label in classes:
         ElementTree.SubElement(ElementTree.SubElement(listed, "label"), "name").text = label
-    image = ElementTree.SubElement(root, "image", id="0", name=name, width=str(width), height=str(height))
+    # XML has no way to write control characters, nor bytes that are no text.
+    attributes = {"id": "0", "name": printable(name, limit=1000), "width": str(width), "height": str(height)}
+    image = ElementTree.SubElement(root, "image", attributes)
     for number, region in enumerate(regions(labels, classes=len(classes)), start=1):
         pieces = list(region.without_holes())
         for piece in pieces:
@@ -158,8 +161,9 @@ def label_studio(
 
 
 def encoded(document: Any) -> bytes:
-    """Compact JSON: outlines are many numbers."""
-    return (json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    """Compact JSON: outlines are many numbers. What is no text in a file's name is an escape, which JSON reads back."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _flat(ring: Ring) -> list[int]:

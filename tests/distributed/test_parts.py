@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import tarfile
 import time
@@ -29,6 +30,7 @@ from tests.support.command_line import start
 from tests.support.toy_networks import SMALL_MODELS, toy_segmenter
 
 IMAGES = 12
+BROKEN = os.fsdecode(b"broken \xff")  # a name that is no text
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
@@ -37,7 +39,7 @@ def album(tmp_path: Path) -> Path:
     (tmp_path / "album/x").mkdir(parents=True)
     for number in range(IMAGES - 1):
         Image.fromarray(filled.image(20, 30, number)).save(tmp_path / f"album/x/{number}.v2.png")
-    (tmp_path / "album/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / f"album/{BROKEN}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return tmp_path / "album"
 
 
@@ -70,7 +72,7 @@ def test_parts_hold_a_row_for_each_image(album: Path, tmp_path: Path, monkeypatc
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(row["mask"]))), expected.labels)
     assert (row["width"], row["height"], row["path"]) == (30, 20, str(album / "x/3.v2.png"))
     assert sum(share["pixels"] for share in row["classes"]) == 600
-    assert by_id["broken"]["error"]["kind"] == "ImageError"
+    assert by_id[r"broken \udcff"]["error"]["kind"] == "ImageError"
     again, looked = run(album, tmp_path / "out", "parquet")
     assert (looked, again.done_before) == (0, IMAGES)
     (tmp_path / "out" / names[1]).unlink()
@@ -99,6 +101,7 @@ def test_tar_files_have_a_sample_for_each_image(album: Path, tmp_path: Path) -> 
     with tarfile.open(file) as archive:
         names = archive.getnames()
         facts = json.load(archive.extractfile("x/3_v2.row.json"))  # type: ignore[arg-type]
+        assert json.load(archive.extractfile(f"{BROKEN}.row.json"))["id"] == BROKEN  # type: ignore[arg-type]
     samples = {name[: name.index(".")] for name in names}
     assert len(samples) == IMAGES
     assert {name for name in names if name.startswith("x/3_v2.")} == {"x/3_v2.png", "x/3_v2.json", "x/3_v2.row.json"}
@@ -199,5 +202,5 @@ def test_a_killed_run_loses_no_image_and_doubles_none(semask: CommandLine, album
     killed.communicate()
     semask(*command, check=None)
     assert sorted(row["id"] for row in rows(tmp_path / "out")) == sorted(
-        ["broken", *(f"x/{number}.v2" for number in range(IMAGES - 1))]
+        [r"broken \udcff", *(f"x/{number}.v2" for number in range(IMAGES - 1))]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from xml.etree import ElementTree
 
 import numpy as np
@@ -111,6 +112,14 @@ def test_label_studio(labels: np.ndarray) -> None:
         corners = np.array(each["value"]["points"]) / 100 * size  # per cent
         polygons.append((Polygon(corners), CLASSES.index(each["value"]["polygonlabels"][0])))
     np.testing.assert_array_equal(drawn(labels.shape, polygons), labels)
+
+
+def test_names_that_are_no_text() -> None:
+    name, labels = os.fsdecode(b"a\xff\x1b.jpg"), np.zeros((4, 5), np.uint8)
+    assert json.loads(vectors.encoded(vectors.coco(labels, CLASSES, name=name)))["images"][0]["file_name"] == name
+    image = ElementTree.fromstring(vectors.cvat(labels, CLASSES, name=name)).find("image")
+    assert image is not None
+    assert image.get("name") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.jpg"
 
 
 @pytest.mark.parametrize("tolerance", [1, 3])
