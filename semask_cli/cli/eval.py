@@ -173,7 +173,7 @@ def evaluate(
             allow_missing=allow_missing,
             journal=journal,
             fresh=fresh,
-            shard=Shard.parse(shard) if shard else None,
+            shard=Shard.parse(shard) if shard is not None else None,
             merge=merge or (),
             save_pred=save_pred,
             submission=submission,

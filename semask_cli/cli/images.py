@@ -57,7 +57,7 @@ def predict_images(
     world, folder = world_of_torchrun(), place(output)
     table = folder if is_table(folder) else None
     _refuse_contradictions(inputs, run, table=table, processes=world.size)
-    part = (Shard.parse(run.shard) if run.shard else Shard()).part(world.rank, world.size)
+    part = (Shard.parse(run.shard) if run.shard is not None else Shard()).part(world.rank, world.size)
     named = Inputs(names=tuple(inputs), manifest=run.manifest)
     read = [path for path in (options.checkpoint, options.zoo, run.manifest) if path]
     if table:

@@ -50,22 +50,28 @@ def read_manifest(file: Path) -> Iterator[Input]:
     A path is taken as a command line would take it. An image's results are named after its id, or after its path.
 
     Raises:
-        UsageError: the file cannot be read, lists nothing that is a path, or an id leads out of the output folder.
+        UsageError: the file cannot be read or lists nothing, or a row has no path or an id that leads out of the output
+            folder.
     """
     rows = _READERS.get(file.suffix.lower())
     if rows is None:
         raise UsageError(f"{file} is no list of images by its ending", f"It may end in {', '.join(_READERS)}.")
+    number = 0
     try:
-        for row in rows(file):
-            yield _input(file, row)
+        for number, row in enumerate(rows(file), start=1):
+            yield _input(f"row {number} of {file}", row)
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is no text in UTF-8: {error.reason}") from error
+    except csv.Error as error:
+        raise UsageError(f"{file} is no CSV from row {number + 1} on: {error}", "Is a quote left open?") from error
+    if not number:
+        raise UsageError(f"{file} lists no image")
 
 
 def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for line in lines:
             if path := line.rstrip("\r\n"):
                 yield {"path": path}
@@ -73,7 +79,7 @@ def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
 
 def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        yield from csv.DictReader(lines)
+        yield from csv.DictReader(lines, strict=True)
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -92,15 +98,15 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
 _READERS = {".txt": _lines, ".csv": _csv_rows, ".parquet": _parquet_rows}
 
 
-def _input(file: Path, row: Mapping[str, Any]) -> Input:
+def _input(where: str, row: Mapping[str, Any]) -> Input:
     path = row.get("path")
-    if not path or not isinstance(path, str):
-        raise UsageError(f"{file} has a row without a path", "Its columns are path and, if you like, id.")
+    if not path or not isinstance(path, str) or "\0" in path:
+        raise UsageError(f"{where} has no path", "Its columns are path and, if you like, id.")
     if row.get("id") in (None, ""):
         local = Path(path.partition("://")[2] or path)
         parts = [part for part in local.parts if part not in ("..", local.anchor)]
         return Input(place(path), Path(*parts).with_suffix(""))
     stem = PurePosixPath(str(row["id"]))
     if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
-        raise UsageError(f"{file}: the id {row['id']!r} is no place below the output folder")
+        raise UsageError(f"{where}: the id {row['id']!r} is no place below the output folder")
     return Input(place(path), Path(stem))

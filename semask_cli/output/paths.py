@@ -19,6 +19,11 @@ from semask_cli.output.kinds import Kind, file_name
 CHECKED_FIRST = 10_000
 """Inputs that are looked at together before the first of them is read."""
 
+_APART = (
+    "Run them apart, with another -o; or name their common folder, which keeps sub-folders; or give them ids of their own"
+    " in a --manifest."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -55,7 +60,7 @@ def plan_outputs(
             if (other := owner.setdefault(path, task.entry)) is not task.entry:
                 raise OutputError(
                     f"{other.name} and {task.entry.name} would both be written to {path}",
-                    "Run them apart, with another -o; or name their common folder, which keeps sub-folders.",
+                    _APART,
                 )
     written = {hash(path) for path in owner}
     folders = {_real_folder(os.path.dirname(path)) for path in inputs if "://" not in path}
@@ -83,7 +88,7 @@ def _conflict(
         if hash(path) in written:
             return OutputError(
                 f"{path} has been written for another image than {entry.name}",
-                "Run them apart, with another -o; or name their common folder, which keeps sub-folders.",
+                _APART,
             )
         written.add(hash(path))
     return None

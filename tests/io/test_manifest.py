@@ -17,7 +17,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_a_text_file_has_a_path_in_each_line(tmp_path: Path) -> None:
-    file = written(tmp_path / "list.txt", "a/one.jpg\n\n../two [x].png\r\n/data/three.v2.jpg")
+    file = written(tmp_path / "list.txt", "\ufeffa/one.jpg\n\n../two [x].png\r\n/data/three.v2.jpg")
     assert list(read_manifest(file)) == [
         Input(Path("a/one.jpg"), Path("a/one")),
         Input(Path("../two [x].png"), Path("two [x]")),
@@ -42,7 +42,10 @@ def test_a_table_names_results_by_id(tmp_path: Path, ending: str) -> None:
     [
         ("list.json", "[]", "no list of images by its ending"),
         ("gone.txt", None, "cannot read"),
-        ("list.csv", "id\n1\n", "row without a path"),
+        ("list.csv", "id,path\n1,a.jpg\n2,\n", "row 2 of .* has no path"),
+        ("list.csv", "id,path\n", "lists no image"),
+        ("list.csv", 'id,path\n1,"a.jpg\n2,b.jpg\n', "no CSV from row 1 on"),
+        ("list.txt", "a.jpg\nb\0.jpg\n", "row 2 of .* has no path"),
         ("list.csv", "path,id\na.jpg,../../etc/passwd\n", "no place below the output folder"),
         ("list.csv", "path,id\na.jpg,/etc/passwd\n", "no place below the output folder"),
         ("list.parquet", "text", "no Parquet file"),
