@@ -20,8 +20,8 @@ CHECKED_FIRST = 10_000
 """Inputs that are looked at together before the first of them is read."""
 
 _APART = (
-    "Run them apart, with another -o; or name their common folder, which keeps sub-folders; or give them ids of their own"
-    " in a --manifest."
+    "Run them apart, with another -o; or name their common folder, which keeps sub-folders; or give them ids in a"
+    " --manifest."
 )
 
 
