@@ -103,10 +103,11 @@ def _run(pictures: str, output: str, merging: str) -> None:
     def answer(images: list[Any]) -> list[Any]:
         return [DenseLogits(logits, image.shape[:2]) for image in images]
 
-    for name in ("_predict_batch", "_look"):  # what older revisions call it
-        setattr(segmenter, name, answer)
+    batches = getattr(segmenter, "_batches", segmenter)
+    for name in ("predict",) if batches is not segmenter else ("_predict_batch", "_look"):  # of older revisions
+        setattr(batches, name, answer)
     if merging == "gpu":
-        segmenter._batch_size = segmenter_module.GPU_BATCH
+        batches.size = segmenter._batch_size = 8
         if hasattr(segmenter_module, "pool_threads"):  # all cores are the host's
             threads = segmenter_module.pool_threads(network_on_cpu=False)
             segmenter_module.pool_threads = lambda **options: threads

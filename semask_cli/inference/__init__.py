@@ -2,7 +2,7 @@
 
     image, uint8 RGB (H, W, 3)
     views.py            the sizes that the settings ask for (config.py); resized and normalised, (B, 3, h, w)
-    network.predict     a Prediction of each view: class maps at low resolution (models/prediction.py)
+    batches.py          a Prediction of each view by the network: class maps at low resolution (models/prediction.py)
     sliding_window.py   or the Prediction of a view through windows, predicted when their rows are due
     merge.py            class scores of one tile of the image, averaged over the views; their argmax
     segmenter.py        all of it: labels, uint8 (H, W), in a Segmentation

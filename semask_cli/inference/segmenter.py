@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,19 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semask_cli.datasets import ClassSet, classes
-from semask_cli.errors import DeviceError, SemaskError, UsageError
+from semask_cli.errors import SemaskError, UsageError
+from semask_cli.inference.batches import Batches
 from semask_cli.inference.config import LABELS_ALONE, Engine, InferenceConfig, Keep
-from semask_cli.inference.cuda_graphs import CudaGraphs
-from semask_cli.inference.device import ChosenPrecision, computing
-from semask_cli.inference.memory import is_out_of_memory
+from semask_cli.inference.device import ChosenPrecision
 from semask_cli.inference.merge import MEMORY, Merge, Merged, View
-from semask_cli.inference.openvino import OpenVINO
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.smoothing import Smoothing
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.stream import Reserve, Stages, pool_threads, stream
 from semask_cli.inference.versions import versions
-from semask_cli.inference.views import normalise, resize, view_sizes
+from semask_cli.inference.views import resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
@@ -34,10 +31,7 @@ from semask_cli.output.segmentation import Segmentation
 from semask_cli.output.segmented_image import RunInfo
 from semask_cli.zoo import ModelSpec
 
-log = logging.getLogger(__name__)
-
 SCORE_BYTES = 3  # of a kept score: float16, and its class
-GPU_BATCH = 8  # images, windows or flipped views in a batch on a GPU; fewer where its memory is too small
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -82,14 +76,19 @@ class Segmenter:
         quantization: str = "",
     ) -> None:
         self.network, self.spec, self.config = network, spec, config
-        self.device, self.precision, self.memory, self.digest = device, precision, memory, digest
+        self.device, self.memory, self.digest = device, memory, digest
         self.engine, self.quantization = engine, quantization
-        self._compiled: CudaGraphs | OpenVINO | None = None
-        if engine == "openvino":
-            self._compiled = OpenVINO(network, precision)
-        elif cuda_graphs:
-            self._compiled = CudaGraphs(network)
-        self._batch_size = GPU_BATCH if device.type == "cuda" else 1
+        self._versions = versions() if engine == "torch" else versions(engine)
+        self._batches = Batches(network, device=device, precision=precision, engine=engine, cuda_graphs=cuda_graphs)
+
+    @property
+    def precision(self) -> ChosenPrecision:
+        """What the network computes in."""
+        return self._batches.precision
+
+    @precision.setter
+    def precision(self, precision: ChosenPrecision) -> None:
+        self._batches.precision = precision
 
     def predict(self, image: ImageSource, *, keep: Keep = LABELS_ALONE, max_pixels: int = MAX_PIXELS) -> Segmentation:
         """Segment an image: a path, a PIL image, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
@@ -153,7 +152,7 @@ class Segmenter:
             finish=finish,
         )
         on_cpu = self.device.type == "cpu"
-        batch_size = 1 if self.config.mode == "slide" else self._batch_size
+        batch_size = 1 if self.config.mode == "slide" else self._batches.size
         return stream(items, stages, threads=pool_threads(network_on_cpu=on_cpu), batch_size=batch_size)
 
     def prepare(
@@ -246,35 +245,11 @@ class Segmenter:
             with ExitStack() as running:
                 for watch in watches:
                     running.enter_context(watch("network", on=self.device, share=1 / len(watches)))
-                return self._predict_batch(images)
+                return self._batches.predict(images)
 
         if self.config.mode == "slide":
             return [SlidingWindow(view, self.config, predict_batch) for view in views]
         return predict_batch(views)
-
-    def _predict_batch(self, images: list[RGB]) -> list[Prediction]:
-        """The network on images of one size, in batches that fit the GPU's memory."""
-        predict = (self._compiled or self.network).predict
-        predictions: list[Prediction] = []
-        while len(predictions) < len(images):
-            batch = images[len(predictions) :][: self._batch_size]
-            try:
-                with computing(self.precision, self.device):
-                    predictions += predict(normalise(batch, self.device))
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self._compiled:
-                    self._compiled.clear()
-                if self._batch_size == 1:
-                    height, width = batch[0].shape[:2]
-                    raise DeviceError(
-                        f"{self.device} has too little memory for a view of {width} x {height}",
-                        "Use --mode slide, a smaller model, or --device cpu.",
-                    ) from error
-                self._batch_size //= 2
-                log.warning("out of memory on %s: going on with batches of %d", self.device, self._batch_size)
-        return predictions
 
     @property
     def class_set(self) -> ClassSet:
@@ -297,11 +272,8 @@ class Segmenter:
             **windows,
             "scales": list(config.scales) if isinstance(config.scales, tuple) else config.scales,
             "flip": config.flip,
-            "versions": self._versions(),
+            "versions": self._versions,
         }
-
-    def _versions(self) -> dict[str, str]:
-        return versions() if self.engine == "torch" else versions(self.engine)
 
     def _info(self, watch: Stopwatch) -> RunInfo:
         return RunInfo(
@@ -315,7 +287,7 @@ class Segmenter:
             scales=(1.0,) if self.config.scales is None else self.config.scales,
             flip=self.config.flip,
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
-            versions=self._versions(),
+            versions=self._versions,
         )
 
 

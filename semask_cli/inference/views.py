@@ -6,7 +6,7 @@ the Semantic-FPN rows (OpenCV), detectron2's for the mask-classification rows (P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -110,7 +110,7 @@ _TEST_PIPELINES: Mapping[Preprocessing, _TestPipeline] = {
 }
 
 
-def normalise(images: list[RGB], device: torch.device) -> Tensor:
+def normalise(images: Sequence[RGB], device: torch.device) -> Tensor:
     """Images (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
     pixels = to_device(images, device)
     # Dividing, as published: a product with the reciprocal differs in the last bit.

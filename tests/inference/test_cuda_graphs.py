@@ -192,7 +192,7 @@ def test_the_engine_gives_the_same_labels_with_graphs(
     image = render(TEST_SEEDS[0]).image
     segmenter = semask_cli.load(name, device="cpu", mode="slide", flip=True)
     expected = segmenter.predict(image).labels
-    monkeypatch.setattr(segmenter, "_compiled", CudaGraphs(segmenter.network))
+    monkeypatch.setattr(segmenter._batches, "_compiled", CudaGraphs(segmenter.network))
     assert (segmenter.predict(image).labels == expected).all()
     assert sum(graph.replays for graph in graphs) > 0
 

@@ -47,7 +47,7 @@ def test_labels_are_torch_s() -> None:
         expected, found = ours.predict(scene), other.predict(scene)
         assert np.mean(found.labels == expected.labels) >= 0.9999
         np.testing.assert_allclose(other.scores(scene), ours.scores(scene), atol=2e-4)
-    assert len(other._compiled._compiled) == 1
+    assert len(other._batches._compiled._compiled) == 1
     assert found.info.engine == "openvino"
     assert "openvino" in found.info.versions
     assert {key for key in other.settings if other.settings[key] != ours.settings.get(key)} == {"engine", "versions"}

@@ -56,7 +56,7 @@ def test_batches_never_change_labels(mode: Mode) -> None:
     engine = toy_segmenter(SMALL_MODELS["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True, scales=(0.5, 1.0))
     image = filled.image(57, 80, 5)
     one_by_one = engine.predict(image).labels
-    engine._batch_size = 3
+    engine._batches.size = 3
     assert np.array_equal(engine.predict(image).labels, one_by_one)
 
 
@@ -76,7 +76,7 @@ def test_images_together_have_the_labels_of_each_alone(mode: Mode) -> None:
     engine = toy_segmenter(SMALL_MODELS["fpn"], mode=mode, crop=(32, 40), stride=(20, 30), flip=True)
     images = [filled.image(57 + 20 * (seed % 3 == 2), 80, seed) for seed in range(12)]
     alone = [engine.predict(image).labels for image in images]
-    engine._batch_size = 4
+    engine._batches.size = 4
     together = [result.labels for result in engine.predict_each(images) if isinstance(result, Segmentation)]
     assert len(together) == len(alone)
     assert all(map(np.array_equal, together, alone))
