@@ -37,6 +37,7 @@ TESTED_ELSEWHERE = {
     "checkpoints/https.py": "checkpoints/test_transfer.py",  # what a hostile server does to it
     "checkpoints/leftovers.py": "checkpoints/test_store.py",
     "checkpoints/parts.py": "checkpoints/test_transfer.py",
+    "checkpoints/pickle_calls.py": "checkpoints/test_pickles.py",
     "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
     "evaluation/labels_difference.py": "quantization/test_quantize_model.py",
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there

@@ -1,34 +1,22 @@
 """A pickle read as data: an interpreter of its opcodes that builds plain values and inert records, and calls nothing.
 
 Python's unpickler imports and calls what a file names. Here a name is looked up in a table of those that checkpoints of
-torch and NumPy use; what the file wants to do with it becomes a record, which `tensors.py` turns into a tensor after
+torch and NumPy use; a call of it becomes a record (`pickle_calls.py`), which `tensors.py` turns into a tensor after
 every size was checked. Opcodes are taken apart by the standard library's `pickletools`.
 """
 
 from __future__ import annotations
 
 import pickletools
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
-from semask_cli.checkpoints.records import (
-    STORAGES,
-    ArrayRecord,
-    DtypeRecord,
-    Name,
-    OtherTensorRecord,
-    StorageRecord,
-    TensorRecord,
-)
+from semask_cli.checkpoints.pickle_calls import CALLS, NAMES, filled
+from semask_cli.checkpoints.records import ArrayRecord, DtypeRecord, Name, StorageRecord
 
 MAX_OPCODES = 2_000_000  # a large model with its optimizer has some 200,000
-MAX_KEY = 1000  # characters of a dictionary's key
 COPY_ALLOWANCE = 64 << 20  # bytes that may be copied beyond what the file itself holds
-
-_NUMPY = ("numpy.core", "numpy._core")  # of NumPy 1 and 2
-_NUMBERS = (bool, int, float)
 
 
 class UnsafePickleError(Exception):
@@ -138,21 +126,11 @@ class _Interpreter:
 
     def set_item(self, _: Any) -> None:
         pair = self.pop_many(2)
-        self.fill(self.top(dict), list(pair))
+        filled(self.top(dict), pair)
 
     def set_items(self, _: Any) -> None:
         items = self.pop_mark()
-        self.fill(self.top(dict), items)
-
-    def fill(self, mapping: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
-        """Keys and values in turn; a key is text, a number or None, whose hash costs nothing."""
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) is str and len(key) > MAX_KEY:
-                raise ValueError(f"a name of {len(key)} characters")
-            if key is not None and type(key) not in (str, *_NUMBERS):
-                raise ValueError(f"a key that is a {type(key).__name__}")
-            mapping[key] = value
-        return mapping
+        filled(self.top(dict), items)
 
     def name(self, argument: str) -> None:
         self.push(_known_name(argument.replace(" ", ".", 1)))
@@ -180,10 +158,10 @@ class _Interpreter:
         target, arguments = self.pop_many(2)
         if not isinstance(target, Name) or not isinstance(arguments, tuple):
             raise ValueError("a call of something that is not a name")
-        call = _CALLS.get(target.name)
+        call = CALLS.get(target.name)
         if call is None:
             raise UnsafePickleError(f"a call of {target.name}")
-        self.push(call(self, *arguments))
+        self.push(call(self.charge, *arguments))
 
     def build(self, _: Any) -> None:
         state = self.pop()
@@ -196,93 +174,12 @@ class _Interpreter:
             raise ValueError(f"a state for a {type(built).__name__}")
         self.push(built)
 
-    # -- calls
-
-    def ordered_dict(self, items: Any = ()) -> dict[Any, Any]:
-        if isinstance(items, dict):
-            items = list(items.items())
-        if not isinstance(items, list | tuple):
-            raise ValueError("a dictionary of something that is not pairs")
-        self.charge(100 * len(items))
-        flat = [part for pair in items if isinstance(pair, list | tuple) and len(pair) == 2 for part in pair]
-        if len(flat) != 2 * len(items):
-            raise ValueError("a dictionary of something that is not pairs")
-        return self.fill({}, flat)
-
-    def encode(self, text: Any, encoding: Any = "latin1") -> bytes:
-        """Bytes, in protocol 2."""
-        if not isinstance(text, str) or encoding != "latin1":
-            raise ValueError("bytes that are not written as latin1")
-        self.charge(len(text))
-        return text.encode("latin1")
-
-    def sequence(self, items: Any = ()) -> list[Any]:
-        if not isinstance(items, list | tuple):
-            raise ValueError("a sequence of something that is none")
-        self.charge(8 * len(items))
-        return list(items)
-
-    def array(self, kind: Any, shape: Any, code: Any) -> ArrayRecord:
-        if kind != Name("numpy.ndarray"):
-            raise ValueError("an array of another kind")
-        return ArrayRecord()
-
-    def array_of_buffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> ArrayRecord:
-        return ArrayRecord(shape, dtype, order == "F", data)
-
-    def scalar(self, dtype: Any, data: Any) -> Any:
-        """A NumPy scalar: a number among the settings that lie beside weights."""
-        if not isinstance(dtype, DtypeRecord) or dtype.code not in _SCALARS or not isinstance(data, bytes):
-            raise ValueError("a scalar of another kind")
-        order = ">" if dtype.order == ">" else "<"
-        return struct.unpack(order + _SCALARS[dtype.code], data)[0]
-
-    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> TensorRecord:
-        if not isinstance(storage, StorageRecord):
-            raise ValueError("a tensor without a storage")
-        return TensorRecord(storage, offset, size, stride)
-
 
 def _known_name(name: str) -> Name:
-    if name not in _NAMES:
+    if name not in NAMES:
         raise UnsafePickleError(name)
     return Name(name)
 
-
-def _other(kind: str) -> Callable[..., OtherTensorRecord]:
-    return lambda interpreter, *arguments: OtherTensorRecord(kind)
-
-
-_CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _Interpreter.ordered_dict,
-    "collections.Counter": _Interpreter.ordered_dict,
-    "_codecs.encode": _Interpreter.encode,
-    "torch.Size": lambda interpreter, size=(): tuple(interpreter.sequence(size)),
-    "torch.device": lambda interpreter, *parts: Name("torch.device"),
-    "torch._utils._rebuild_tensor": _Interpreter.tensor,
-    "torch._utils._rebuild_tensor_v2": _Interpreter.tensor,
-    "torch._utils._rebuild_parameter": lambda interpreter, data, *_: data,
-    "torch._utils._rebuild_parameter_with_state": lambda interpreter, data, *_: data,
-    "torch._utils._rebuild_sparse_tensor": _other("sparse"),
-    "torch._utils._rebuild_nested_tensor": _other("nested"),
-    "torch._utils._rebuild_qtensor": _other("quantized"),
-    "torch._utils._rebuild_meta_tensor_no_storage": _other("without data"),
-    "torch.serialization._get_layout": lambda interpreter, name: name,
-    "numpy.dtype": lambda interpreter, code, *_: DtypeRecord(code),
-    **{f"{core}.multiarray._reconstruct": _Interpreter.array for core in _NUMPY},
-    **{f"{core}.multiarray.scalar": _Interpreter.scalar for core in _NUMPY},
-    **{f"{core}.numeric._frombuffer": _Interpreter.array_of_buffer for core in _NUMPY},
-    **{f"{builtins}.set": _Interpreter.sequence for builtins in ("builtins", "__builtin__")},
-}
-
-_QUANTIZED = ("torch.QInt8Storage", "torch.QUInt8Storage", "torch.QInt32Storage")
-_DTYPES = tuple(f"torch.{name}" for name in {*STORAGES.values(), "float", "half", "double", "long", "int"})
-_QSCHEMES = ("torch.per_tensor_affine", "torch.per_channel_affine")
-_NAMES = frozenset((*_CALLS, *STORAGES, *_QUANTIZED, *_DTYPES, *_QSCHEMES, "numpy.ndarray"))
-
-_SCALARS = {"f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i", "i8": "q"} | {
-    "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "b1": "?",
-}  # fmt: skip
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = frozenset((
@@ -302,7 +199,7 @@ _OPERATIONS: dict[str, Callable[[_Interpreter, Any], object]] = {
     "EMPTY_TUPLE": lambda interpreter, _: interpreter.push(()),
     "LIST": lambda interpreter, _: interpreter.push(interpreter.pop_mark()),
     "TUPLE": lambda interpreter, _: interpreter.push(tuple(interpreter.pop_mark())),
-    "DICT": lambda interpreter, _: interpreter.push(interpreter.fill({}, interpreter.pop_mark())),
+    "DICT": lambda interpreter, _: interpreter.push(filled({}, interpreter.pop_mark())),
     "TUPLE1": lambda interpreter, _: interpreter.push(interpreter.pop_many(1)),
     "TUPLE2": lambda interpreter, _: interpreter.push(interpreter.pop_many(2)),
     "TUPLE3": lambda interpreter, _: interpreter.push(interpreter.pop_many(3)),
