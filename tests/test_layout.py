@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -109,6 +110,16 @@ def test_imports_point_downward(module: Path) -> None:
     floor = FLOORS.index(room(module))
     upward = [str(other) for other in imports(module) if FLOORS.index(room(other)) > floor]
     assert not upward
+
+
+@pytest.mark.parametrize("head", HEADS, ids=str)
+def test_the_head_of_a_room_says_what_each_module_is(head: Path) -> None:
+    described = ast.get_docstring(ast.parse((PACKAGE / head).read_text(encoding="utf-8"))) or ""
+    named = set(re.findall(r"(?<![/*])\b(\w+\.py)\b", described))
+    modules = {module.name for module in MODULES if module.parent == head.parent}
+    if head.parent.name == "cli":  # its commands need no explanation
+        modules, named = modules & named, named - {"NAME.py"}
+    assert named == modules
 
 
 def test_no_modules_import_each_other() -> None:

@@ -2,6 +2,10 @@
 
 Gets arguments. Gives results on stdout, words for people on stderr, and an exit code. Knows no tensors and takes no
 decisions. Importing this imports no torch: commands import what they need when they run.
+
+    NAME.py                 the command `semask NAME`; `predict` goes on in images.py, video.py or raster.py
+    *_options.py            options that several commands share, which option_groups.py spreads over their parameters
+    eval_output.py          what `eval` prints; reporting.py: progress and errors, of all commands
 """
 
 from __future__ import annotations

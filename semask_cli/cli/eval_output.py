@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from semask_cli.datasets import Dataset
+    from semask_cli.evaluation.boundaries import SizeRecall
     from semask_cli.evaluation.intervals import Interval, Intervals
-    from semask_cli.evaluation.locating import SizeRecall
     from semask_cli.evaluation.records import Record
     from semask_cli.evaluation.results import Evaluation
     from semask_cli.evaluation.runner import Plan

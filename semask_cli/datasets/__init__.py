@@ -3,6 +3,12 @@
 Gets a dataset's name and a root folder, or two folders of the user's own. Gives samples (an image with its label file),
 the classes, and labels as class indices (H, W) uint8. Every fact about a dataset stands in specs/NAME.toml.
 Knows no models and no predictions.
+
+    spec.py         a file of specs/ as a frozen DatasetSpec
+    class_set.py    classes, colours and the encodings of label files
+    folders.py      a dataset on disk, found by the layouts of its spec: samples.py
+    labels.py       label files -> class indices; mat_files.py reads those of COCO-Stuff 10k
+    check.py        what is wrong with a folder
 """
 
 from importlib import import_module

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from semask_cli.errors import DeviceError
 
 Order = Literal["index", "frequency", "similarity"]
 
@@ -27,20 +24,6 @@ def class_order(confusion: NDArray[np.int64], order: Order) -> list[int]:
     of that tree ordered so that neighbours are most similar (Bar-Joseph et al. 2001), as scipy has it.
     """
     return _ORDERS[order](confusion)
-
-
-def library(name: str) -> Any:
-    """A library that only the analysis of results needs.
-
-    Raises:
-        DeviceError: it is not installed.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise DeviceError(
-            f"{name.partition('.')[0]} is not installed", "Install it: pip install 'semask[analysis]'"
-        ) from error
 
 
 def _by_frequency(confusion: NDArray[np.int64]) -> list[int]:

@@ -16,9 +16,9 @@ from semask_cli.datasets import Sample, read_labels
 from semask_cli.datasets.class_set import ClassSet, LabelEncoding
 from semask_cli.datasets.labels import read_instance_ids
 from semask_cli.errors import DatasetError
+from semask_cli.evaluation.boundaries import boundary_counts, object_counts
 from semask_cli.evaluation.calibration import confidence_counts, packed
 from semask_cli.evaluation.cityscapes import instances
-from semask_cli.evaluation.locating import boundary_counts, object_counts
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.records import Instance, Record, labels_digest, nonzero_counts, parsed_record
 from semask_cli.evaluation.sources import ModelSource, Source
@@ -80,7 +80,7 @@ class Counting:
     def _record(
         self, sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None, file: Path
     ) -> Record:
-        image, digest, files = _digest(sample.image), labels_digest(predicted), files_digest(sample, file)
+        image, digest, files = digest_of_files(sample.image), labels_digest(predicted), files_digest(sample, file)
         if sample.label is None:  # predicted for a submission alone
             return Record(id=sample.id, files=files, image=image, labels="", predicted=digest, nonzero_counts=())
         labels = read_labels(sample.label, self.encoding)
@@ -125,10 +125,15 @@ class CountedElsewhere(Protocol):
 
 def files_digest(sample: Sample, file: Path) -> str:
     """SHA-256 over the files that a record depends on: those of the sample, and the one its prediction is made from."""
-    return _digest(sample.label, sample.instances, file)
+    return digest_of_files(sample.label, sample.instances, file)
 
 
-def _digest(*paths: Path | None) -> str:
+def digest_of_files(*paths: Path | None) -> str:
+    """SHA-256 over the bytes of files, in hexadecimal; those that are None are left out.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
     digest = hashlib.sha256()
     for path in filter(None, paths):
         try:

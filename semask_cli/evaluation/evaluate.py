@@ -69,7 +69,7 @@ def evaluate(
             dataset.
         definition: of mIoU: "mmseg", "detectron2" or "cityscapes"; unless given, the one that the model was published
             with, and for a folder of masks the one usual for the dataset.
-        boundaries: measure Boundary IoU and the recall of objects by their size too (see `evaluation.locating`).
+        boundaries: measure Boundary IoU and the recall of objects by their size too (see `evaluation.boundaries`).
         calibration: measure whether a model's scores say how often it is right (see `evaluation.calibration`).
         limit: evaluate so many images only, the first ones unless there is a `shuffle_seed`.
         shuffle_seed: draw the images of `limit` at random.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semask_cli.evaluation.boundaries import SIZES, Rows
 from semask_cli.evaluation.calibration import unpacked
-from semask_cli.evaluation.locating import SIZES, Rows
 from semask_cli.evaluation.metrics import Counts
 
 MOST_PIXELS = 2**33
@@ -34,7 +34,7 @@ class Record:
 
     `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
     `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
-    there is no label. `boundaries` and `objects` are those of `evaluation.locating`, `confidence` is
+    there is no label. `boundaries` and `objects` are those of `evaluation.boundaries`, `confidence` is
     that of `evaluation.calibration`, packed, if they were asked for.
     """
 

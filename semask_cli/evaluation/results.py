@@ -15,13 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from semask_cli.evaluation.boundaries import Boundaries, SizeRecall
 from semask_cli.evaluation.calibration import Calibration
-from semask_cli.evaluation.confusions import Order, class_order, library, shares
+from semask_cli.evaluation.confusions import Order, class_order, shares
 from semask_cli.evaluation.fine_grained import FineGrained
 from semask_cli.evaluation.intervals import Interval, Intervals
-from semask_cli.evaluation.locating import Boundaries, SizeRecall
 from semask_cli.evaluation.metrics import ClassTotals
 from semask_cli.evaluation.provenance import Provenance, Run
+from semask_cli.io.extras import import_extra
 
 SCHEMA_VERSION = 2
 JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}
@@ -177,9 +178,9 @@ class Evaluation:
         `order` is that of the classes; see `confusions.class_order`. Returns the axes.
 
         Raises:
-            DeviceError: matplotlib is not installed.
+            UsageError: matplotlib is not installed.
         """
-        pyplot = library("matplotlib.pyplot")
+        pyplot = import_extra("matplotlib.pyplot", extra="analysis", purpose="plot_confusion")
         if axes is None:
             side = max(4.0, 0.28 * len(self.classes))
             _, axes = pyplot.subplots(figsize=(side, side), layout="constrained")
@@ -198,12 +199,13 @@ class Evaluation:
         """The classes by name, or the images by id, as a pandas DataFrame of figures in percent.
 
         Raises:
-            DeviceError: pandas is not installed.
+            UsageError: pandas is not installed.
         """
         rows: Any = self.classes if table == "classes" else self.image_results
         key = "name" if table == "classes" else "id"
         columns = [field.name for field in dataclasses.fields(rows[0]) if field.name not in ("interval", "totals")]
-        frame = library("pandas").DataFrame([{name: getattr(row, name) for name in columns} for row in rows])
+        pandas = import_extra("pandas", extra="analysis", purpose="to_pandas")
+        frame = pandas.DataFrame([{name: getattr(row, name) for name in columns} for row in rows])
         if table == "classes":
             intervals = [row.interval for row in self.classes]
             frame["iou_low"] = [interval and interval.low for interval in intervals]

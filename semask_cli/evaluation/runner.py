@@ -34,7 +34,7 @@ class Plan:
     `journal` is the folder in which images that are done are recorded, in the file number `journal_number`; `mask_dir`
     is one for the predicted masks (palette PNGs). The processes of `world` share the images; rank 0 alone writes. With
     `merged` all images have been counted before, in the journals of these folders. `boundaries` asks for what
-    `evaluation.locating` counts, `calibration` (of a model alone) for what `evaluation.calibration` does.
+    `evaluation.boundaries` counts, `calibration` (of a model alone) for what `evaluation.calibration` does.
     """
 
     dataset: Dataset

@@ -10,12 +10,12 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from semask_cli.datasets import ClassSet
+from semask_cli.evaluation.boundaries import boundaries, recall_by_size
 from semask_cli.evaluation.calibration import Calibration, calibration, unpacked
 from semask_cli.evaluation.cityscapes import cityscapes_scores
 from semask_cli.evaluation.fine_grained import fine_grained
 from semask_cli.evaluation.intervals import Interval, intervals
 from semask_cli.evaluation.journal import Settings
-from semask_cli.evaluation.locating import boundaries, recall_by_size
 from semask_cli.evaluation.metrics import (
     DEFINITIONS,
     ClassTotals,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -12,14 +11,14 @@ import numpy as np
 
 from semask_cli.datasets import ClassSet, Dataset, read_labels
 from semask_cli.datasets.spec import dataset_names, dataset_spec
-from semask_cli.errors import DatasetError, UsageError
+from semask_cli.errors import UsageError
+from semask_cli.evaluation.counting import digest_of_files
 from semask_cli.evaluation.journal import default_journal, read_journals
 from semask_cli.evaluation.metrics import class_totals, metrics
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.records import Record, labels_digest
 from semask_cli.evaluation.results import Evaluation, ImageResult
 from semask_cli.evaluation.summary import figures_of_totals, number, summarise
-from semask_cli.io.regular import open_regular
 
 _NAMED = 5
 _OWN = "figures from the document's own counts"
@@ -123,7 +122,7 @@ def _files(evaluation: Evaluation, dataset: Dataset) -> Iterator[Check]:
         if sample is None or (sample.label is None and result.labels):
             gone.append(result.id)
             continue
-        if _file_digest(sample.image) != result.image:
+        if digest_of_files(sample.image) != result.image:
             images.append(result.id)
         if sample.label is not None and labels_digest(read_labels(sample.label, dataset.encoding)) != result.labels:
             labels.append(result.id)
@@ -163,14 +162,6 @@ def _differences(written: Any, anew: Any, where: str) -> Iterator[str]:
 
 def _identity(record: Record | ImageResult) -> tuple[str, str, str, str]:
     return record.id, record.image, record.labels, record.predicted
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        with open_regular(path) as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _class_set(evaluation: Evaluation) -> ClassSet:

@@ -7,6 +7,11 @@
     merge.py            class scores of one tile of the image, averaged over the views; their argmax
     segmenter.py        all of it: labels, uint8 (H, W), in a Segmentation
 
+    stream.py           many images through these steps at once; smoothing.py averages over the frames of a video
+    device.py           where a network runs, and in which precision; memory.py, transfers.py: to and from a GPU
+    cuda_graphs.py, openvino.py     other ways to run a network
+    stopwatch.py, versions.py       what is recorded of a run
+
 It does not know datasets' folders, files of checkpoints, or what is done with the labels. docs/how-it-works.md is the
 story with shapes, dtypes and the two devices side by side.
 """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import semask_cli
-from semask_cli.errors import DeviceError
+from semask_cli.errors import UsageError
 from semask_cli.evaluation.confusions import class_order, shares
 
 
@@ -73,6 +73,6 @@ def test_tables_have_a_row_for_each_class_and_image(evaluation):
 
 def test_a_library_that_is_missing_is_named(evaluation, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(DeviceError, match="pandas is not installed") as error:
+    with pytest.raises(UsageError, match="pandas, which is not installed") as error:
         evaluation.to_pandas()
     assert "semask[analysis]" in error.value.suggestion

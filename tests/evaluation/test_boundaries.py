@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from semask_cli.evaluation.locating import (
+from semask_cli.evaluation.boundaries import (
     boundaries,
     boundary,
     boundary_counts,
