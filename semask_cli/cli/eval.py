@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,10 @@ from semask_cli.datasets.spec import Definition
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
 from semask_cli.zoo import load_zoo
+
+if TYPE_CHECKING:
+    from semask_cli.distributed.world import World
+    from semask_cli.evaluation.sources import ModelSource
 
 _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
 
@@ -138,29 +143,11 @@ def evaluate(
         raise UsageError("--shuffle-seed draws the images of --limit", "Give --limit N with it.")
     from semask_cli.distributed.world import join_world
     from semask_cli.evaluation.evaluate import evaluate as run_evaluation
-    from semask_cli.evaluation.journal import journal_folders
     from semask_cli.evaluation.results import document_text
-    from semask_cli.evaluation.sources import JournalSource, ModelSource
 
     with ExitStack() as stack, join_world() as world, EvaluationProgress() as progress:
-        source: ModelSource | Path
-        if pred:
-            source, classes_of = pred, options.dataset
-        elif ray:
-            from semask_cli.evaluation.cluster_source import ClusterSource
-            from semask_cli.ray import cluster
-
-            spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
-            stack.enter_context(cluster(ray))
-            source, classes_of = ClusterSource(spec, options.on_cluster()), options.dataset or spec.dataset
-        elif merge:
-            source = JournalSource.of(journal_folders(merge)[0], load_zoo(options.zoo), model=options.model)
-            classes_of = options.dataset or source.spec.dataset
-        else:
-            spec = load_zoo(options.zoo).find(options.model, dataset=options.dataset)
-            load = replace(options, device=world.device(options.device)).load
-            source = ModelSource(spec, load, files=filter(None, (options.checkpoint, options.zoo)))
-            classes_of = options.dataset or spec.dataset
+        source = pred or _model_source(options, ray=ray, merge=merge or (), world=world, stack=stack)
+        classes_of = options.dataset or (None if isinstance(source, Path) else source.spec.dataset)
         evaluation = run_evaluation(
             replace(dataset_options, dataset=None if dataset_options.class_file else classes_of).find(),
             source,
@@ -193,3 +180,24 @@ def evaluate(
         print(evaluation.to_csv(), end="")
     else:
         print_evaluation(evaluation)
+
+
+def _model_source(
+    options: ModelOptions, *, ray: str | None, merge: Sequence[Path], world: World, stack: ExitStack
+) -> ModelSource:
+    """The model that is run here or on the cluster `ray`, which `stack` leaves; or that journals to `merge` are of."""
+    from semask_cli.evaluation.journal import journal_folders
+    from semask_cli.evaluation.sources import JournalSource, ModelSource
+
+    zoo = load_zoo(options.zoo)
+    if merge:
+        return JournalSource.of(journal_folders(merge)[0], zoo, model=options.model)
+    spec = zoo.find(options.model, dataset=options.dataset)
+    if ray:
+        from semask_cli.evaluation.cluster_source import ClusterSource
+        from semask_cli.ray import cluster
+
+        stack.enter_context(cluster(ray))
+        return ClusterSource(spec, options.on_cluster())
+    load = replace(options, device=world.device(options.device)).load
+    return ModelSource(spec, load, files=filter(None, (options.checkpoint, options.zoo)))

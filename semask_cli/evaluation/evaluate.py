@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semask_cli.datasets import Sample
 from semask_cli.datasets.check import refuse_defects
 from semask_cli.datasets.folders import Dataset, as_dataset
 from semask_cli.datasets.spec import CLASS_INDICES, Definition
@@ -124,21 +123,7 @@ def evaluate(
     settings = evaluation_settings(dataset, predictions, boundaries=boundaries, calibration=calibration)
     journals = tuple(journal_folders(merge))
     journal = Path(journal) if journal else journals[0] if journals else default_journal(predictions.title, settings)
-    mask_dir = Path(save_pred) if save_pred else None
-    if submission and isinstance(predictions, ModelSource):
-        mask_dir = mask_dir or journal / "masks"
-    if world.rank == 0:
-        outputs = _output_files(
-            selection.samples,
-            journal=None if merge else journal,
-            number=shard.index if shard else 0,
-            mask_dir=mask_dir,
-            submission=Path(submission) if submission else None,
-            report=Path(report) if report else None,
-        )
-        refuse_replacing(outputs, _input_files(dataset, predictions))
-        if fresh:
-            forget(journal)
+    mask_dir = save_pred or (journal / "masks" if submission and isinstance(predictions, ModelSource) else None)
     plan = Plan(
         dataset=dataset,
         selection=selection,
@@ -146,36 +131,29 @@ def evaluate(
         journal=journal,
         journal_number=shard.index if shard else 0,
         merged=journals,
-        mask_dir=mask_dir,
+        mask_dir=Path(mask_dir) if mask_dir else None,
         boundaries=boundaries,
         calibration=calibration,
         world=world,
     )
+    written = {"submission": Path(submission) if submission else None, "report": Path(report) if report else None}
+    if world.rank == 0:
+        refuse_replacing(_output_files(plan, **written), _input_files(dataset, predictions))
+        if fresh:
+            forget(journal)
     evaluation = run(plan, predictions, progress=progress)
-    if submission and world.rank == 0:
-        masks = as_source(mask_dir, dataset) if mask_dir else predictions
-        write_submission(Path(submission), dataset, selection.samples, masks.labels(selection.samples))
-    if report and world.rank == 0:
-        from semask_cli.evaluation.report import write_report  # imports jinja2
-
-        write_report(Path(report), evaluation, dataset, predictions)
+    if world.rank == 0:
+        _write(evaluation, plan, predictions, **written)
     return evaluation
 
 
-def _output_files(
-    samples: Sequence[Sample],
-    *,
-    journal: Path | None,
-    number: int,
-    mask_dir: Path | None,
-    submission: Path | None,
-    report: Path | None,
-) -> Iterator[Path]:
+def _output_files(plan: Plan, *, submission: Path | None, report: Path | None) -> Iterator[Path]:
     """Every file that the evaluation will write or remove."""
-    if journal:
-        yield from {*journal_files(journal), journal_file(journal, number)}
-    if mask_dir:
-        yield from (mask_path(mask_dir, sample) for sample in samples)
+    samples = plan.selection.samples
+    if not plan.merged:
+        yield from {*journal_files(plan.journal), journal_file(plan.journal, plan.journal_number)}
+    if plan.mask_dir:
+        yield from (mask_path(plan.mask_dir, sample) for sample in samples)
     if submission:
         submission_names(samples)  # refuses names that the file cannot hold
         yield submission
@@ -183,6 +161,19 @@ def _output_files(
         from semask_cli.evaluation.report import REPORT_FILES  # imports jinja2
 
         yield from (report / name for name in REPORT_FILES)
+
+
+def _write(
+    evaluation: Evaluation, plan: Plan, predictions: Source, *, submission: Path | None, report: Path | None
+) -> None:
+    if submission:
+        masks = as_source(plan.mask_dir, plan.dataset) if plan.mask_dir else predictions
+        samples = plan.selection.samples
+        write_submission(submission, plan.dataset, samples, masks.labels(samples))
+    if report:
+        from semask_cli.evaluation.report import write_report  # imports jinja2
+
+        write_report(report, evaluation, plan.dataset, predictions)
 
 
 def _input_files(dataset: Dataset, source: Source) -> Iterator[Path]:
