@@ -1,7 +1,7 @@
 """The program: `semask`, and `python -m semask_cli` for torchrun.
 
 Importing the commands takes a while, and Ctrl-C may come at any moment of it: this module imports nothing before it is
-ready for that.
+ready to handle it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
         from semask_cli.cli import main as run
 
         code = run()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C in Python's own ending changes nothing
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C while Python shuts down changes nothing
     except KeyboardInterrupt:
         _leave()
     sys.exit(code)
@@ -48,12 +48,12 @@ def _unraisable(failure: sys.UnraisableHookArgs) -> None:
 
 
 def _leave() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one shall not be answered by a traceback
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not end in a traceback
     with contextlib.suppress(OSError, AttributeError, RuntimeError):  # RuntimeError: it came while stdout was written
         sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
         os.write(2, b"interrupted\n")
-    os._exit(128 + signal.SIGINT)  # Python's own ending would wait for threads, and be interrupted there
+    os._exit(128 + signal.SIGINT)  # Python's own exit would wait for threads, and be interrupted there
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a user: one class, one exit code and one way out for each kind of failure.
+"""Everything that can go wrong for a user: one class, one exit code and one suggestion for each kind of failure.
 
 The command line prints `message` and `suggestion` and leaves with `exit_code`; the table in the README lists the codes.
 """

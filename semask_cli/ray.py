@@ -6,7 +6,7 @@
     masks = semask_cli.ray.segment(images, "swin-l-m2f", num_gpus=1, concurrency=(1, 8))
     masks.write_parquet("s3://bucket/masks")
 
-Ray makes lost actors again and gives their batches to others; what cannot be segmented is a row with an error.
+Ray restarts lost actors and gives their batches to others; what cannot be segmented is a row with an error.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CHUNK = 100_000
 """Images that are handed to the cluster at a time, so that the list of all of them need not be held."""
 
 BATCH_SIZE = 8
-MOST_BLOCKS = 1000
+MAX_BLOCKS = 1000
 """Parts of a chunk: results are known, and written, when a part is done."""
 
 _VARIABLES = ("SEMASK_", "OMP_", "PYTHONPATH")
@@ -135,7 +135,7 @@ def cluster(address: str) -> Iterator[None]:
         raise UsageError(f"--ray needs Ray: {error}", _INSTALL) from error
     variables = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
     try:
-        _refuse_silence(address)
+        _refuse_unreachable(address)
         ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         raise UsageError(f"no Ray cluster answers at {address}: {error}", "Start one: ray start --head.") from error
@@ -143,7 +143,7 @@ def cluster(address: str) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_options.preserve_order = True
-    with redirect_stdout(sys.stderr):  # Ray tells there what has died, in its shutdown too; stdout is for results
+    with redirect_stdout(sys.stderr):  # Ray reports there what has died, in its shutdown too; stdout is for results
         try:
             yield
         finally:
@@ -205,7 +205,7 @@ class ClusterModel:
         import ray.data
 
         if rows:
-            blocks = max(1, min(MOST_BLOCKS, len(rows) // BATCH_SIZE))
+            blocks = max(1, min(MAX_BLOCKS, len(rows) // BATCH_SIZE))
             results = _mapped(
                 ray.data.from_items(rows, override_num_blocks=blocks),
                 work,
@@ -222,8 +222,8 @@ class ClusterModel:
         return self.map(rows, _ArrowBatch, **options)
 
 
-def _refuse_silence(address: str) -> None:
-    """Ray itself would wait for minutes for a host that does not answer.
+def _refuse_unreachable(address: str) -> None:
+    """Refuse a host that does not answer: Ray itself would wait for minutes.
 
     Raises:
         OSError: nothing answers at "host:port" or "ray://host:port"; other addresses are Ray's to judge.

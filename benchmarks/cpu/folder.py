@@ -48,7 +48,7 @@ def main() -> None:
         wall = time.perf_counter() - start
     row = {
         "model": MODEL,
-        "pictures": IMAGES,
+        "images": IMAGES,
         "size": f"{WIDTH} x {HEIGHT}",
         "threads": arguments.threads,
         "wall_seconds": f"{wall:.2f}",

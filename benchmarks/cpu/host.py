@@ -30,7 +30,7 @@ def main() -> None:
 
     parser = record_parser(__doc__)
     parser.add_argument("--beside", type=Path, help="a checkout of the revision to compare with")
-    parser.add_argument("--pictures", type=int, default=96)
+    parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--merging", nargs="+", choices=MERGING, default=MERGING)
     arguments = parser.parse_args()
     here = Path(__file__).resolve().parents[2]
@@ -38,16 +38,16 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_scenes(folder / "in", arguments.pictures)
+        _write_scenes(folder / "in", arguments.images)
         for merging in arguments.merging:
             best = dict.fromkeys(revisions, 0.0)
             for turn in range(TURNS):
                 for revision, root in revisions.items():
                     seconds = _timed(root, folder, folder / f"{merging}-{revision}-{turn}", merging)
-                    best[revision] = max(best[revision], arguments.pictures / seconds)
+                    best[revision] = max(best[revision], arguments.images / seconds)
             row: dict[str, Any] = {
                 "merging": merging,
-                "pictures": arguments.pictures,
+                "images": arguments.images,
                 "size": f"{WIDTH} x {HEIGHT}",
                 "cores": len(os.sched_getaffinity(0)),
                 "per_second": f"{best['here']:.1f}",
@@ -79,7 +79,7 @@ def _timed(root: Path, folder: Path, output: Path, merging: str) -> float:
     return float(run_in(root, __file__, "run", folder / "in", output, merging))
 
 
-def _run(pictures: str, output: str, merging: str) -> None:
+def _run(images: str, output: str, merging: str) -> None:
     """In the process that is measured: knows only what both revisions have."""
     import torch
 
@@ -121,7 +121,7 @@ def _run(pictures: str, output: str, merging: str) -> None:
 
     ModelOptions.load = load  # type: ignore[method-assign]
     stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
-    app(["predict", pictures, "-o", output], standalone_mode=False)
+    app(["predict", images, "-o", output], standalone_mode=False)
     print(json.dumps(time.perf_counter() - began), file=stdout)
 
 

@@ -39,7 +39,7 @@ def main() -> None:
                 for formulation, milliseconds in measure(build(height, width)).items():
                     rows.append({
                         "operator": operator,
-                        "picture": f"{height}x{width}",
+                        "image": f"{height}x{width}",
                         "threads": arguments.threads,
                         "formulation": formulation,
                         "milliseconds": f"{milliseconds:.1f}",

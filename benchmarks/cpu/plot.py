@@ -38,7 +38,7 @@ def draw() -> None:
         axis.margins(x=0.12)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.tick_params(left=False, bottom=False, labelbottom=False)
-    what = f"{rows[0]['picture']}, {rows[0]['threads']} threads, {rows[0]['cpu']}; float32 unless it says bf16"
+    what = f"{rows[0]['image']}, {rows[0]['threads']} threads, {rows[0]['cpu']}; float32 unless it says bf16"
     figure.suptitle(f"One image of {what}", x=0.01, ha="left")
     figure.savefig(IMAGE, metadata={"Date": None}, facecolor="white")
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.cpu.quantization --record benchmarks/records/quantization.csv
 
-Their scales come with them, in `semask_cli/bundled/quantized`. With --calibrate they are made anew first, on training
+Their scales come with them, in `semask_cli/bundled/quantized`. With --calibrate they are made again first, on training
 scenes, by `quantize_model`, as `semask quantize` does it.
 """
 

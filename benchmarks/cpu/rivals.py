@@ -163,7 +163,7 @@ def main() -> None:
         ratios = [b / a for a, b in zip(times, found[baseline].seconds, strict=True)] if baseline else []
         rows.append({
             "contender": name,
-            "picture": f"{WIDTH}x{HEIGHT}",
+            "image": f"{WIDTH}x{HEIGHT}",
             "threads": arguments.threads,
             "seconds": f"{statistics.median(times):.3f}",
             "fastest": f"{min(times):.3f}",

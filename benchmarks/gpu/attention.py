@@ -17,7 +17,7 @@ from semask_cli.inference.device import ATTENTION
 from semask_cli.models.attention import BIAS_ALIGNMENT, WindowAttention
 from semask_cli.ops.window_attention import window_attention
 
-# (windows, heads, tokens) of a picture of 640 x 640, and of swin-t's at 512 x 683
+# (windows, heads, tokens) of an image of 640 x 640, and of swin-t's at 512 x 683
 SHAPES = ((169, 6, 144), (49, 12, 144), (9, 24, 144), (1, 48, 144), (432, 3, 49), (24, 12, 49))
 HEAD = 32
 BACKENDS = (SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH)

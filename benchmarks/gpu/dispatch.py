@@ -1,6 +1,6 @@
 """What a pass and a whole prediction ask of a CUDA device, counted without one: fake tensors go through the code.
 
-    python -m benchmarks.gpu.dispatch       writes benchmarks/records/gpu_dispatch.csv anew
+    python -m benchmarks.gpu.dispatch       rewrites benchmarks/records/gpu_dispatch.csv
 
 Each row is of a network whose caches are full, on a device that has all kernels. `launches` are operators that compute
 or copy on the device, of which some launch several kernels; views and allocations are not counted. `attentions` are

@@ -68,7 +68,7 @@ def _on_cpu(model: str, count: int) -> list[NDArray[np.uint8]]:
 
 
 def folder_rate(bench: Bench) -> Cases:
-    """The first picture after loading, the first of another size, and then pictures a second from files to labels."""
+    """The first image after loading, the first of another size, and then images a second from files to labels."""
     for model in BUNDLED[:1] if bench.tiny else ("swin-l-m2f", "swin-t-fpn"):
         yield Line(section="folder", name=model, case="JPEG 1500 x 1000"), partial(_rate, bench, model)
 
@@ -97,6 +97,6 @@ def _rate(bench: Bench, model: str) -> Measured:
         spent = time.perf_counter() - start
     memory = torch.cuda.max_memory_allocated() / 2**30 if bench.device.type == "cuda" else 0.0
     note = (
-        f"{count / spent:.1f} pictures a second; first {first:.2f} s, another size {other_size:.2f} s; {memory:.1f} GiB"
+        f"{count / spent:.1f} images a second; first {first:.2f} s, another size {other_size:.2f} s; {memory:.1f} GiB"
     )
     return {"milliseconds": 1000 * spent / count, "note": note}

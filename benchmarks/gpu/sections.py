@@ -66,7 +66,7 @@ def failure(note: str) -> bool:
 
 
 def _attempt(measure: Callable[[], Measured]) -> Measured:
-    """What was measured, or why it could not be: one line less shall not cost the others."""
+    """What was measured, or why it could not be: a line that fails must not cost the others."""
     try:
         return measure()
     except ImportError as error:

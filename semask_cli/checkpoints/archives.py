@@ -124,7 +124,7 @@ def _checked_region(member: zipfile.ZipInfo, file: BinaryIO, memory: mmap) -> Re
     stop = start + member.file_size
     if stop > len(memory):
         raise ValueError(f"its member {name} is cut off")
-    file.seek(start)  # read, not mapped: what nobody needs shall not stay in memory
+    file.seek(start)  # read, not mapped: members that are not needed must not stay in memory
     crc = 0
     for at in range(start, stop, _CHUNK):
         crc = zlib.crc32(file.read(min(_CHUNK, stop - at)), crc)

@@ -14,14 +14,14 @@ from torch import Tensor
 from semask_cli.checkpoints import leftovers, matching, store
 from semask_cli.checkpoints.reading import Checkpoint, read
 from semask_cli.errors import OutputError
-from semask_cli.io.cache import WAY_OUT
+from semask_cli.io.cache import FREE_SPACE
 from semask_cli.io.files import whole_file
 from semask_cli.version import __version__
 from semask_cli.zoo import ModelSpec, Zoo
 
 
 def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, store.Sidecar]:
-    """Open the published file of a row after its digest was found right, and hold its tensors against the row.
+    """Open the published file of a row, once its digest was found right, and compare its tensors with the row.
 
     Raises:
         DigestError: another file than the zoo, or an earlier download, says; it was not opened.
@@ -52,7 +52,7 @@ def convert(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
     checkpoint, sidecar = verified(source, spec, zoo)
     target = store.converted_path(spec)
     leftovers.remove(holding=store.lock_path(store.full_name(spec)))
-    with whole_file(target, way_out=WAY_OUT) as unfinished:
+    with whole_file(target, suggestion=FREE_SPACE) as unfinished:
         unfinished.touch()
         mode = unfinished.stat().st_mode
         try:

@@ -24,7 +24,7 @@ from semask_cli.errors import (
     printable,
 )
 from semask_cli.io import files
-from semask_cli.io.cache import WAY_OUT, offline
+from semask_cli.io.cache import FREE_SPACE, offline
 from semask_cli.zoo import ModelSpec, Zoo
 
 _BYTES_PER_PARAMETER = 16  # float32, and as much again for each of the three that an optimizer may keep
@@ -123,12 +123,12 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
     with what is in it.
     """
     _refuse_what_is_not_fetched(spec)
-    from semask_cli.checkpoints import mirrors  # who has the file does not wait for requests
+    from semask_cli.checkpoints import mirrors  # requests is slow to import, and only a download needs it
 
     for place in mirrors.places(spec, local=offline()):
         with _transfer(target, place.address) as source:
             try:
-                with files.writing(source, way_out=WAY_OUT):
+                with files.writing(source, suggestion=FREE_SPACE):
                     mirrors.fetch(place, source, largest=_largest(spec), progress=progress)
             except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
                 print(f"{printable(place.address)} gave no {target.name}: {error}", file=sys.stderr)
@@ -144,7 +144,7 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
 @contextmanager
 def _transfer(target: Path, origin: str) -> Iterator[Path]:
     """Where to fetch to; the folder stays if the transfer breaks off with something that can be continued."""
-    with files.writing(target, way_out=WAY_OUT):
+    with files.writing(target, suggestion=FREE_SPACE):
         target.parent.mkdir(parents=True, exist_ok=True)
         folder, lock = transfer_folder(target, origin)
     source = folder / target.name
@@ -194,12 +194,12 @@ def _by_hand(spec: ModelSpec) -> str:
 
 
 def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress | None) -> None:
-    """Fetch the file to `source`, or what is missing of it; all that can go wrong becomes an error with a way out."""
-    from semask_cli.checkpoints import drive  # who has the file does not wait for requests and gdown
+    """Fetch the file to `source`, or what is missing of it; whatever goes wrong is an error with a suggestion."""
+    from semask_cli.checkpoints import drive  # requests and gdown are slow to import, and only a download needs them
 
     name = store.full_name(spec)
     try:
-        with files.writing(source, way_out=WAY_OUT):
+        with files.writing(source, suggestion=FREE_SPACE):
             drive.fetch(drive_id, source, largest=_largest(spec), progress=progress)
     except drive.NotHandedOutError as error:
         raise DownloadError(

@@ -80,7 +80,7 @@ def _confirmed(page: str) -> str:
     lines = [line for line in page.splitlines() if any(marker in line for marker in _MARKERS)]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its parser's doubts whether a line is HTML
+            warnings.simplefilter("ignore")  # its parser warns of lines that do not look like HTML
             return get_url_from_gdrive_confirmation("\n".join(lines))
     except FileURLRetrievalError as error:
         raise NotHandedOutError from error

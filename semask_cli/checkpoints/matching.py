@@ -59,7 +59,7 @@ def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
     """Look at the weights themselves: one pass over all of them.
 
     Raises:
-        TensorShapeError: a weight is no floating-point number.
+        TensorShapeError: a weight is not a floating-point number.
         DamagedCheckpointError: a weight is infinite or not a number.
     """
     for name, tensor in tensors.items():
@@ -72,7 +72,7 @@ def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
             )
         if tensor.numel() and not all(extreme.isfinite() for extreme in tensor.aminmax()):  # NaN is both
             raise DamagedCheckpointError(
-                f"{path}: {name} holds numbers that are infinite or none", "Fetch the file again from its publisher."
+                f"{path}: {name} holds numbers that are infinite or NaN", "Fetch the file again from its publisher."
             )
 
 
@@ -110,7 +110,7 @@ def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
 
 
 def compare(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> Difference:
-    """Hold a file's tensors against the names and shapes of a network."""
+    """Compare a file's tensors with the names and shapes of a network."""
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name != LOSS_WEIGHT}
     return Difference(
         missing=[name for name in expected if name not in found and not name.endswith((INDEX, COUNTER))],

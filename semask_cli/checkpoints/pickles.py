@@ -138,7 +138,7 @@ class _Interpreter:
     def stack_name(self, _: Any) -> None:
         module, name = self.pop_many(2)
         if not isinstance(module, str) or not isinstance(name, str):
-            raise ValueError("a global whose name is no text")
+            raise ValueError("a global whose name is not text")
         self.push(_known_name(f"{module}.{name}"))
 
     def persistent(self, _: Any) -> None:

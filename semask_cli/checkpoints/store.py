@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestError, OutputError
-from semask_cli.io.cache import WAY_OUT, cache_folder
+from semask_cli.io.cache import FREE_SPACE, cache_folder
 from semask_cli.io.files import whole_file, writing
 from semask_cli.zoo import CheckpointSpec, ModelSpec
 
@@ -140,15 +140,15 @@ def check_digest(spec: ModelSpec, digest: str, path: Path) -> None:
     file, sidecar = published_file(spec), read_sidecar(spec)
     if file.sha256:
         expected, origin = file.sha256.lower(), "the zoo lists"
-        way_out = "Fetch it again; if the authors replaced it, correct sha256 in the zoo file."
+        suggestion = "Fetch it again; if the authors replaced it, correct sha256 in the zoo file."
     elif sidecar:
         expected, origin = sidecar.source_sha256, "an earlier download had"
-        way_out = f"If you trust the new file, delete {sidecar_path(spec)} and try again."
+        suggestion = f"If you trust the new file, delete {sidecar_path(spec)} and try again."
     else:
         return
     if digest != expected:
         raise DigestError(
-            f"{path} is not the expected file of {spec.name}: its SHA-256 is {digest}, {origin} {expected}", way_out
+            f"{path} is not the expected file of {spec.name}: its SHA-256 is {digest}, {origin} {expected}", suggestion
         )
 
 
@@ -235,7 +235,7 @@ def write_sidecar(spec: ModelSpec, sidecar: Sidecar) -> None:
 
 
 def _write(path: Path, sidecar: Sidecar) -> None:
-    with whole_file(path, way_out=WAY_OUT) as unfinished:
+    with whole_file(path, suggestion=FREE_SPACE) as unfinished:
         unfinished.write_text(json.dumps(dataclasses.asdict(sidecar), indent=2) + "\n", encoding="utf-8")
 
 
@@ -254,7 +254,7 @@ def locked(name: str, *, wait: bool = True) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path = lock_path(name)
-    with writing(path, way_out=WAY_OUT):
+    with writing(path, suggestion=FREE_SPACE):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:

@@ -14,7 +14,7 @@ from semask_cli.checkpoints import https
 from semask_cli.checkpoints.https import Answer, ConnectionLostError, RefusedError, Session
 from semask_cli.checkpoints.parts import Identity, Part
 from semask_cli.errors import OutputError
-from semask_cli.io.cache import WAY_OUT
+from semask_cli.io.cache import FREE_SPACE
 
 if TYPE_CHECKING:
     from semask_cli.checkpoints.store import Progress
@@ -135,7 +135,7 @@ def _check_room(part: Part, missing: int) -> None:
             f"no room for {part.target.name} on the disk of {part.path.parent.parent}: "
             + (f"{missing / 1e6:.0f} MB are missing, " if missing else "")
             + f"{usage.free / 1e6:.0f} MB are free",
-            WAY_OUT,
+            FREE_SPACE,
         )
 
 

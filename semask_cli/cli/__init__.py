@@ -82,7 +82,7 @@ def _options(
 
 
 def main() -> int:
-    """Run the command line; the exit code. A failure that a user can act on is told in a line or two.
+    """Run the command line; the exit code. A failure that a user can act on is printed in a line or two.
 
     Raises:
         KeyboardInterrupt: by Ctrl-C.
@@ -103,7 +103,7 @@ def main() -> int:
     except ImportError as error:
         return _fail(_unloadable(error))
     except OSError as error:
-        if error.errno is None:  # what ctypes has against a library
+        if error.errno is None:  # ctypes: a library cannot be loaded
             return _fail(_unloadable(error))
         if error.filename is None:
             _give_up_stdout()

@@ -23,7 +23,7 @@ def check(
     options: DatasetOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Look for everything that would stop an evaluation or falsify its figure, and say how to mend it.
+    """Look for everything that would stop an evaluation or falsify its figure, and say how to fix it.
 
     Reads every image and every label of the split once. `semask eval` does the quick part of it by itself.
     """
@@ -45,7 +45,7 @@ def check(
 
 
 def _print_findings(findings: tuple[Finding, ...], console: Console) -> None:
-    """Each kind of defect with its count, what it means and how to mend it, and its first examples."""
+    """Each kind of defect with its count, what it means and how to fix it, and its first examples."""
     from rich.text import Text
 
     from semask_cli.datasets.check import DEFECTS

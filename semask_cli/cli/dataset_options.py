@@ -1,4 +1,4 @@
-"""The options by which a command is told its dataset: a published one below a root, or folders of the user's own."""
+"""The options that name a dataset: a published one below a root, or folders of the user's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`semask demo`: the bundled model on ten rendered streets, through the very commands that anybody would use."""
+"""`semask demo`: the bundled model on ten rendered streets, through the commands that a user would type."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def download(
 
     They come from the mirrors that $SEMASK_MIRROR names, if any, else from Google Drive.
 
-    An interrupted download goes on where it stopped. Each file is checked, held against its model name by name and
-    shape by shape, and kept as safetensors. $SEMASK_CACHE names another cache folder.
+    An interrupted download goes on where it stopped. Each file is checked, compared with its model by names and
+    shapes, and kept as safetensors. $SEMASK_CACHE names another cache folder.
     """
     zoo = load_zoo(zoo_file)
     specs = _chosen(zoo, names or [], dataset=dataset, everything=everything)
@@ -120,5 +120,6 @@ def _chosen(zoo: Zoo, names: list[str], *, dataset: str | None, everything: bool
 def _together(failures: list[SemaskError]) -> SemaskError:
     """Several failures as one, with the exit code of the first."""
     return type(failures[0])(
-        f"{len(failures)} files could not be had:\n" + "\n".join(f.message for f in failures), failures[0].suggestion
+        f"{len(failures)} files could not be fetched:\n" + "\n".join(f.message for f in failures),
+        failures[0].suggestion,
     )

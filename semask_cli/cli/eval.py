@@ -68,7 +68,7 @@ def evaluate(
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=_FIGURES, help="Run nothing: look whether this result holds."),
+        typer.Option(metavar="FILE", rich_help_panel=_FIGURES, help="Run nothing: check whether this result holds."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N images only.")
@@ -120,9 +120,9 @@ def evaluate(
 
     A killed run goes on where it was when it is started again.
 
-    --verify FILE computes the figures of a result anew, from its own counts and from the journal (of the cache, or
-    --journal), and with --root or --images looks at the files too. Where anything differs it says what, and leaves with
-    exit code 31.
+    --verify FILE recomputes the figures of a result from its own counts and from the journal (of the cache, or
+    --journal), and with --root or --images checks the files too. Where anything differs it says what, and exits with
+    code 31.
 
     Processes share the images under torchrun, on one machine or on several that share no disk, and the figures stay the
     same to the last bit: `torchrun --nproc-per-node 4 -m semask_cli eval …`. Jobs that do not know each other divide

@@ -42,14 +42,14 @@ def export(
     from semask_cli.io.inputs import find_inputs
     from semask_cli.io.storage import opened
 
-    pictures = [opened(entry.path) for entry in find_inputs(images) if entry.path] if images else None
+    sources = [opened(entry.path) for entry in find_inputs(images) if entry.path] if images else None
     segmenter = ModelOptions(
         model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"
     ).load(random_weights=random_weights)
     from semask_cli.export.export_model import export_model
 
     compared = export_model(
-        segmenter, output, format=format, size=parse_size("--size", size) if size else None, images=pictures
+        segmenter, output, format=format, size=parse_size("--size", size) if size else None, images=sources
     )
     if as_json:
         print(json.dumps({"schema_version": 1, "file": str(output), **dataclasses.asdict(compared)}, indent=2))

@@ -68,7 +68,7 @@ def predict_images(
     if run.gallery:
         outputs = replace(outputs, kinds=tuple(dict.fromkeys((*outputs.kinds, "preview"))))
         tasks = with_previews(tasks, run.gallery)
-    first = list(islice(tasks, 1))  # what stands against the run is said before the model is loaded
+    first = list(islice(tasks, 1))  # problems with the first inputs are reported before the model is loaded
 
     def begin(settings: Mapping[str, Any]) -> Run:
         if run.as_json:
@@ -98,7 +98,7 @@ def predict_images(
         stack.callback(running.close)
         try:
             failures = _print(running, outcomes, results, as_json=run.as_json)
-        finally:  # whatever ends the run, what was done is shown
+        finally:  # however the run ends, what was done is shown
             if run.gallery:
                 print(f"all images on one page: {write_gallery(run.gallery)}", file=sys.stderr)
     if table and part.count == 1:
@@ -141,7 +141,7 @@ def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console,
                 rows.append({"input": name, "files": files, **outcome.document})
             else:
                 results.print(_line(name, outcome.answer.classes, None if run.parts else next(iter(files.values()))))
-    finally:  # whatever ends the run, what was done is said
+    finally:  # however the run ends, what was done is reported
         if as_json:
             print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
         if run.done_before:

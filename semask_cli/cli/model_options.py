@@ -180,7 +180,7 @@ def _parse_scales(text: str) -> tuple[float, ...] | Literal["native"]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--scales {text!r} is no list of numbers", "As in 0.75,1,1.25.") from error
+        raise UsageError(f"--scales {text!r} is not a list of numbers", "As in 0.75,1,1.25.") from error
 
 
 def _parse_bytes(text: str) -> int:
@@ -191,7 +191,7 @@ def _parse_bytes(text: str) -> int:
     except (KeyError, ValueError, OverflowError):
         size = 0
     if not 1 <= size < 1 << 50:
-        raise UsageError(f"--memory-budget {text!r} is no amount of memory", "As in 2G or 500M.")
+        raise UsageError(f"--memory-budget {text!r} is not an amount of memory", "As in 2G or 500M.")
     return size
 
 

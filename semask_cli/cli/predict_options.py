@@ -36,10 +36,10 @@ class OutputOptions:
     ] = 5
 
     def outputs(self, *, or_none: bool = False) -> Outputs:
-        """What the engine is told; `or_none`: "--save none" is nothing at all.
+        """The outputs that the engine makes; with `or_none`, "--save none" asks for none.
 
         Raises:
-            UsageError: a kind of file that there is not.
+            UsageError: an unknown kind of file.
         """
         from semask_cli.distributed.answers import Outputs
         from semask_cli.output.kinds import KINDS
@@ -62,7 +62,7 @@ class ImageRunOptions:
         int, typer.Option(min=1, help="Refuse larger images; a small file may unpack to a huge one.")
     ] = 2**28
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; every image is segmented anew.")
+        bool, typer.Option("--json", help="Print one JSON document on stdout; every image is segmented again.")
     ] = False
     format: Annotated[
         Literal["parquet", "webdataset"] | None,
@@ -89,7 +89,7 @@ class ImageRunOptions:
             " and id.",
         ),
     ] = None
-    fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=RUN, help="Segment anew what is done already.")] = (
+    fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=RUN, help="Segment again what is done already.")] = (
         False
     )
     ray: Annotated[

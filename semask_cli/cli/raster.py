@@ -31,7 +31,7 @@ def predict_raster(
     limits = Stretch(*_numbers("--stretch", stretch, 2)) if stretch else None
     if limits and not limits.low < limits.high:
         raise UsageError(f"--stretch {stretch!r} goes from a low value to a higher one")
-    rasterio()  # a missing package is said before the model is loaded
+    rasterio()  # a missing package is reported before the model is loaded
     refuse_replacing([output], [source])
     segmenter = replace(options, mode="slide", scales=options.scales or "native").load()
     for _ in _progress(segment_raster(segmenter, source, output, bands=chosen, stretch=limits)):

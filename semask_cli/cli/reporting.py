@@ -1,4 +1,4 @@
-"""What a person is told on stderr: how far a run is, what went wrong and what to do about it."""
+"""Messages on stderr: the progress of a run, what went wrong and what to do about it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def counting() -> Iterator[Callable[[int, str], None]]:
 
 
 def report(error: SemaskError) -> None:
-    """Print the error in a line, and the way out in another."""
+    """Print the error in a line, and its suggestion in another."""
     from rich.console import Console
     from rich.text import Text
 

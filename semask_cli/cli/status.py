@@ -1,4 +1,4 @@
-"""`semask status`: how far a run over many images is, or an evaluation."""
+"""`semask status`: the progress of runs over many images, and of evaluations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from semask_cli.errors import printable
 if TYPE_CHECKING:
     from semask_cli.distributed.status import RunStatus
 
-IDLE = 60.0  # seconds without an image, after which it is said
+IDLE = 60.0  # seconds without an image, after which this is reported
 
 
 def status(
@@ -30,7 +30,7 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say how far the runs in a folder are: done, failed and why, left, images a second, time left.
+    """Show the progress of the runs in a folder: done, failed and why, left, images a second, time left.
 
     It reads their journals and lists their inputs, whether they run or not, on this machine or on others.
     """

@@ -50,7 +50,7 @@ def predict_video(
     if into_video and len(outputs.kinds) > 1:
         raise UsageError("a video shows one kind of output", "Name one with --save, or a folder with -o.")
     chosen = FrameRange.parse(frames) if frames else FrameRange()
-    av()  # a missing package is said before the model is loaded
+    av()  # a missing package is reported before the model is loaded
     refuse_replacing([output] if into_video else [], [Path(name)])
     source = state(name)
     segmenter = options.load()

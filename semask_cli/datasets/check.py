@@ -49,7 +49,7 @@ HARMLESS = frozenset(("all-ignored", "subset"))
 _EXAMPLES = 5
 _THREADS = 8
 
-# Where practically every image has unlabelled pixels, this many labels without any are no accident.
+# Where practically every image has unlabelled pixels, this many labels without any cannot be a coincidence.
 _SURELY_UNLABELLED = 10
 
 
@@ -237,7 +237,7 @@ def _reason(dataset: Dataset, invalid: list[int]) -> str:
 
 
 def _suspicions(dataset: Dataset, inspections: list[_Inspection]) -> Iterable[tuple[str, str]]:
-    """Defects that no single label shows: values that are valid, but not in this company."""
+    """Defects that no single label shows: values that are valid, but not in this combination."""
     total = sum((inspection.values for inspection in inspections), np.zeros(256, np.int64))
     count, encoding = len(dataset.classes), dataset.encoding.name
     with_255 = [inspection.sample.label for inspection in inspections if inspection.values[IGNORE]]

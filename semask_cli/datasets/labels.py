@@ -44,7 +44,7 @@ def read_labels(path: Path, encoding: LabelEncoding) -> NDArray[np.uint8]:
     """The class index of each pixel (H, W), IGNORE where there is none.
 
     Raises:
-        LabelValueError: a value that is no class and not ignored; it is never counted as something else.
+        LabelValueError: a value that is neither a class nor ignored; it is never counted as something else.
         DatasetError: as `read_values`.
     """
     values = read_values(path)

@@ -1,7 +1,7 @@
 """Label files of MATLAB 5, in which COCO-Stuff 10k comes: the array `S`, read without trusting the file.
 
 SciPy reads the arrays. It does not compare the checksums of compressed ones, unpacks whatever length a file claims, and
-raises almost anything on a damaged file, so files are unpacked and looked at here first.
+raises almost anything on a damaged file, so files are unpacked and checked here first.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _inflated(path: Path, content: bytes) -> bytes:
     """The same file with its compressed elements unpacked, each with the right checksum."""
     order = {b"IM": "<", b"MI": ">"}.get(content[_HEADER - 2 : _HEADER])
     if order is None:
-        raise ValueError("it is no file of MATLAB 5")
+        raise ValueError("it is not a MATLAB 5 file")
     (version,) = struct.unpack_from(f"{order}H", content, _HEADER - 4)
     if version == _VERSION_7_3:
         raise DatasetError(

@@ -8,7 +8,7 @@
     answers.py        what is known of an image once it is segmented
     segment_batch.py  rows in, rows out: what engines for clusters call
     prediction.py     images -> files, by one process: what is not done yet, in order
-    status.py         how far a run is
+    status.py         the progress of a run
 
 An engine for clusters is above it: `semask_cli.ray`.
 """

@@ -32,7 +32,7 @@ class Outcome:
 
 
 class Run:
-    """What has to be done of `tasks`, and the writing of what was done, whoever does it.
+    """Which of `tasks` are still to be done, and the writing of their results, whichever process makes them.
 
     With `parts` results are collected there, else each image has its files. `done_before` counts the images that the
     `journal` knows, `images` all that there were so far.
@@ -76,7 +76,7 @@ class Run:
         return answer
 
     def close(self) -> None:
-        """Write what has been collected, whatever has ended the run.
+        """Write what has been collected, however the run has ended.
 
         Raises:
             OutputError: it cannot be written.

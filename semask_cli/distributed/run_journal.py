@@ -39,7 +39,7 @@ SAVE_SECONDS = 30.0
 
 _SYNC_SECONDS = 1.0
 _SEGMENT_LINES = 10_000
-_WAY_OUT = "Begin it again with --fresh, or name another folder with -o."
+_BEGIN_AGAIN = "Begin it again with --fresh, or name another folder with -o."
 
 
 class RunJournal:
@@ -73,7 +73,7 @@ class RunJournal:
             else:
                 self._writer = _Segments(self.folder, f"shard-{self._name}", self._header)
         except OSError as error:
-            raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", _WAY_OUT) from error
+            raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
 
     def is_done(self, id: str, source: Place, files: Iterable[Place]) -> bool:
         """Whether the image's files are there, made from this very source."""
@@ -137,7 +137,7 @@ class RunJournal:
         self._append({**inputs.to_json(), "at": round(time.time(), 3)})
 
     def close(self) -> None:
-        """See all of it where it belongs.
+        """Write what is still buffered.
 
         Raises:
             OutputError: it cannot be written.
@@ -145,7 +145,7 @@ class RunJournal:
         try:
             self._writer.close()
         except OSError as error:
-            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _WAY_OUT) from error
+            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
 
     @cached_property
     def _numbers(self) -> Iterator[int]:
@@ -168,7 +168,7 @@ class RunJournal:
         try:
             self._writer.append(line)
         except OSError as error:
-            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _WAY_OUT) from error
+            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
 
 
 class _Segments:

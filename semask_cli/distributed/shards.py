@@ -1,4 +1,4 @@
-"""Shards of a run: every image belongs to one, by a stable hash of its place, whoever asks and in whatever order."""
+"""Shards of a run: each image belongs to one, by a stable hash of its place that is the same in every process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shard:
         """
         index, _, count = text.partition("/")
         if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise UsageError(f"--shard {text!r} is no shard", "Give its number, from 0, and how many: 0/8 … 7/8.")
+            raise UsageError(f"--shard {text!r} is not a shard", "Give its number, from 0, and how many: 0/8 … 7/8.")
         return cls(index=int(index), count=int(count))
 
     def holds(self, id: str) -> bool:

@@ -1,4 +1,4 @@
-"""How far a run is, from its journals alone: while it runs, and whoever runs it."""
+"""The progress of a run, from its journals alone: while it runs or afterwards, and from any machine."""
 
 from __future__ import annotations
 

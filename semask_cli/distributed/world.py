@@ -92,7 +92,7 @@ class World:
                     handle(message)
             except Exception as error:
                 failures.append(error)
-                if isinstance(error, WorldError):  # said when it happens: rank 0 goes on with its own images
+                if isinstance(error, WorldError):  # logged when it happens: rank 0 goes on with its own images
                     log.warning("%s", error.message)
 
         # Daemons: where rank 0 fails itself it does not wait for the others.
@@ -124,14 +124,14 @@ class World:
 
 
 def world_of_torchrun() -> World:
-    """The world that torchrun's environment variables describe, for processes that need not meet."""
+    """The world that torchrun's environment variables describe, for processes that need no connection."""
     rank, local_rank, size = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     return World(rank=rank, local_rank=local_rank, size=max(1, size))
 
 
 @contextmanager
 def join_world() -> Iterator[World]:
-    """The world that torchrun has started, met. It exchanges no tensors of the network, so gloo serves on GPUs too."""
+    """Connect the processes that torchrun has started: by gloo on GPUs too, since no tensors of a network travel."""
     world = world_of_torchrun()
     if world.size == 1:
         yield world
@@ -151,7 +151,7 @@ def join_world() -> Iterator[World]:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """Stdout is for results, and gloo of torch 2.10 tells there, below Python, which peers it has found."""
+    """Stdout is for results, and gloo of torch 2.10 prints there, below Python, which peers it has found."""
     stdout = os.dup(1)
     os.dup2(2, 1)
     try:

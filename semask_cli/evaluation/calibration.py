@@ -107,7 +107,7 @@ def unpacked(text: str, classes: int) -> NDArray[np.int64]:
     """The rows (n, 5) that `packed` made a text of; none of an empty one.
 
     Raises:
-        ValueError: it is no such text, or the rows count what cannot be.
+        ValueError: `packed` made no such text, or the rows hold impossible counts.
     """
     decompressor, most = zlib.decompressobj(), 40 * classes * (len(EDGES) + 1)
     try:

@@ -1,4 +1,4 @@
-"""Whether evaluations may be compared: on equal labels they may, and what else differs is a caution."""
+"""Whether evaluations may be compared: only on equal labels; whatever else differs is a caution."""
 
 from __future__ import annotations
 

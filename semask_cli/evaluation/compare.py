@@ -98,8 +98,8 @@ def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathL
     with it, in its definition of mIoU.
 
     Raises:
-        UsageError: fewer than two, a file that is no evaluation, a baseline that is none of them, or runs on different
-            labels: of other datasets, splits, classes, or label files.
+        UsageError: fewer than two, a file that is not an evaluation, a baseline that is none of them, or runs on
+            different labels: of other datasets, splits, classes, or label files.
     """
     runs = [Path(path) for path in paths]
     first = runs[0] if baseline is None and runs else Path(baseline or "")

@@ -1,4 +1,4 @@
-"""The confusion matrix as something to look at: orders in which classes that are confused stand beside each other."""
+"""The confusion matrix for display: its shares, and orders of its classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 def class_order(confusion: NDArray[np.int64], order: Order) -> list[int]:
     """The class indices in an order: "frequency" has the most labelled first, "similarity" the confused side by side.
 
-    Classes are similar in so far as either is taken for the other; they are joined by average linkage, and the leaves
+    Classes are as similar as either is often predicted as the other; they are joined by average linkage, and the leaves
     of that tree ordered so that neighbours are most similar (Bar-Joseph et al. 2001), as scipy has it.
     """
     return _ORDERS[order](confusion)

@@ -1,4 +1,4 @@
-"""What an image counts, made where its prediction is: of a cluster only this travels, and of other ranks."""
+"""What is counted for an image, where its prediction is made: clusters and other ranks send this alone."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Counting:
         """What `predicted` (H, W), which was made from `file`, counts. All that is read is read here.
 
         Raises:
-            DatasetError: a label that cannot be read, holds values that are no class, or has another size.
+            DatasetError: a label that cannot be read, holds values that are not classes, or has another size.
         """
         record = self._record(sample, predicted, scores, file)
         return Counted(record=record, mask=self._mask(predicted) if self.masks else b"")

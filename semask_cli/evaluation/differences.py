@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from semask_cli.evaluation.intervals import (
     CONFIDENCE,
-    FEWEST_CLUSTERS,
+    MIN_CLUSTERS,
     SEED,
     Bootstrap,
     Interval,
@@ -141,7 +141,7 @@ def _difference(drawn: Bootstrap, index: int, clusters: int) -> Difference:
     value = float(drawn.estimates[index])
     if np.isnan(value):
         return Difference(value=None, interval=None, other_sign=None)
-    interval = drawn.interval(index) if clusters >= FEWEST_CLUSTERS else None
+    interval = drawn.interval(index) if clusters >= MIN_CLUSTERS else None
     return Difference(value=value, interval=interval, other_sign=100 * _other_sign(drawn, index) if interval else None)
 
 

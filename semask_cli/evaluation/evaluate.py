@@ -81,13 +81,13 @@ def evaluate(
         submission: a ZIP file for the masks in the encoding of the benchmark's server; images without a label are
             predicted too.
         report: a folder for a page to read, with the figures as JSON and CSV beside it.
-        progress: is told how the evaluation goes on.
+        progress: callbacks on how far the evaluation is.
         world: the processes that share the images under torchrun (`distributed.world.join_world`). Each returns the
             same evaluation, and the first one writes.
 
     Raises:
         UsageError: arguments that do not go together, or a journal that was begun with other settings.
-        DatasetError: images or labels that are missing, damaged, or hold values that are no class.
+        DatasetError: images or labels that are missing, damaged, or hold values that are not classes.
         ImageError: an image that cannot be read.
         OutputError: a file that cannot be written, or that would replace one that is read.
     """
@@ -96,7 +96,7 @@ def evaluate(
     if shuffle_seed is not None and limit is None:
         raise UsageError("a shuffle seed draws the images of a limit", "Give a limit with it.")
     if merge and (shard or fresh or save_pred or submission):
-        raise UsageError("merging journals runs nothing", "Leave out the shard, and what begins anew or writes masks.")
+        raise UsageError("merging journals runs nothing", "Leave out the shard, and what begins again or writes masks.")
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)

@@ -31,7 +31,7 @@ SEED = 20_211_223
 CONFIDENCE = 95.0
 """Of every interval, in percent."""
 
-FEWEST_CLUSTERS = 10
+MIN_CLUSTERS = 10
 """With fewer, or with fewer that have a class, resamples say too little about other images, and none are drawn."""
 
 _NORMAL = NormalDist()
@@ -134,12 +134,12 @@ def intervals(
 ) -> tuple[Intervals | None, tuple[Interval | None, ...]]:
     """The intervals of the means, and of each class's IoU, from the totals (N, K) of N images.
 
-    `clusters` names the cluster of each image. None where fewer than FEWEST_CLUSTERS, or fewer that have the class, can
+    `clusters` names the cluster of each image. None where fewer than MIN_CLUSTERS, or fewer that have the class, can
     be drawn.
     """
     sums = cluster_sums(totals.stacked(), clusters)
     labelled = ClassTotals.unstacked(sums).labelled
-    if np.count_nonzero(labelled.any(axis=1)) < FEWEST_CLUSTERS:
+    if np.count_nonzero(labelled.any(axis=1)) < MIN_CLUSTERS:
         return None, (None,) * labelled.shape[1]
     drawn = bootstrap(sums, lambda resampled: figures_of(resampled, definition))
     miou, macc, aacc, fwiou = filter(None, map(drawn.interval, range(4)))
@@ -155,7 +155,7 @@ def intervals(
         aacc=aacc,
         fwiou=fwiou,
     ), tuple(
-        drawn.interval(4 + index) if having >= FEWEST_CLUSTERS else None
+        drawn.interval(4 + index) if having >= MIN_CLUSTERS else None
         for index, having in enumerate(clusters_with_class(sums))
     )
 

@@ -1,4 +1,4 @@
-"""Reading evaluations back: a file may be damaged, or written by anybody, and what it says goes into pages."""
+"""Reading evaluations back: a file may be damaged, or from an untrusted source, and its text goes into pages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.records import MOST_PIXELS
+from semask_cli.evaluation.records import MAX_COUNT
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
-from semask_cli.evaluation.schema import MOST_PERCENT
+from semask_cli.evaluation.schema import MAX_PERCENT
 from semask_cli.io.regular import open_regular
 
 _COLOUR = re.compile("#[0-9a-f]{6}")
@@ -24,7 +24,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """The evaluation in a file that `semask eval --json` wrote.
 
     Raises:
-        UsageError: it is no such file, one of another version, or damaged.
+        UsageError: it is not such a file, is one of another version, or is damaged.
     """
     try:
         with open_regular(path) as file:
@@ -47,7 +47,7 @@ def _evaluation(document: dict[str, Any]) -> Evaluation:
         raise ValueError("another set of definitions")
     for result in evaluation.classes:
         if not _COLOUR.fullmatch(result.colour):
-            raise ValueError(f"{result.colour!r} is no colour")
+            raise ValueError(f"{result.colour!r} is not a colour")
     if [len(row) for row in evaluation.confusion] != [len(evaluation.classes) + 1] * len(evaluation.classes):
         raise ValueError("another shape of the confusion matrix")
     for image in evaluation.image_results:
@@ -77,17 +77,17 @@ def _parsed(value: Any, kind: Any) -> Any:
         return tuple(_parsed(item, arguments[0]) for item in value)
     if origin is dict and isinstance(value, dict):
         return {key: _parsed(item, arguments[1]) for key, item in value.items()}
-    if kind is float and type(value) in (int, float) and 0 <= value <= MOST_PERCENT:
+    if kind is float and type(value) in (int, float) and 0 <= value <= MAX_PERCENT:
         return float(value)
     if (kind is int and type(value) is int and value >= 0) or (kind is str and type(value) is str):
         return value
-    raise ValueError(f"{value!r} is no {kind}")
+    raise ValueError(f"{value!r} is not a {kind}")
 
 
 def _check_totals(totals: tuple[tuple[int, ...], ...], classes: int) -> None:
     """Rows of a class index, each of them once, and pixels right, labelled and predicted."""
     for index, right, labelled, predicted in totals:
-        if not (index < classes and right <= min(labelled, predicted) and max(labelled, predicted) < MOST_PIXELS):
+        if not (index < classes and right <= min(labelled, predicted) and max(labelled, predicted) < MAX_COUNT):
             raise ValueError(f"{(index, right, labelled, predicted)} cannot be counted")
     if len({row[0] for row in totals}) < len(totals):
         raise ValueError("a class counted twice")
@@ -102,4 +102,4 @@ def _check_setting(value: Any) -> None:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -14,7 +14,7 @@ from semask_cli.evaluation.boundaries import SIZES, Rows
 from semask_cli.evaluation.calibration import unpacked
 from semask_cli.evaluation.metrics import Counts
 
-MOST_PIXELS = 2**33
+MAX_COUNT = 2**33
 """In an entry of a record: more than an image has, and sums of a million of them are exact in float64."""
 
 
@@ -79,7 +79,7 @@ def nonzero_counts(counts: Counts) -> tuple[tuple[int, int, int], ...]:
 
 
 def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
-    """The record that a line holds; None if it counts what cannot be."""
+    """The record that a line holds; None if its counts are impossible."""
     try:
         record = Record(
             id=_text(fields["id"]),
@@ -88,21 +88,21 @@ def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
             labels=_text(fields["labels"]),
             predicted=_text(fields["predicted"]),
             nonzero_counts=tuple(
-                (_number(row, classes), _number(column, classes + 1), _number(pixels, MOST_PIXELS))
+                (_number(row, classes), _number(column, classes + 1), _number(pixels, MAX_COUNT))
                 for row, column, pixels in fields["cells"]
             ),
             instances=tuple(
                 Instance(
                     label=_number(label, classes),
-                    pixels=_number(pixels, MOST_PIXELS),
+                    pixels=_number(pixels, MAX_COUNT),
                     right=_number(right, pixels + 1),
                     right_category=_number(right_category, pixels + 1),
                 )
                 for label, pixels, right, right_category in fields["instances"]
             ),
-            boundaries=_rows(fields["boundaries"], (classes, *[MOST_PIXELS] * 3)),
+            boundaries=_rows(fields["boundaries"], (classes, *[MAX_COUNT] * 3)),
             confidence=_confidence(fields["confidence"], classes),
-            objects=_rows(fields["objects"], (classes, len(SIZES), *[MOST_PIXELS] * 4)),
+            objects=_rows(fields["objects"], (classes, len(SIZES), *[MAX_COUNT] * 4)),
         )
         return record if all(instance.pixels for instance in record.instances) else None
     except (KeyError, TypeError, ValueError):
@@ -110,7 +110,7 @@ def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
 
 
 def _confidence(value: Any, classes: int) -> str:
-    """Packed rows, which are looked at."""
+    """Packed rows, once they are valid."""
     text = _text(value)
     if text:
         unpacked(text, classes)
@@ -124,7 +124,7 @@ def _rows(value: Any, limits: tuple[int, ...]) -> Rows:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not text")
     return value
 
 

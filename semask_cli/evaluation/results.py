@@ -99,9 +99,9 @@ class Evaluation:
 
     `miou` and the classes' figures are in `definition`; `miou_by_definition` has the others'. `published` is the
     published figure of the same protocol, if there is one. `partial` says in words why the figure is not that of the
-    whole split, and is empty where it is. `missing` counts the files gone without. `left_out` are the classes that
-    occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None
-    where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
+    whole split, and is empty where it is. `missing` counts files that were missing and accepted. `left_out` are the
+    classes that occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of
+    the means; None where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
     `confusion` are pixels by label (row) and prediction (column; the last one: no class). `boundaries`, `objects`
     and `calibration` are None unless they were asked for.
     `provenance` says what was measured and `run` how; equal evaluations may come from different runs.

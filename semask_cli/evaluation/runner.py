@@ -50,7 +50,7 @@ class Plan:
 
 
 class Progress(Protocol):
-    """Is told how an evaluation goes on, in the first of several processes. `remaining` images are left to count."""
+    """Callbacks on how far an evaluation is, in the first process; `remaining` images are left to count."""
 
     def started(self, plan: Plan) -> None:
         """The dataset is sound and the model loaded."""
@@ -69,7 +69,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
     """Evaluate the samples that the journal lacks, and sum up all of them. Each process returns the same evaluation.
 
     Raises:
-        DatasetError: a label or mask that cannot be read, holds values that are no class, or has the wrong size.
+        DatasetError: a label or mask that cannot be read, holds values that are not classes, or has the wrong size.
         ImageError: an image that cannot be read.
         UsageError: the journal was begun with other settings.
         OutputError: the journal or a mask cannot be written.
@@ -157,7 +157,7 @@ def _collect(
                 progress.damaged(contents.damaged)
             progress.resumed(tuple(done.values()), len(pending))
     pending = world.share(pending)
-    keeper = _Keeper(plan, journal, progress, remaining=len(pending))
+    recorder = _Recorder(plan, journal, progress, remaining=len(pending))
     assigned = [by_id[id] for id in pending[world.rank :: world.size]]
     counting = Counting(
         classes=dataset.classes,
@@ -169,11 +169,11 @@ def _collect(
 
     def keep(counted: Counted) -> None:
         if journal:
-            keeper.keep(counted)
+            recorder.keep(counted)
         else:
             world.send(counted.to_message())
 
-    with world.gathering(keeper.receive):
+    with world.gathering(recorder.receive):
         if isinstance(source, CountedElsewhere):
             for counted in source.counted(assigned, counting):
                 keep(counted)
@@ -206,7 +206,7 @@ def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], k
             before.result()
 
 
-class _Keeper:
+class _Recorder:
     """Writes what has been counted, here or by another process: the mask, then the record."""
 
     def __init__(self, plan: Plan, journal: Journal | None, progress: Progress | None, *, remaining: int) -> None:

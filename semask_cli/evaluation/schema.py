@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
 
-MOST_PERCENT = 100.001
+MAX_PERCENT = 100.001
 """The largest figure: rounding may go past 100."""
 
 
@@ -50,7 +50,7 @@ def _of(kind: Any, names: dict[str, str] | None = None) -> dict[str, Any]:
         str: {"type": "string"},
         bool: {"type": "boolean"},
         int: {"type": "integer", "minimum": 0},
-        float: {"type": "number", "minimum": 0, "maximum": MOST_PERCENT},
+        float: {"type": "number", "minimum": 0, "maximum": MAX_PERCENT},
         Any: {},
     }
     return plain[kind]

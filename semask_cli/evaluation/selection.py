@@ -12,7 +12,10 @@ from semask_cli.distributed.shards import Shard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The `samples` to evaluate; `missing` files are gone without. `partial` is empty for a whole, complete split."""
+    """The `samples` to evaluate, and how many files are `missing` and accepted.
+
+    `partial` says in words why this is not the whole split; it is empty where it is.
+    """
 
     samples: tuple[Sample, ...]
     missing: int

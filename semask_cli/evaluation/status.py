@@ -1,4 +1,4 @@
-"""How far an evaluation is, from its journal alone: while it runs, and whoever runs it."""
+"""The progress of an evaluation, from its journal alone: while it runs or afterwards, and from any machine."""
 
 from __future__ import annotations
 

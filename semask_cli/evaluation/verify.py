@@ -1,4 +1,4 @@
-"""Whether a result holds: its figures computed anew from its own counts and from the journal, its files read again."""
+"""Whether a result holds: its figures recomputed from its own counts and from the journal, its files read again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OWN = "figures from the document's own counts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Something looked at: whether it `holds` (None where there was nothing to look at), and what was found."""
+    """One check: whether the result `holds` (None where nothing could be checked), and what was found."""
 
     name: str
     holds: bool | None
@@ -34,20 +34,20 @@ class Check:
 
 
 def verify(path: Path, *, journal: Path | None = None, dataset: Dataset | None = None) -> tuple[Check, ...]:
-    """Look whether the evaluation in a JSON file holds.
+    """Check whether the evaluation in a JSON file holds.
 
     Its figures are computed from its own counts, and from the records of `journal` (unless given, the one in the cache
     that the run wrote). The images and labels of `dataset` are read, if it is given.
 
     Raises:
-        UsageError: the file is no evaluation.
+        UsageError: the file is not an evaluation.
         OutputError: the journal cannot be read.
     """
     evaluation = read_evaluation(path)
     class_set = _class_set(evaluation)
     checks = [_own_counts(evaluation, class_set), _journal(evaluation, class_set, journal)]
     if dataset is None:
-        checks.append(Check(name="files", holds=None, found="not looked at: name the dataset and its --root"))
+        checks.append(Check(name="files", holds=None, found="not checked: name the dataset and its --root"))
     else:
         checks += _files(evaluation, dataset)
     return tuple(checks)
@@ -56,7 +56,7 @@ def verify(path: Path, *, journal: Path | None = None, dataset: Dataset | None =
 def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
     totals = evaluation.totals()
     own = metrics(totals, "mmseg")
-    anew = replace(
+    recomputed = replace(
         evaluation,
         images=len(evaluation.image_results),
         image_results=tuple(
@@ -74,7 +74,7 @@ def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
     sums = class_totals(np.array(evaluation.confusion, np.int64)).stacked()
     if (sums != totals.stacked().sum(axis=0)).any():
         return Check(name=_OWN, holds=False, found="the confusion matrix is not the sum of the images' counts")
-    return _compared(_OWN, evaluation, anew)
+    return _compared(_OWN, evaluation, recomputed)
 
 
 def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -> Check:
@@ -90,7 +90,7 @@ def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -
     records = [written.get(_identity(result)) for result in evaluation.image_results]
     if missing := [r.id for r, record in zip(evaluation.image_results, records, strict=True) if record is None]:
         return Check(name=name, holds=False, found=f"the journal in {folder} has no such record of {_listed(missing)}")
-    anew = summarise(
+    recomputed = summarise(
         [record for record in records if record],
         class_set,
         title=evaluation.title,
@@ -102,7 +102,7 @@ def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -
         missing=evaluation.missing,
         split_state=evaluation.provenance.split,
     )
-    return _compared(name, evaluation, anew)
+    return _compared(name, evaluation, recomputed)
 
 
 def _files(evaluation: Evaluation, dataset: Dataset) -> Iterator[Check]:
@@ -140,24 +140,24 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _compared(name: str, written: Evaluation, anew: Evaluation) -> Check:
-    differing = list(_differences(written, anew, ""))
+def _compared(name: str, written: Evaluation, recomputed: Evaluation) -> Check:
+    differing = list(_differences(written, recomputed, ""))
     return _check(name, differing, "are those of the document")
 
 
-def _differences(written: Any, anew: Any, where: str) -> Iterator[str]:
+def _differences(written: Any, recomputed: Any, where: str) -> Iterator[str]:
     """In words, what differs between two equal kinds of thing."""
-    if is_dataclass(written) and type(written) is type(anew):
+    if is_dataclass(written) and type(written) is type(recomputed):
         for field in fields(written):
             if field.compare:
                 yield from _differences(
-                    getattr(written, field.name), getattr(anew, field.name), f"{where}{field.name} "
+                    getattr(written, field.name), getattr(recomputed, field.name), f"{where}{field.name} "
                 )
-    elif isinstance(written, tuple) and isinstance(anew, tuple) and len(written) == len(anew):
-        for index, pair in enumerate(zip(written, anew, strict=True)):
+    elif isinstance(written, tuple) and isinstance(recomputed, tuple) and len(written) == len(recomputed):
+        for index, pair in enumerate(zip(written, recomputed, strict=True)):
             yield from _differences(*pair, f"{where}{index} ")
-    elif written != anew:
-        yield f"{where}is {written}, {anew} anew"
+    elif written != recomputed:
+        yield f"{where}is {written}, recomputed {recomputed}"
 
 
 def _identity(record: Record | ImageResult) -> tuple[str, str, str, str]:

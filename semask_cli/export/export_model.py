@@ -25,7 +25,7 @@ from semask_cli.io.images import RGB, ImageSource, read_image
 from semask_cli.io.resources import project_file
 from semask_cli.zoo import ModelSpec
 
-LARGEST_DIFFERENCE = 2e-4
+MAX_DIFFERENCE = 2e-4
 """Of the scores, as a part of their range, that an exported network may have."""
 
 EQUAL_LABELS = 0.9999
@@ -45,7 +45,7 @@ class ExportComparison:
 
     @property
     def is_equal(self) -> bool:
-        return self.difference <= LARGEST_DIFFERENCE and self.equal_labels >= EQUAL_LABELS
+        return self.difference <= MAX_DIFFERENCE and self.equal_labels >= EQUAL_LABELS
 
 
 def export_model(
@@ -64,7 +64,7 @@ def export_model(
 
     Raises:
         UsageError: the file's ending is not the format's, the size is none, or a package is missing.
-        ExportError: in the other engine it computes something else, or it cannot be had there. Nothing is kept.
+        ExportError: in the other engine it computes something else, or cannot be written for it. Nothing is kept.
         OutputError: a file cannot be written.
     """
     if format not in ENGINES:
@@ -90,7 +90,7 @@ def export_model(
                 f" {compared.difference:.1e} of their range, {compared.equal_labels:.3%} of its labels are the same.",
                 "Try another --format or --size, or other versions of the engine.",
             )
-        for other in unfinished.parent.iterdir():  # weights beside the graph, which shall be there before it
+        for other in unfinished.parent.iterdir():  # weights beside the graph, which must be there before it
             if other != unfinished:
                 other.replace(path.with_name(other.name))
     document = about | {"format": format, "comparison": asdict(compared)}

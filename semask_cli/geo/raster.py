@@ -110,7 +110,7 @@ def segment_raster(
 
 @contextmanager
 def _reading(source: object) -> Iterator[None]:
-    """Turns what GDAL has against a raster into an ImageError."""
+    """Turns GDAL's errors about a raster into an ImageError."""
     try:
         yield
     except rasterio().errors.RasterioIOError as error:

@@ -20,7 +20,7 @@ HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 AMPERE = (8, 0)  # the compute capability from which on there are bf16 and TF32
 
 # All but cuDNN's, which torch prefers on some devices: it makes a plan for every new shape, which takes longer than a
-# picture, and a backbone attends in twenty shapes.
+# image, and a backbone attends in twenty shapes.
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -70,7 +70,7 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
 
 
 def half_type(precision: ChosenPrecision) -> torch.dtype | None:
-    """What products that are not quantized are computed in, None for float32. Beside int8: bf16 where there is it."""
+    """The dtype of products that are not quantized, None for float32. With int8: bf16 where the CPU multiplies it."""
     if precision == "int8":
         return torch.bfloat16 if multiplies_bf16() else None
     return HALF.get(precision)
@@ -91,7 +91,7 @@ def cast_matmul_weights_(network: Network, precision: ChosenPrecision) -> None:
 def computing(precision: ChosenPrecision, device: torch.device) -> Iterator[None]:
     """Within it, matrix products and convolutions run in `precision`; norms and softmax stay in float32.
 
-    On a GPU "tf32" lets float32 products round what they multiply to ten bits, and the others do not.
+    On a GPU "tf32" lets float32 products round what they multiply to ten bits, and no other precision does.
     """
     with ExitStack() as settings:
         if (dtype := half_type(precision)) is not None:

@@ -16,7 +16,7 @@ _KEPT = 1 << 30  # bytes
 def reuse_freed_memory() -> None:
     """Have glibc serve tensors of up to 1 GiB from memory that the process has already.
 
-    By default it maps every tensor of more than 32 MiB anew and unmaps it when it is freed, and the kernel clears the
+    By default it maps every tensor of more than 32 MiB by itself and unmaps it when it is freed. The kernel clears the
     pages each time: a tenth of the time of a large network on a CPU. Elsewhere this does nothing.
     """
     if sys.platform == "linux":
@@ -60,7 +60,7 @@ def limit_gpu_memory(device: torch.device, budget: int) -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Torch has a class for it on a GPU; its libraries, and its allocator on a CPU, say it in words."""
+    """Torch has a class for it on a GPU; its libraries, and its allocator on a CPU, have messages."""
     words = (
         "can't allocate memory",
         "could not create a primitive",

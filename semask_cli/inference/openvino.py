@@ -132,7 +132,7 @@ def convert_to_openvino(program: ExportedProgram) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Converters print what they do, warn of each other and log what they could not make simpler."""
+    """Silence converters, which print what they do, warn of each other and log what they could not simplify."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -14,7 +14,7 @@ from semask_cli.inference.merge import Merge, View
 from semask_cli.models.prediction import DenseLogits
 
 BLOCK = 250
-"""Frames after which smoothing begins anew, so that a run that goes on need not begin at the first frame."""
+"""Frames after which smoothing starts over, so that a run that is continued need not begin at the first frame."""
 
 REDUCTION = 2
 

@@ -1,4 +1,4 @@
-"""Where the time of an image goes."""
+"""How long each stage of an image takes."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-WAY_OUT = "Free some space, or let SEMASK_CACHE name another folder."
+FREE_SPACE = "Free some space, or let SEMASK_CACHE name another folder."
 
 
 def cache_folder() -> Path:

@@ -25,16 +25,16 @@ _PREFIX = ".semask-"
 
 
 @contextmanager
-def writing(path: Path, *, way_out: str = "Choose another place to write to.") -> Iterator[None]:
-    """Turns what the operating system has against writing `path` into an OutputError."""
+def writing(path: Path, *, suggestion: str = "Choose another place to write to.") -> Iterator[None]:
+    """Turns an OSError in the block into an OutputError that names `path`."""
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", way_out) from error
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", suggestion) from error
 
 
 @contextmanager
-def whole_file(path: Path, *, way_out: str = "Choose another place to write to.") -> Iterator[Path]:
+def whole_file(path: Path, *, suggestion: str = "Choose another place to write to.") -> Iterator[Path]:
     """A path to write to, whose file takes the place of `path` once the block has ended without error.
 
     Whatever happens, and at whatever moment, `path` is the old file, the new one or none, never a part. Its folders are
@@ -43,7 +43,7 @@ def whole_file(path: Path, *, way_out: str = "Choose another place to write to."
     Raises:
         OutputError: no permission, no space, a folder of that name. Nothing of the attempt is left.
     """
-    with writing(path, way_out=way_out):
+    with writing(path, suggestion=suggestion):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned_once(path.parent)
         folder, lock = new_private_folder(path.parent)

@@ -14,7 +14,7 @@ from pathlib import Path
 class FolderContents:
     """The `files` below a folder, sorted, and the folders that are `unreadable`, with the reasons.
 
-    Whatever is no folder counts as a file: a link to nothing or a pipe too, so that opening it says what is wrong.
+    Whatever is not a folder counts as a file, a dangling link or a pipe too: opening it says what is wrong.
     """
 
     files: tuple[Path, ...]

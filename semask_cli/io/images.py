@@ -4,9 +4,9 @@ Pillow decodes. Its pixels equal OpenCV's bit for bit on JPEG (every subsampling
 16 bits), WebP, AVIF, BMP and GIF, so one reader serves the rows published with OpenCV and those published with Pillow.
 (On CMYK JPEG and 16-bit colour TIFF they differ by 1.) And Pillow notices a truncated file, where OpenCV returns grey.
 
-A JPEG without fault is decoded by simplejpeg: libjpeg-turbo, as in Pillow, without Pillow's copies of the pixels. That
-library warns of whatever it has to make up; Pillow does not hear it. So what is decoded without a warning Pillow would
-decode to the same pixels, and all else is left to Pillow.
+An intact JPEG is decoded by simplejpeg: libjpeg-turbo, as in Pillow, without Pillow's copies of the pixels. That
+library warns where it has to guess data, which Pillow ignores. So what is decoded without a warning Pillow would decode
+to the same pixels, and everything else is left to Pillow.
 
 What is decided for images that are not plain 8-bit RGB:
 
@@ -15,7 +15,7 @@ What is decided for images that are not plain 8-bit RGB:
 - 16 bits become 8 by dropping the low byte, as in OpenCV. 32-bit integers and floats have no known range: refused.
 - Grey, 1-bit, palette, YCbCr and CMYK (also Adobe's inverted one) become RGB.
 - Of an animation or a multi-page TIFF, the first frame counts.
-- The content says what a file is, not its name's ending.
+- The content decides what a file is, not the ending of its name.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def read_image(
         uint8 RGB (H, W, 3), C-contiguous, in displayed orientation.
 
     Raises:
-        ImageError: there is no such file; it is no image, is damaged or truncated, or has more than `max_pixels`
+        ImageError: there is no such file; it is not an image, is damaged or truncated, or has more than `max_pixels`
             pixels; its pixels cannot be shown as 8-bit RGB.
     """
     if isinstance(source, np.ndarray):
@@ -142,7 +142,7 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
 
 
 def _shown(path: str | os.PathLike[str]) -> str:
-    """A path as messages name it: one that is too long for the system shall not hide the reason."""
+    """A path as messages name it, cut where it is so long that it would hide the reason."""
     return printable(str(path), limit=1000)
 
 
@@ -215,7 +215,7 @@ def decoded(image: Image.Image, name: str) -> Image.Image:
 
 
 def _whole_jpeg(image: Image.Image) -> RGB | None:
-    """The pixels of a JPEG without fault; None where Pillow has to decide, or there is more to do than to decode it."""
+    """The pixels of an intact JPEG; None where Pillow has to decide, or there is more to do than to decode it."""
     if not isinstance(image, JpegImageFile) or image.mode not in ("RGB", "L") or not _is_upright(image):
         return None
     assert image.fp
@@ -277,17 +277,17 @@ def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
 
 
 def _not_an_image(stream: BinaryIO, name: str) -> ImageError:
-    """Say what a file is that is no image, where its first bytes tell."""
+    """The error for a file that is not an image; it says what the file is, where its first bytes tell."""
     stream.seek(0)
     head = stream.read(1024)
     if not head:
         return ImageError(f"{name} is empty", _AGAIN)
-    for signature, kind, way_out in _SIGNATURES:
+    for signature, kind, suggestion in _SIGNATURES:
         if signature in head.lower():
-            return ImageError(f"{name} is {kind}, not an image that semask reads", way_out)
+            return ImageError(f"{name} is {kind}, not an image that semask reads", suggestion)
     if _is_text(head):
         return ImageError(f"{name} is text, not an image")
-    return ImageError(f"{name} is no image that semask reads, or is damaged", f"It reads {', '.join(FORMATS)}.")
+    return ImageError(f"{name} is not an image that semask reads, or is damaged", f"It reads {', '.join(FORMATS)}.")
 
 
 def _is_text(head: bytes) -> bool:

@@ -44,10 +44,10 @@ def find_inputs(names: Iterable[str], *, output: Place | None = None) -> Iterato
 
     A folder's images keep their sub-folders. A name that exists is that file, brackets or not; else it is a pattern.
     Linked folders are searched too, each once. Folders are searched as the inputs are asked for; what lies in the
-    folder `output` within one of them is no input.
+    folder `output` within one of them is not an input.
 
     Raises:
-        ImageError: nothing is there, or a folder holds no image. When the name's turn has come.
+        ImageError: nothing is there, or a folder holds no image. Raised when the name is reached.
     """
     local = output if isinstance(output, Path) else None
     for name in names:
@@ -87,7 +87,7 @@ def _below(folder: Path, output: Path | None) -> Iterator[Input]:
 
 
 def _matching(pattern: str, output: Path | None) -> list[Input]:
-    """Matches keep the sub-folders below the part of the pattern that is no pattern."""
+    """Matches keep the sub-folders below the part of the pattern that has no wildcards."""
     parts = Path(pattern).parts
     fixed = _fixed_parts(parts)
     within = output if output and not Path(*fixed).is_relative_to(output) else None

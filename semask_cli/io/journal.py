@@ -55,7 +55,7 @@ class JournalWriter:
                 self._synced = time.monotonic()
 
     def close(self) -> None:
-        """See all of it onto the disk."""
+        """Wait until all of it is on the disk."""
         with self._lock, self._file:
             os.fsync(self._file.fileno())
 
@@ -76,7 +76,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
     """The lines of a journal, header first, without what a kill has torn at its end; None for a damaged one.
 
     Raises:
-        OSError: it cannot be read, or is no file.
+        OSError: it cannot be read, or is not a file.
     """
     with open_regular(path) as file:
         for line in file:

@@ -55,7 +55,7 @@ def read_manifest(file: Path) -> Iterator[Input]:
     """
     rows = _READERS.get(file.suffix.lower())
     if rows is None:
-        raise UsageError(f"{file} is no list of images by its ending", f"It may end in {', '.join(_READERS)}.")
+        raise UsageError(f"{file} is not a list of images by its ending", f"It may end in {', '.join(_READERS)}.")
     number = 0
     try:
         for number, row in enumerate(rows(file), start=1):
@@ -63,7 +63,7 @@ def read_manifest(file: Path) -> Iterator[Input]:
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is no text in UTF-8: {error.reason}") from error
+        raise UsageError(f"{file} is not UTF-8 text: {error.reason}") from error
     except csv.Error as error:
         raise UsageError(f"{file} is no CSV from row {number + 1} on: {error}", "Is a quote left open?") from error
     if not number:
@@ -92,7 +92,7 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
         for batch in table.iter_batches(ROWS, columns=columns):
             yield from batch.to_pylist()
     except pyarrow.ArrowInvalid as error:
-        raise UsageError(f"{file} is no Parquet file: {error}") from error
+        raise UsageError(f"{file} is not a Parquet file: {error}") from error
 
 
 _READERS = {".txt": _lines, ".csv": _csv_rows, ".parquet": _parquet_rows}
@@ -108,5 +108,5 @@ def _input(where: str, row: Mapping[str, Any]) -> Input:
         return Input(place(path), Path(*parts).with_suffix(""))
     stem = PurePosixPath(str(row["id"]))
     if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
-        raise UsageError(f"{where}: the id {row['id']!r} is no place below the output folder")
+        raise UsageError(f"{where}: the id {row['id']!r} is not a place below the output folder")
     return Input(place(path), Path(stem))

@@ -17,7 +17,7 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Compare the files themselves, so that links and other spellings of a path do not hide one.
 
     Raises:
-        OutputError: an output is one of the inputs, is a folder, or lies below what is no folder or is closed.
+        OutputError: an output is one of the inputs, is a folder, or lies below a file or a folder that is closed.
     """
     read: dict[tuple[int, int], Path] = {}
     for path in inputs:

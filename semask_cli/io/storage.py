@@ -1,4 +1,4 @@
-"""Files that are not on this machine: whatever fsspec knows, s3://, gs://, https://, memory:// and others.
+"""Files that are not on this machine, in any store that fsspec knows: s3://, gs://, https://, memory:// and others.
 
 A file is written in one request, which stores publish whole or not at all. Requests that fail are tried again, a few
 times. Credentials are fsspec's own matter: its configuration, the store's files and environment variables.
@@ -258,7 +258,7 @@ def _file_system(protocol: str) -> Any:
             f"{protocol}:// cannot be used: {error}", "Install it: pip install 'semask[remote]'."
         ) from error
     except ValueError as error:
-        raise UsageError(f"nothing is known of addresses with {protocol}://") from error
+        raise UsageError(f"no file system is known for {protocol}:// addresses") from error
 
 
 def _reason(error: Exception) -> str:

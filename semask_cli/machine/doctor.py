@@ -1,4 +1,4 @@
-"""What this machine has of what semask uses, as `semask doctor` shows it."""
+"""What semask finds on this machine, as `semask doctor` shows it."""
 
 from __future__ import annotations
 

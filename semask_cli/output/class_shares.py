@@ -14,7 +14,7 @@ _STRIP = 2**22
 """Pixels counted at a time: np.bincount makes eight bytes of each."""
 
 _SHORT_RUN = 16
-"""Pixels, below which it is no longer worth while to look for runs."""
+"""Pixels, below which looking for runs costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

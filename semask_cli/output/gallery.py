@@ -1,7 +1,7 @@
 """A page of all images of a run: thumbnails, a slider from each image to its overlay, search, filter and order.
 
-The page stands over a folder of previews, each of which holds what the page says of it. So it can be written anew at
-any time, by any of the processes that share a run, and shows what all of them have done.
+The page stands over a folder of previews, each of which holds what the page says of it. So it can be written again
+at any time, by any of the processes that share a run, and shows what all of them have done.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def plan_outputs(
     `read` are other files that the run reads.
 
     Of the first inputs all are compared with all before one is given. Of the later ones each is compared with those
-    before it, and one that cannot be written has its error, since a run of hours shall not end by it.
+    before it, and one that cannot be written has its error, since it must not end a run of hours.
 
     Raises:
         OutputError: at the first inputs: two images would write one file, or a result would replace an image that is
@@ -76,7 +76,7 @@ def plan_outputs(
 def _conflict(
     entry: Input, files: Mapping[Kind, Place], written: set[int], folders: Collection[str]
 ) -> OutputError | None:
-    """What stands against writing these files.
+    """Why these files cannot be written; None if they can.
 
     `written` are the hashes of those before them, `folders` those that images are read from: none of these is replaced.
     """

@@ -72,7 +72,7 @@ def read_scales(path: Path, network: Network, *, checkpoint: str) -> Scales:
         DamagedCheckpointError: the file is damaged, or of another network or version.
         CheckpointError: it cannot be read.
     """
-    again = "Make it anew: semask quantize."
+    again = "Make it again: semask quantize."
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}

@@ -57,7 +57,7 @@ class FrameRange:
         match = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text)
         start, stop, step = match.groups() if match else ("", "", "0")
         if not match or step == "0":
-            raise UsageError(f"--frames {text!r} is no range of frames", "As in 100:200, or ::5 for every fifth.")
+            raise UsageError(f"--frames {text!r} is not a range of frames", "As in 100:200, or ::5 for every fifth.")
         return cls(start=int(start or 0), stop=int(stop) if stop else None, step=int(step or 1))
 
 
@@ -106,13 +106,13 @@ def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
     """The chosen frames of a video: a path, camera:N, or the address of a stream (rtsp://…).
 
     Raises:
-        ImageError: it cannot be opened, has no pictures, or is damaged; frames before the damage were given.
+        ImageError: it cannot be opened, holds no video, or is damaged; frames before the damage were given.
     """
     library = av()
     try:
         with library.open(**_opening(name)) as container:
             if not container.streams.video:
-                raise ImageError(f"{name} has no pictures in it")
+                raise ImageError(f"{name} holds no video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for index, frame in enumerate(container.decode(stream)):
@@ -132,7 +132,7 @@ def _opening(name: str) -> dict[str, object]:
         return {"file": f"/dev/video{camera[1]}", "format": "v4l2"}
     if _STREAM.fullmatch(name):
         return {"file": name, "timeout": _PATIENCE}
-    _file(name).close()  # there, and no pipe
+    _file(name).close()  # it exists, and is not a pipe
     # A playlist may name other files and addresses; a video of one's own does not need any.
     return {"file": name, "options": {"protocol_whitelist": "file"}}
 

@@ -51,7 +51,7 @@ def segment_to_video(
     the weight of the frames before, see `Smoothing`.
 
     Raises:
-        UsageError: a kind that is no picture.
+        UsageError: a kind that is not an image.
         ImageError, OutputError: the video cannot be read, or the other not written; finished parts stay.
     """
     draw = _drawing(kind, opacity)

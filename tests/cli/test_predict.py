@@ -187,8 +187,8 @@ def test_a_bomb_is_refused_by_its_size(semask: Run, tmp_path: Path) -> None:
 def test_offline_without_a_checkpoint_says_the_ways_out(semask: Run, tmp_path: Path) -> None:
     image(tmp_path / "a.png")
     finished = semask("predict", "a.png", check=21)
-    for way_out in ("swin-l-m2f", "semask download", "--from", "--checkpoint"):
-        assert way_out in finished.stderr
+    for suggestion in ("swin-l-m2f", "semask download", "--from", "--checkpoint"):
+        assert suggestion in finished.stderr
 
 
 @pytest.mark.slow

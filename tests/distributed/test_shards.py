@@ -29,5 +29,5 @@ def test_shards_are_about_equal_and_the_hash_never_changes() -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "8/8", "-1/8", "a/8", "1/8/2", "0/0", "1.0/2"])
 def test_what_is_no_shard_is_said(text: str) -> None:
-    with pytest.raises(UsageError, match="is no shard"):
+    with pytest.raises(UsageError, match="is not a shard"):
         Shard.parse(text)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from semask_cli.evaluation.intervals import FEWEST_CLUSTERS, bootstrap, cluster_sums, figures_of, intervals
+from semask_cli.evaluation.intervals import MIN_CLUSTERS, bootstrap, cluster_sums, figures_of, intervals
 from semask_cli.evaluation.metrics import ClassTotals, metrics
 
 CLASSES = 5
@@ -86,12 +86,12 @@ def test_frames_of_one_drive_are_drawn_together():
 
 def test_too_few_images_give_no_interval_and_a_class_too_rare_none_of_its_own():
     totals = draw(np.random.default_rng(9), 30)
-    assert intervals(ClassTotals.unstacked(totals.stacked()[: FEWEST_CLUSTERS - 1]), alone(9), "mmseg") == (
+    assert intervals(ClassTotals.unstacked(totals.stacked()[: MIN_CLUSTERS - 1]), alone(9), "mmseg") == (
         None,
         (None,) * CLASSES,
     )
     for part in (totals.right, totals.labelled, totals.predicted):
-        part[FEWEST_CLUSTERS - 1 :, 2] = 0
+        part[MIN_CLUSTERS - 1 :, 2] = 0
     means, classes = intervals(totals, alone(30), "mmseg")
     assert means is not None
     assert [interval is None for interval in classes] == [False, False, True, False, False]
@@ -114,7 +114,7 @@ def test_memory_is_that_of_the_totals_not_of_the_resamples():
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 2**32 - 1), st.integers(FEWEST_CLUSTERS, 40), st.sampled_from(["mmseg", "detectron2"]))
+@given(st.integers(0, 2**32 - 1), st.integers(MIN_CLUSTERS, 40), st.sampled_from(["mmseg", "detectron2"]))
 def test_an_interval_is_within_what_a_figure_can_be(seed, images, definition):
     totals = draw(np.random.default_rng(seed), images)
     perfect = ClassTotals(right=totals.labelled, labelled=totals.labelled, predicted=totals.labelled)

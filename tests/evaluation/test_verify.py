@@ -29,7 +29,7 @@ def test_a_result_holds_with_its_journal_and_files(semask, evaluated):
     alone = semask("eval", "--verify", path).stdout
     assert "holds  figures from the document's own counts" in alone
     assert "unknown  figures from the journal: there is no journal" in alone
-    assert "unknown  files: not looked at" in alone
+    assert "unknown  files: not checked" in alone
 
 
 def test_the_journal_of_the_cache_is_found(semask, planted, tmp_path):

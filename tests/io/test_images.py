@@ -379,8 +379,8 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
         (b'<?xml version="1.0"?><svg xmlns="x"/>', "an SVG"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not an image"),
-        (b"\x89PNG", "is no image"),
-        (bytes(range(256)) * 9, "is no image"),
+        (b"\x89PNG", "is not an image"),
+        (bytes(range(256)) * 9, "is not an image"),
     ],
 )
 def test_what_is_not_an_image(tmp_path: Path, content: bytes, said: str) -> None:

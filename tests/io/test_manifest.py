@@ -40,15 +40,15 @@ def test_a_table_names_results_by_id(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("list.json", "[]", "no list of images by its ending"),
+        ("list.json", "[]", "not a list of images by its ending"),
         ("gone.txt", None, "cannot read"),
         ("list.csv", "id,path\n1,a.jpg\n2,\n", "row 2 of .* has no path"),
         ("list.csv", "id,path\n", "lists no image"),
         ("list.csv", 'id,path\n1,"a.jpg\n2,b.jpg\n', "no CSV from row 1 on"),
         ("list.txt", "a.jpg\nb\0.jpg\n", "row 2 of .* has no path"),
-        ("list.csv", "path,id\na.jpg,../../etc/passwd\n", "no place below the output folder"),
-        ("list.csv", "path,id\na.jpg,/etc/passwd\n", "no place below the output folder"),
-        ("list.parquet", "text", "no Parquet file"),
+        ("list.csv", "path,id\na.jpg,../../etc/passwd\n", "not a place below the output folder"),
+        ("list.csv", "path,id\na.jpg,/etc/passwd\n", "not a place below the output folder"),
+        ("list.parquet", "text", "not a Parquet file"),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path: Path, name: str, text: str | None, said: str) -> None:

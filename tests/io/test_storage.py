@@ -90,5 +90,5 @@ def test_requests_that_fail_are_tried_again_but_not_for_ever(bucket: Address, mo
 
 
 def test_what_nobody_knows_is_said() -> None:
-    with pytest.raises(UsageError, match="nothing is known of addresses with gopher://"):
+    with pytest.raises(UsageError, match="no file system is known for gopher:// addresses"):
         opened(Address("gopher://host/one.png"))

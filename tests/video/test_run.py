@@ -240,5 +240,5 @@ def test_ranges_are_read(text: str, chosen: FrameRange) -> None:
 
 @pytest.mark.parametrize("text", ["", "3", "a:b", "1:2:0", "-1:2", "1:2:3:4"])
 def test_what_is_no_range(text: str) -> None:
-    with pytest.raises(UsageError, match="no range of frames"):
+    with pytest.raises(UsageError, match="not a range of frames"):
         FrameRange.parse(text)
