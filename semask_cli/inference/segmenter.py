@@ -22,7 +22,7 @@ from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.smoothing import Smoothing
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.stream import Reserve, Stages, pool_threads, stream
-from semask_cli.inference.versions import versions
+from semask_cli.inference.versions import row_digest, versions
 from semask_cli.inference.views import resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
 from semask_cli.models.network import Network
@@ -263,6 +263,7 @@ class Segmenter:
         windows = {"crop": list(config.crop), "stride": list(config.stride)} if config.mode == "slide" else {}
         return {
             "model": self.spec.name,
+            "row": row_digest(self.spec),
             "checkpoint": self.digest,
             "device": self.device.type,
             "precision": self.precision,

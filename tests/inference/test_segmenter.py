@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,6 +51,16 @@ def test_labels_are_the_argmax_of_scores(family: str, height: int, width: int, m
     assert all_of_them.score_labels is None
     assert all_of_them.scores is not None
     np.testing.assert_allclose(all_of_them.scores, scores, rtol=1e-3, atol=1e-7)
+
+
+def test_settings_tell_rows_apart_that_have_the_same_weights() -> None:
+    segmenter = toy_segmenter(SMALL_MODELS["fpn"])
+    before, row = segmenter.settings, segmenter.spec
+    segmenter.spec = replace(row, miou=1.0, source="elsewhere")
+    assert segmenter.settings == before
+    for other in (replace(row, short_side=row.short_side + 1), replace(row, head={"heads": 4})):
+        segmenter.spec = other
+        assert {key for key in before if segmenter.settings[key] != before[key]} == {"row"}
 
 
 @pytest.mark.parametrize("mode", ["whole", "slide"])
