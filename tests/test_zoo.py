@@ -123,7 +123,8 @@ def test_an_unknown_label_lists_the_labels() -> None:
 
 def test_rows_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "own.toml"
-    file.write_text(OWN_ROW.format(backbone="mini", extra='[[models.mine.checkpoints]]\nlabel = "a"\npath = "w.pth"'))
+    text = OWN_ROW.format(backbone="mini", extra='[[models.mine.checkpoints]]\nlabel = "a"\npath = "w.pth"')
+    file.write_text(f"\ufeff{text}")  # as Windows' editors begin files
     spec = load_zoo(file).find("mine")
     assert spec.checkpoint is not None
     assert spec.checkpoint.path == tmp_path / "w.pth"

@@ -88,11 +88,12 @@ def read_classes(path: Path) -> ClassSet:
     Lines that are empty or begin with "#" are skipped; a class without a colour gets one.
 
     Raises:
-        DatasetError: the file cannot be read, names more than 255 classes or none, or holds a line of another form.
+        DatasetError: the file cannot be read, names more than 255 classes, none or one twice, or has a line of another
+            form.
     """
     try:
         with open_regular(path) as file:
-            lines = [line.strip() for line in file.read().decode("utf-8").splitlines()]
+            lines = [line.strip() for line in file.read().decode("utf-8-sig").splitlines()]
     except OSError as error:
         raise DatasetError(f"cannot read the classes in {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -100,6 +101,9 @@ def read_classes(path: Path) -> ClassSet:
     rows = [_name_and_colour(path, line) for line in lines if line and not line.startswith("#")]
     if not 1 <= len(rows) <= IGNORE:
         raise DatasetError(f"{path} names {len(rows)} classes", f"One class a line, 1 to {IGNORE} of them.")
+    names = [name for name, _ in rows]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DatasetError(f"{path} names {printable(twice[0])} twice", "A line too many shifts all classes after it.")
     colours = _distinct_colours(len(rows))
     named = [(name, colour or colours[index]) for index, (name, colour) in enumerate(rows)]
     encodings = {CLASS_INDICES: EncodingSpec(values=tuple(range(len(rows))))}

@@ -69,7 +69,7 @@ def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
 def _listed_ids(file: Path) -> frozenset[str]:
     try:
         with open_regular(file) as stream:
-            return frozenset(stream.read().decode("utf-8").split())
+            return frozenset(stream.read().decode("utf-8-sig").split())
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:

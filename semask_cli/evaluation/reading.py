@@ -28,7 +28,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """
     try:
         with open_regular(path) as file:
-            return _evaluation(json.loads(file.read().decode("utf-8"), parse_constant=_refuse_constant))
+            return _evaluation(json.loads(file.read(), parse_constant=_refuse_constant))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -53,7 +53,7 @@ def test_any_spelling_of_a_dataset_is_found_and_an_unknown_one_refused():
 
 def test_own_classes_are_read_with_or_without_colours(tmp_path):
     file = tmp_path / "roads.txt"
-    file.write_text("# index order\nroad\nkerb, 1, 2, 3\n\nsky\n", encoding="utf-8")
+    file.write_text("\ufeff# index order\nroad\nkerb, 1, 2, 3\n\nsky\n", encoding="utf-8")
     own = read_classes(file)
     assert own.spec is None
     assert own.hex_colours[1] == "#010203"
@@ -63,7 +63,10 @@ def test_own_classes_are_read_with_or_without_colours(tmp_path):
     assert own.encodings["reduce-zero"].table[:5].tolist() == [255, 0, 1, 2, -1]
 
 
-@pytest.mark.parametrize("text", ["", "road,1,2", "road,1,2,256", "road,red,0,0", "\n".join(map(str, range(256)))])
+@pytest.mark.parametrize(
+    "text",
+    ["", "road,1,2", "road,1,2,256", "road,red,0,0", "road\nsky\nroad,1,2,3", "\n".join(map(str, range(256)))],
+)
 def test_a_class_file_that_makes_no_sense_is_refused_by_name(tmp_path, text):
     file = tmp_path / "classes.txt"
     file.write_text(text)

@@ -30,7 +30,7 @@ def test_a_list_of_a_split_names_its_images_among_those_of_all_splits(tmp_path):
     miniature.write(tmp_path, "pascal-voc2012", "VOC2012", count=3)
     miniature.save(tmp_path / "JPEGImages/2012_000001.jpg", np.zeros((8, 8, 3), np.uint8))
     assert len(find_dataset("pascal-voc2012", root=tmp_path).samples) == 3
-    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("2012_000001\n")
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("\ufeff2012_000001\n")
     assert [sample.id for sample in find_dataset("pascal-voc2012", root=tmp_path, split="train").samples] == [
         "2012_000001"
     ]

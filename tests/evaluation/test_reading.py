@@ -85,6 +85,12 @@ def test_what_is_no_document_is_no_evaluation(tmp_path, text):
         read_evaluation(path)
 
 
+def test_shells_of_windows_write_documents_in_utf_16(evaluation, tmp_path):
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps(evaluation.to_json()), encoding="utf-16")
+    assert read_evaluation(path).to_json() == evaluation.to_json()
+
+
 def test_what_cannot_be_opened_is_named(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / ("x" * 300)):
         with pytest.raises(UsageError, match="cannot read"):
