@@ -63,6 +63,7 @@ class Part:
 
     @property
     def size(self) -> int:
+        """In bytes; 0 before anything has arrived."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def identity(self) -> Identity | None:

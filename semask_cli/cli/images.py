@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain, islice
@@ -45,7 +45,7 @@ def predict_images(
     from rich.console import Console
 
     from semask_cli.distributed.parts import Parts
-    from semask_cli.distributed.prediction import Run, segment_here
+    from semask_cli.distributed.prediction import Run
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.distributed.table import is_table, parts_folder
     from semask_cli.io.manifest import Inputs
@@ -81,20 +81,8 @@ def predict_images(
 
     results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
     with ExitStack() as stack:
-        if run.ray:
-            from semask_cli.ray import cluster, segment_on_ray
-
-            stack.enter_context(cluster(run.ray))
-            model = options.on_cluster()
-            settings, palette = model.ask(lambda segmenter: (segmenter.settings, segmenter.class_set.palette))
-            running = begin(settings)
-            outcomes = segment_on_ray(running, model, outputs, palette=palette, max_pixels=run.max_pixels)
-        else:
-            segmenter = replace(options, device=world.device(options.device)).load()
-            running = begin(segmenter.settings)
-            outcomes = segment_here(
-                running, segmenter, outputs, open_stdin=_stdin, max_pixels=run.max_pixels, documents=run.as_json
-            )
+        located = replace(options, device=world.device(options.device))
+        running, outcomes = _started(begin, run, options=located, outputs=outputs, stack=stack)
         stack.callback(running.close)
         try:
             failures = _print(running, outcomes, results, as_json=run.as_json)
@@ -109,6 +97,32 @@ def predict_images(
     if failures:
         print(f"{len(failures)} of {running.images} images could not be segmented", file=sys.stderr)
         raise typer.Exit(failures[0].exit_code)
+
+
+def _started(
+    begin: Callable[[Mapping[str, Any]], Run],
+    run: ImageRunOptions,
+    *,
+    options: ModelOptions,
+    outputs: Outputs,
+    stack: ExitStack,
+) -> tuple[Run, Generator[Outcome, None, None]]:
+    """What `begin` makes of the model's settings, and its outcomes: here, or on a cluster, which `stack` leaves."""
+    if run.ray:
+        from semask_cli.ray import cluster, segment_on_ray
+
+        stack.enter_context(cluster(run.ray))
+        model = options.on_cluster()
+        settings, palette = model.ask(lambda segmenter: (segmenter.settings, segmenter.class_set.palette))
+        running = begin(settings)
+        return running, segment_on_ray(running, model, outputs, palette=palette, max_pixels=run.max_pixels)
+    from semask_cli.distributed.prediction import segment_here
+
+    segmenter = options.load()
+    running = begin(segmenter.settings)
+    return running, segment_here(
+        running, segmenter, outputs, open_stdin=_stdin, max_pixels=run.max_pixels, documents=run.as_json
+    )
 
 
 def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, table: Place | None, processes: int) -> None:

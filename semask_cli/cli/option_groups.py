@@ -42,10 +42,10 @@ def _is_group(annotation: Any) -> TypeGuard[type]:
 
 
 def refuse_options(context: typer.Context, run: str, names: Collection[str], suggestion: str = "") -> None:
-    """Refuse what the command line gives of `names` (of parameters): nothing that is asked for is left undone.
+    """Refuse options, parameters called one of `names`, that this kind of `run` would ignore.
 
     Raises:
-        UsageError: an option that this kind of `run` does not take.
+        UsageError: one of them was given on the command line.
     """
     for parameter in context.command.params:
         given = parameter.name and context.get_parameter_source(parameter.name)

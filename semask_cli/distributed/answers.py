@@ -100,16 +100,16 @@ def _class_row(share: ClassShare) -> dict[str, Any]:
 
 
 def error_row(error: SemaskError) -> dict[str, str]:
-    """An error as a row tells of it."""
+    """An error as the values of a row."""
     return {"kind": type(error).__name__, "message": error.message, "suggestion": error.suggestion}
 
 
 def shares_of(rows: Sequence[Mapping[str, Any]], palette: NDArray[np.uint8]) -> tuple[ClassShare, ...]:
-    """The classes that a row tells of, with the colours of `palette` (K, 3)."""
+    """The classes in a row, with the colours of `palette` (K, 3)."""
     return tuple(ClassShare(colour=tuple(map(int, palette[row["index"]])), **row) for row in rows)  # type: ignore[arg-type]
 
 
 def error_of(row: Mapping[str, str]) -> SemaskError:
-    """The error that a row tells of."""
+    """The error in a row."""
     kind = getattr(errors, row["kind"], SemaskError)
     return kind(row["message"], row["suggestion"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,6 +39,21 @@ def thumbnail(pixels: RGB, *, width: int) -> str:
 def exact(pixels: RGB) -> str:
     """An image, every value kept, as the address of a PNG."""
     return _address(pixels, "png", optimize=True)
+
+
+def painted(
+    image: RGB, areas: Iterable[tuple[NDArray[np.bool_], Sequence[int]]], *, pale: NDArray[np.bool_], brightness: float
+) -> RGB:
+    """The image in grey of that `brightness` (0 to 1), tinted where `areas` (masks and RGB colours) say so.
+
+    It is `pale` where a mask of that name says so.
+    """
+    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
+    shown = np.repeat(grey * brightness, 3, axis=2)
+    for mask, colour in areas:
+        shown[mask] = grey[mask] * 0.2 + np.array(colour, np.float32) * 0.8
+    shown[pale] = grey[pale] * 0.3 + 160
+    return shown.clip(0, 255).astype(np.uint8)
 
 
 def _address(pixels: NDArray[Any], kind: str, **options: Any) -> str:

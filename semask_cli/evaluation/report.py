@@ -15,7 +15,7 @@ import numpy as np
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.evaluation.confusions import Order, class_order, shares
 from semask_cli.evaluation.metrics import DEFINITIONS
-from semask_cli.evaluation.pages import encoded, exact, render_page, thumbnail
+from semask_cli.evaluation.pages import encoded, exact, painted, render_page, thumbnail
 from semask_cli.evaluation.results import Evaluation, ImageResult, document_text
 from semask_cli.evaluation.sources import Source
 from semask_cli.io.files import write_atomically
@@ -28,7 +28,7 @@ REPORT_FILES = ("report.html", "evaluation.json", "classes.csv", "confusion.csv"
 _SHOWN = 5  # of the worst, and of the best images
 _WIDTH = 720  # of an image in the page, at most, in pixels
 _BINS = 20
-_WRONG = np.array([228, 60, 46], np.float32)
+_WRONG = (228, 60, 46)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +122,8 @@ def _matrix(evaluation: Evaluation) -> dict[str, Any]:
 
 def error_map(image: RGB, labels: Labels, predicted: Labels) -> RGB:
     """The image in dark grey, wrong pixels red, ignored ones pale."""
-    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
-    shown = np.repeat(grey * 0.45, 3, axis=2)
-    wrong = (labels != predicted) & (labels != IGNORE)
-    shown[wrong] = grey[wrong] * 0.2 + _WRONG * 0.8
     ignored = labels == IGNORE
-    shown[ignored] = grey[ignored] * 0.3 + 160
-    return shown.clip(0, 255).astype(np.uint8)
+    return painted(image, [((labels != predicted) & ~ignored, _WRONG)], pale=ignored, brightness=0.45)
 
 
 def _examples(results: Sequence[ImageResult], dataset: Dataset, source: Source) -> list[Example]:

@@ -10,13 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from semask_cli.datasets import IGNORE, Dataset, Sample, read_labels
 from semask_cli.datasets.spec import CLASS_INDICES
 from semask_cli.errors import UsageError
-from semask_cli.evaluation.pages import thumbnail
+from semask_cli.evaluation.pages import painted, thumbnail
 from semask_cli.evaluation.records import labels_digest
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.sources import MaskFolder
@@ -63,19 +60,14 @@ def side_by_side(
 
 def who_is_right(image: RGB, labels: Labels, first: Labels, second: Labels) -> RGB:
     """The image in grey, in RIGHT's colours where one alone is right, or neither; pale where nothing is counted."""
-    grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
-    shown = np.repeat(grey * 0.5, 3, axis=2)
     counted = labels != IGNORE
     right = [(each == labels) & counted for each in (first, second)]
-    places: dict[str, NDArray[np.bool_]] = {
+    areas = {
         "first": right[0] & ~right[1],
         "second": right[1] & ~right[0],
         "none": counted & ~right[0] & ~right[1],
     }
-    for name, place in places.items():
-        shown[place] = grey[place] * 0.2 + np.array(RIGHT[name], np.float32) * 0.8
-    shown[~counted] = grey[~counted] * 0.3 + 160
-    return shown.clip(0, 255).astype(np.uint8)
+    return painted(image, [(areas[name], RIGHT[name]) for name in RIGHT], pale=~counted, brightness=0.5)
 
 
 def masks_of(run: Evaluation) -> tuple[Path, str] | None:

@@ -45,6 +45,7 @@ class ExportComparison:
 
     @property
     def is_equal(self) -> bool:
+        """Whether the exported network is kept."""
         return self.difference <= MAX_DIFFERENCE and self.equal_labels >= EQUAL_LABELS
 
 

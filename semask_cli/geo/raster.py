@@ -37,6 +37,7 @@ class Stretch:
     high: float
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Values of any shape and number, stretched and rounded to 8 bits."""
         scaled = (values.astype(np.float32) - self.low) * (255 / (self.high - self.low))
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 

@@ -136,5 +136,5 @@ class _Reads(TorchDispatchMode):
 
 
 def _memory(tree: object) -> list[tuple[int, Tensor]]:
-    """The tensors somewhere in there, and where the memory that each is a part of begins."""
+    """The tensors in a nested structure, each with the address of its storage."""
     return [(leaf.untyped_storage().data_ptr(), leaf) for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -53,7 +53,7 @@ class Merged:
 
     @classmethod
     def empty(cls, scores: Tensor, size: tuple[int, int], keep: Keep) -> Merged:
-        """For an image of that size, with a tile's scores for an example."""
+        """Not yet filled, for an image of that size; classes, device and dtype are those of a tile's `scores`."""
         top = min(keep.top, len(scores))
         return cls(
             scores.new_empty(size, dtype=torch.uint8),

@@ -50,6 +50,7 @@ class PreparedImage:
 
     @property
     def view_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Images are predicted together where these are equal."""
         return tuple(view.shape for view in self.views)
 
 
@@ -173,7 +174,7 @@ class Segmenter:
         return PreparedImage(pixels, views, watch)
 
     def _refuse_endless_scores(self, pixels: RGB, keep: Keep) -> None:
-        """Raises UsageError: the scores to be kept of an image take more memory than there should be for it."""
+        """Raises UsageError: the scores to be kept of an image take more memory than `memory`."""
         height, width = pixels.shape[:2]
         nbytes = min(keep.top, self.spec.num_classes) * height * width * SCORE_BYTES
         if nbytes > self.memory:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semask_cli.inference.config import InferenceConfig
+from semask_cli.io.images import RGB
 from semask_cli.models.prediction import ClassMap, Prediction
 from semask_cli.ops import resize_accumulate
 
-PredictBatch = Callable[[list[NDArray[np.uint8]]], list[Prediction]]
-"""Images (H, W, 3) of one size, uint8 RGB, to a prediction of each."""
+PredictBatch = Callable[[list[RGB]], list[Prediction]]
+"""Images (H, W, 3) of one size to a prediction of each."""
 
 Place = tuple[int, int]
 """The row and column of a window in the grid."""
@@ -36,7 +37,7 @@ class SlidingWindow:
 
     def __init__(
         self,
-        view: NDArray[np.uint8],
+        view: RGB,
         config: InferenceConfig,
         predict_batch: PredictBatch,
         *,

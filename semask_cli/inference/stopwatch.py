@@ -45,6 +45,7 @@ class Stopwatch:
 
     @property
     def milliseconds(self) -> dict[str, float]:
+        """By stage, summed; waits for a GPU that is still at work on one."""
         total: defaultdict[str, float] = defaultdict(float)
         for stage, elapsed in self._stages:
             total[stage] += elapsed()

@@ -12,7 +12,7 @@ def import_extra(name: str, *, extra: str, purpose: str) -> ModuleType:
     """The module `name`, which `semask[extra]` brings.
 
     Raises:
-        UsageError: its package is not installed; the message says what `purpose` needs it.
+        UsageError: its package is not installed; the message names it, and the `purpose` that needs it.
     """
     try:
         return import_module(name)

@@ -32,18 +32,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import PIL
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from semask_cli.errors import ImageError, printable
 from semask_cli.io.regular import open_regular
 
-ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
-
-RGB = npt.NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 """An image: uint8 RGB (H, W, 3)."""
+
+ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | RGB
 
 MAX_PIXELS = 2**28
 """The largest image read unless asked otherwise: 16384 x 16384 pixels, 805 MB as RGB."""
@@ -74,7 +74,7 @@ _OPEN_LOCK = threading.Lock()
 
 def read_image(
     source: ImageSource, *, max_pixels: int = MAX_PIXELS, before_decoding: Callable[[int, int], object] | None = None
-) -> npt.NDArray[np.uint8]:
+) -> RGB:
     """Read the image that `source` holds: a path, encoded bytes, a binary stream, a PIL image or an array.
 
     An array is checked, and copied only where it is not contiguous. A PIL image is left as it is. The module says
@@ -121,7 +121,7 @@ def is_image_path(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def _checked(array: NDArray[Any]) -> RGB:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise ImageError(f"an image is uint8 RGB (H, W, 3), this array is {array.dtype} {array.shape}")
     return np.ascontiguousarray(array)
@@ -259,7 +259,7 @@ def _no_pixel_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+def _rgb(image: Image.Image, name: str) -> RGB:
     """The pixels of a decoded image, which is changed on the way."""
     with suppress(Exception):  # a damaged EXIF block raises almost anything, and says nothing about the pixels
         ImageOps.exif_transpose(image, in_place=True)

@@ -33,8 +33,8 @@ class Benchmark:
     """Medians over `repeats` images of (height, width).
 
     `random_weights` says that no checkpoint was loaded, `calibrated_on_noise` that int8's scales are those of noise.
-    `milliseconds` is by stage, and `images_per_second` by the clock on the wall: what a GPU does beside the host is in
-    both stages. `network_gflop` is what the network computes for one image, `peak_gflops` the best rate seen in the
+    `milliseconds` is by stage, and `images_per_second` by wall-clock time: what a GPU does beside the host is in both
+    stages. `network_gflop` is what the network computes for one image, `peak_gflops` the best rate seen in the
     same run, of large matrix products in the network's precision or of the network itself, and `share_of_peak` the
     network's part of it.
     `peak_memory` is in bytes: of the process, or of the GPU.

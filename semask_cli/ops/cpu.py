@@ -1,4 +1,4 @@
-"""The CPU: its name, for the record beside every time, and which of two formulations of one thing it runs faster."""
+"""The CPU: its name, for records of measurements, and which of two formulations it runs faster."""
 
 from __future__ import annotations
 

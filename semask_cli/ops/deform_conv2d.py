@@ -47,6 +47,7 @@ def _fake(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, g
 
 
 def reference_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """`deform_conv2d` in plain torch: columns of sampled taps for some pixels at a time, and their products."""
     batch, channels, height, width = x.shape
     dtype = torch.promote_types(x.dtype, torch.float32)
     # (B, C, h, w) -> (B, rows of the zero-bordered maps, C / groups)

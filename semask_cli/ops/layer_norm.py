@@ -62,6 +62,7 @@ def norm_kernel(x: torch.dtype, branch: torch.dtype, *, channels: int) -> Kernel
 def reference_add_layer_norm(
     x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
+    """The sum and its norm in plain torch, in the dtypes that the kernel gives."""
     added = x + branch
     wide = torch.promote_types(added.dtype, torch.float32)
     normed = F.layer_norm(added.to(wide), weight.shape, weight.to(wide), bias.to(wide), epsilon)

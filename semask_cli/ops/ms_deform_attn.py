@@ -51,6 +51,7 @@ def _fake(value: Tensor, level_sizes: Sequence[int], reference: Tensor, offsets:
 def reference_ms_deform_attn(
     value: Tensor, level_sizes: Sequence[int], reference: Tensor, offsets: Tensor, logits: Tensor
 ) -> Tensor:
+    """`ms_deform_attn` in plain torch: one sum of table rows for each query and head."""
     batch, _, heads, channels = value.shape
     _, queries, _, _, points, _ = offsets.shape
     dtype = torch.promote_types(value.dtype, torch.float32)

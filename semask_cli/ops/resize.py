@@ -157,7 +157,7 @@ def _candidates(maps: Floats) -> NDArray[np.intp]:
 
 
 def _reaching(maps: Floats, bound: Floats) -> NDArray[np.intp]:
-    """Which of (maps, h, w) are not below a bound (h, w) everywhere; those with anything that is NaN are among them."""
+    """The indices of the maps (maps, h, w) that reach a bound (h, w) somewhere, or hold a NaN."""
     return np.flatnonzero(~((maps - bound).max((1, 2)) < 0))
 
 

@@ -60,6 +60,7 @@ def window_kernel(dtype: torch.dtype, *, window: int) -> Kernel:
 
 
 def reference_window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, shift: int) -> Tensor:
+    """`window_attention` in plain torch, in the published steps."""
     _, height, width, _, heads, d = qkv.shape
     rows, columns = -(-height // window), -(-width // window)
     whole = padding.expand(len(qkv), rows * window, columns * window, 3, heads, d).clone()

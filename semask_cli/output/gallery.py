@@ -1,6 +1,6 @@
 """A page of all images of a run: thumbnails, a slider from each image to its overlay, search, filter and order.
 
-The page stands over a folder of previews, each of which holds what the page says of it. So it can be written again
+The page lists a folder of previews, each of which holds its own entry, as a comment. So it can be written again
 at any time, by any of the processes that share a run, and shows what all of them have done.
 """
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from semask_cli.io.images import RGB
 from semask_cli.output.class_shares import ClassShare, class_shares
 
 SCHEMA_VERSION = 1
@@ -53,7 +54,7 @@ class SegmentedImage:
     palette: NDArray[np.uint8]
     info: RunInfo
     name: str = "image"
-    image: NDArray[np.uint8] | None = None
+    image: RGB | None = None
     confidence: NDArray[np.float32] | None = None
     entropy: NDArray[np.float32] | None = None
     scores: NDArray[np.float16] | None = None

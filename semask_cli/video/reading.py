@@ -45,6 +45,7 @@ class FrameRange:
     step: int = 1
 
     def holds(self, index: int) -> bool:
+        """Whether a frame is one of them, as far as `start` and `step` say."""
         return index >= self.start and (index - self.start) % self.step == 0
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A video of many frames, written in parts: a killed run loses the part in hand, and the next one goes on after it."""
+"""A video of many frames, written in parts: a killed run loses its unfinished part alone."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class VideoParts:
             self.end_part()
 
     def end_part(self) -> None:
-        """Publish what the part in hand shows."""
+        """Publish the unfinished part."""
         if self._open is not None:
             opened, self._open, self._encoder = self._open, None, None
             opened.__exit__(None, None, None)
