@@ -68,7 +68,7 @@ def load(
         memory_budget: bytes that an image may take beyond the weights: on a GPU for everything, where batches shrink
             and merging moves to the CPU to keep it (unless given, all there is); on a CPU, beyond the layers of one
             view or window, for class scores and windows that wait to be merged (1 GiB unless given).
-        cuda_graphs: replay the network from CUDA graphs for sizes of windows or images that come back, unless it is
+        cuda_graphs: replay the network from CUDA graphs for sizes of windows or images that recur, unless it is
             False; on NVIDIA's GPUs by default. Not measured yet.
         random_weights: need no checkpoint; for measuring speed. int8 is then calibrated on noise.
         progress: called with (bytes so far, bytes in all or None) during a download.

@@ -2,9 +2,9 @@
 
     python -m benchmarks.cpu.networks --threads 2 --record benchmarks/records/networks.csv
 
-With --bf16 in bfloat16 too, which wants a CPU with AVX512-BF16 or AMX; passes of both precisions take turns.
+With --bf16 in bfloat16 too, which needs a CPU with AVX512-BF16 or AMX; passes of both precisions take turns.
 
-The share counts the operations of the published formulation, by torch's FlopCounterMode, so that what semask spares
+The share counts the operations of the published formulation, by torch's FlopCounterMode, so that what semask saves
 shows as speed: 100 % is the published network at the speed of the best large matrix product of the same run.
 """
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.cpu.rivals --record benchmarks/records/rivals.csv
 
-With --bf16 in bfloat16 too, which wants a CPU with AVX512-BF16 or AMX; the others then run under torch's autocast.
+With --bf16 in bfloat16 too, which needs a CPU with AVX512-BF16 or AMX; the others then run under torch's autocast.
 
 Each contender runs in a process of its own, so that its peak memory is its own, and they take turns, so that a machine
 whose speed drifts treats them alike. All weights are random: they change no time here except that of semask's merging,

@@ -15,7 +15,7 @@ import time
 from benchmarks.cpu.record import record_parser, write_record
 from semask_cli.io.resources import project_file
 
-NEW = "NEW"  # in the place of a folder that is not there yet
+NEW = "NEW"  # stands for a folder that does not exist yet
 IMAGE = min((project_file("demo") / "images").iterdir())
 
 # Beside Python itself, started and stopped, which no command can be faster than, and torch, which predict cannot.

@@ -35,7 +35,7 @@ class MachineCode:
     """One kernel's figures; `loads_16` and `stores_16` count instructions that move sixteen bytes a thread.
 
     `blocks` of `threads` are on a multiprocessor at a time, at most, and `occupancy` is their part of the warps that it
-    can hold. `sources` tells the sources that it was compiled from.
+    can hold. `sources` identifies the sources that it was compiled from.
     """
 
     sources: str

@@ -155,7 +155,7 @@ def _verdict(bench: Bench, operator: str, error: Tensor, precision: str) -> Meas
 
 @contextmanager
 def _poisoned() -> Iterator[None]:
-    """Within it, new tensors begin as NaN, so that a number that nobody wrote is noticed."""
+    """Within it, new tensors begin as NaN, so that a number that was never written is noticed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,7 +1,7 @@
 """Requests that no server can hold up: bounded in time, over https, and never to a host that was not meant.
 
 Each request runs on a thread of its own and hands over what arrives; the caller waits for that, but never longer than
-it is willing to. A server that sends one byte a second keeps a thread that nobody waits for.
+it is willing to. A server that sends one byte a second keeps a thread busy that nothing waits for.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _receive(session: Session, url: str, headers: dict[str, str], items: Queue[o
                     return
                 _put(items, piece, ended)
             _put(items, None, ended)
-    except Exception as error:  # whatever a server can provoke in requests, urllib3 and http.client
+    except Exception as error:  # anything that a server can provoke in requests, urllib3 and http.client
         _put(items, error, ended)
 
 

@@ -1,4 +1,4 @@
-"""What killed processes left in the cache, removed once nobody uses it."""
+"""Removing what killed processes left in the cache, once no process uses it."""
 
 from __future__ import annotations
 

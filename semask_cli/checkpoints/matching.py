@@ -1,4 +1,4 @@
-"""Which row of the zoo a set of tensors belongs to: told by names and shapes alone, never by a file's label.
+"""Which row of the zoo a set of tensors belongs to: found by names and shapes alone, never by a file's label.
 
 (The authors' own table listed one file first as FaPN and six weeks later as MSFaPN.)
 """
@@ -127,7 +127,7 @@ def rows_that_fit(tensors: Mapping[str, Tensor], zoo: Zoo) -> list[str]:
     """The rows of the zoo that the tensors fit strictly."""
     query = tensors.get(_SEMANTIC_QUERY)
     rows = [adapted(row, tensors) for row in zoo.models.values()]
-    # One shape spares most rows the building of a network.
+    # One shape rules out most rows before their network is built.
     alike = [
         r for r in rows if query is not None and query.shape == (r.backbone.semantic_classes, r.backbone.embed_dim)
     ]

@@ -38,7 +38,7 @@ def transfer_folder(target: Path, origin: str) -> tuple[Path, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What tells a file from another: where it is from (a Drive id, or an address), `size` in bytes (None if not
+    """What identifies a file: where it is from (a Drive id, or an address), `size` in bytes (None if not
     announced), and the server's validators."""
 
     origin: str

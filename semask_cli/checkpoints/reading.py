@@ -1,6 +1,6 @@
 """Opening a checkpoint file as data: nothing in it is executed, whatever it holds.
 
-Three formats, told apart by content: torch.save (a zip, or the stream of before 1.6), safetensors, and the plain
+Three formats, distinguished by content: torch.save (a zip, or the stream of before 1.6), safetensors, and the plain
 pickles of NumPy arrays that detectron2 writes as .pkl. Pickles are read by an interpreter that builds inert records
 (`pickles.py`); only the weights among them become tensors (`tensors.py`). There is no fallback to Python's unpickler.
 """

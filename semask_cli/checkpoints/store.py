@@ -30,7 +30,7 @@ from semask_cli.io.files import whole_file, writing
 from semask_cli.zoo import CheckpointSpec, ModelSpec
 
 Progress = Callable[[int, int | None], None]
-"""Is told bytes so far, and bytes in all or None, while a file arrives."""
+"""Called with bytes so far, and bytes in all or None, while a file arrives."""
 
 SIDECAR_SCHEMA = 2
 
@@ -246,7 +246,7 @@ def lock_path(name: str) -> Path:
 
 @contextmanager
 def locked(name: str, *, wait: bool = True) -> Iterator[None]:
-    """One process at a time fetches or converts the file called NAME@LABEL. A wait for another is told on stderr.
+    """One process at a time fetches or converts the file called NAME@LABEL. A wait for another is reported on stderr.
 
     Raises:
         OutputError: the cache cannot be written; or another process has the lock, and `wait` is false.

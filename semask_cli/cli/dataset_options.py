@@ -65,7 +65,7 @@ class DatasetOptions:
         typer.Option(
             metavar="CODING",
             rich_help_panel=_PANEL,
-            help="How labels are written, where the folder does not tell: trainIds, labelIds, "
+            help="How labels are written, where the folder does not say: trainIds, labelIds, "
             "reduce-zero (0 is unlabelled).",
         ),
     ] = None

@@ -115,7 +115,7 @@ class ModelOptions:
         typer.Option(
             "--cuda-graphs/--no-cuda-graphs",
             rich_help_panel=_MACHINE,
-            help="Replay the network for sizes of windows or images that come back; on NVIDIA's GPUs by default.",
+            help="Replay the network for sizes of windows or images that recur; on NVIDIA's GPUs by default.",
         ),
     ] = None
 

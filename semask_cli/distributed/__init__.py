@@ -1,6 +1,6 @@
 """The same engine many times: shards of a run, processes that share one, and what each has noted as done.
 
-    shards.py         which images are whose: a stable hash, so that nobody needs the whole list
+    shards.py         which images belong to which shard: a stable hash, which needs no list of all
     world.py          the processes that torchrun has started, which need not share a disk
     run_journal.py    what is done already, in the folder of the results
     parts.py          results in few large files

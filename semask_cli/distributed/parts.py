@@ -1,6 +1,6 @@
 """Results in a few large files instead of many small ones: parts of a Parquet table, or WebDataset's tar files.
 
-A part is written whole, under a name that tells its shard, and beside it, in the folder of the journal, what is in it:
+A part is written whole, under a name with its shard, and beside it, in the folder of the journal, what is in it:
 an image is done when the part that it is in is there. Parts of another format or of other settings do not count.
 
 Until a part is full its results are in small ones, written every SAVE_SECONDS, which it then replaces: a kill loses no

@@ -2,8 +2,8 @@
 
 `OUT/.semask-journal/DIGEST/shard-I-of-N.jsonl` (see `io.journal`): a folder for each combination of settings, and in it
 a file for each process. An image is done when its key is there: a hash of its id, of the size and time of its source,
-and of the size and time of each of its files. So what has changed since is done again, and whatever the number of
-shards was, nothing is done twice.
+and of the size and time of each of its files. So what has changed since is done again, and nothing is done
+twice, for any number of shards.
 
 Where results are collected in parts (`distributed.parts`), `DIGEST/PART.jsonl` says what is in the part, and counts if
 the part is there, or in the table that it was joined in (`distributed.table`). Its header names the small parts that it

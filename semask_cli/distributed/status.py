@@ -43,7 +43,7 @@ class RunStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it will take at this rate; None where it cannot be told."""
+        """How long it will take at this rate; None where it is unknown."""
         return self.left / self.per_second if self.left is not None and self.per_second else None
 
     def seconds_idle(self) -> float:

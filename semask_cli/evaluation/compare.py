@@ -150,7 +150,7 @@ def _comparison(runs: dict[str, Evaluation], baseline: int) -> Comparison:
 def write_comparison(folder: Path, comparison: Comparison, dataset: Dataset | None = None) -> Path:
     """Write comparison.html and comparison.json to `folder`; the page's path.
 
-    With the `dataset` at hand the page shows the images on which the runs differ most, side by side.
+    With the `dataset` the page shows the images on which the runs differ most, side by side.
 
     Raises:
         UsageError: with a dataset, a run whose masks are not on this machine (see `evaluation.side_by_side`).

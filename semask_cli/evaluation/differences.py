@@ -188,6 +188,6 @@ def _sentence(names: tuple[str, str], miou: Difference, measured_on: str, *, too
     if high < 0:
         return f"{names[0]} is better than {names[1]} by {points} [{-high:.2f}, {-low:.2f}] {measured_on}."
     return (
-        f"No difference can be told between {names[1]} and {names[0]} {measured_on}: "
+        f"No difference is found between {names[1]} and {names[0]} {measured_on}: "
         f"{miou.value:+.2f} points of mIoU [{low:+.2f}, {high:+.2f}]."
     ).replace("-0.00", "+0.00")

@@ -44,7 +44,7 @@ class Journal:
     run is reads it there.
 
     Raises:
-        UsageError: the journal was begun with other settings; the message names them. Or it has no header that tells.
+        UsageError: the journal was begun with other settings; the message names them. Or its header does not say.
         OutputError: the folder cannot be read or written.
     """
 

@@ -38,7 +38,7 @@ class Captured:
 
 
 class CudaGraphs:
-    """`network.predict`, replayed for shapes of pixels that come back. Not for several threads.
+    """`network.predict`, replayed for shapes of pixels that recur. Not for several threads.
 
     Shapes are those of the padded pixels, which the images of a dataset share more often than their own sizes. Graphs
     are captured on one stream and into one pool, so that all share the memory between their inputs and their outputs.

@@ -136,7 +136,7 @@ class Segmenter:
         max_pixels: int = MAX_PIXELS,
         smoothing: Smoothing | None = None,
     ) -> Generator[Result, None, None]:
-        """What `finish` makes of each item's segmentation or error, in order; many are in hand at a time.
+        """What `finish` makes of each item's segmentation or error, in order; many are in flight at a time.
 
         `open_item` and `finish` are called in threads beside the network: reading and writing belong there.
         """
@@ -159,7 +159,7 @@ class Segmenter:
     def prepare(
         self, image: ImageSource, *, max_pixels: int = MAX_PIXELS, reserve: Reserve | None = None
     ) -> PreparedImage:
-        """Read an image and resize it to its views; `reserve` is told its size before it is decoded.
+        """Read an image and resize it to its views; `reserve` is called with its size before it is decoded.
 
         Raises:
             ImageError: the image cannot be read.

@@ -151,7 +151,7 @@ class _Slot(Generic[Item, Prepared, Result]):
 
 
 class _ClosedError(Exception):
-    """The stream has ended; nobody waits for this item."""
+    """The stream has ended; nothing waits for this item."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Writing files: each is there whole, or not at all, and what a killed process left is found and removed.
 
 What is not whole yet lies in a private folder beside its final place, `.semask-XXXXXXXX.part`: no other user may enter
-it, nobody can guess its name, and it is locked while its process lives. A folder that can be locked is abandoned.
+it, its name cannot be guessed, and it is locked while its process lives. A folder that can be locked is abandoned.
 """
 
 from __future__ import annotations

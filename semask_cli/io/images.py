@@ -78,8 +78,8 @@ def read_image(
     """Read the image that `source` holds: a path, encoded bytes, a binary stream, a PIL image or an array.
 
     An array is checked, and copied only where it is not contiguous. A PIL image is left as it is. The module says
-    what is decided for alpha, 16 bits, EXIF rotation and the like. `before_decoding` is told the height and width of
-    what is to be decoded, as stored, while its header alone has been read.
+    what is decided for alpha, 16 bits, EXIF rotation and the like. `before_decoding` is called with the height and
+    width of what is to be decoded, as stored, while its header alone has been read.
 
     Returns:
         uint8 RGB (H, W, 3), C-contiguous, in displayed orientation.

@@ -1,4 +1,4 @@
-"""Opening what must be a file: a pipe would block until somebody writes to it, a device may never end."""
+"""Opening what must be a file: a pipe would block until it is written to, a device may never end."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def reading(source: Place) -> Iterator[BinaryIO]:
 
 
 def state(source: Place) -> str | None:
-    """What changes when the file changes, as far as the store tells: size, and time or digest; None without a file."""
+    """What changes when the file changes, as far as the store says: size, and time or digest; None without a file."""
     try:
         if isinstance(source, Path):
             status = source.stat()

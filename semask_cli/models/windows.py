@@ -3,7 +3,7 @@
 The windows of «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): a map is padded to whole windows
 and shifted cyclically, then cut. `window_batches` has tables of which token stands in each slot of each window, so that
 padding, shift and cut are one gather, and their reverse one scatter. `cut_windows` does the published steps one by one:
-shapes alone say what happens, which is what a compiler wants.
+shapes alone say what happens, which is what a compiler needs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def window_partition(tokens: Tensor, batch: WindowBatch, *, padding: Tensor) -> 
     """(tokens, C) -> (slots, C), with `padding` (C,) in the slots beyond the map.
 
     Published code pads with zeros before a linear layer, and a zero comes out of that as the layer's bias. To partition
-    after the layer, with its bias as padding, gives the same windows and spares the products of the padding.
+    after the layer, with its bias as padding, gives the same windows and saves the products of the padding.
     """
     slots = tokens.index_select(0, batch.source)
     if len(batch.padding_slots):

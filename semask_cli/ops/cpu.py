@@ -22,7 +22,7 @@ def processor() -> str:
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether oneDNN, which can be told of bias and activation, multiplies faster than torch's own linear layer.
+    """Whether oneDNN, which takes bias and activation with a product, multiplies faster than torch's own linear layer.
 
     Where there is AVX512: 5 to 20 % on AMD's processors, where MKL, torch's own, stops at AVX2; on Intel's where there
     are few channels, beside which the bias is much to write.

@@ -1,4 +1,4 @@
-"""The kernels' machine code: kernels/*.cu compiled by NVRTC for the device at hand, and kept on disk.
+"""The kernels' machine code: kernels/*.cu compiled by NVRTC for the device in use, and kept on disk.
 
 NVRTC comes with torch's CUDA packages; neither a compiler nor the CUDA toolkit is needed on the user's machine, nor a
 GPU to compile for one. The sources include no CUDA header, because NVRTC does not find those of the wheels.

@@ -37,7 +37,7 @@ class Region:
         Filling the outline without the holes gives the region, pixel by pixel. With a `tolerance`, in pixels, corners
         are left out from which the line then lies no further than that (Douglas and Peucker, 1973).
         """
-        # With each pixel doubled, border pixels tell at which side of their pixel the border is: even the near one, odd
+        # With each pixel doubled, border pixels show at which side of their pixel the border is: even the near one, odd
         # the far one. A line through them, which takes corners diagonally, becomes one along the edges of pixels.
         doubled = cv2.resize(self.mask.view(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
         found, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

@@ -134,7 +134,7 @@ def _opening(name: str) -> dict[str, object]:
     if _STREAM.fullmatch(name):
         return {"file": name, "timeout": _PATIENCE}
     _file(name).close()  # it exists, and is not a pipe
-    # A playlist may name other files and addresses; a video of one's own does not need any.
+    # A playlist may name other files and addresses; a user's own video does not need any.
     return {"file": name, "options": {"protocol_whitelist": "file"}}
 
 

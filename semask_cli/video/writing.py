@@ -103,7 +103,7 @@ class _Encoder:
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
 
     def add(self, seconds: float, pixels: RGB) -> None:
-        # Players want even sides: the last column or row stands twice.
+        # Players need even sides: the last column or row is repeated.
         frame = av().VideoFrame.from_ndarray(np.pad(pixels, self._odd, mode="edge"), format="rgb24")
         frame.pts, frame.time_base = round(seconds * CLOCK), self._stream.time_base
         self._container.mux(self._stream.encode(frame))

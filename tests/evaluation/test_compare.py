@@ -78,13 +78,13 @@ def test_pairing_makes_the_interval_narrower_and_equal_runs_do_not_differ(fields
     other = fields.run("other", right=0.8, images=rest)
     apart = semask_cli.compare([half, other]).differences[0]
     assert (paired.paired, paired.images, apart.paired, apart.images) == (True, 40, False, 40)
-    assert apart.sentence.startswith("No difference can be told between other and half from 40 images")
+    assert apart.sentence.startswith("No difference is found between other and half from 40 images")
     width = [d.miou.interval.high - d.miou.interval.low for d in (paired, apart)]
     assert width[0] < width[1] / 3
     shutil.copy(first, fields.folder / "again.json")
     same = semask_cli.compare([first, fields.folder / "again.json"]).differences[0]
     assert (same.miou.value, same.miou.interval.low, same.miou.other_sign) == (0, 0, 100)
-    assert "No difference can be told" in same.sentence
+    assert "No difference is found" in same.sentence
     assert not any(row.significant for row in same.classes)
 
 
@@ -176,7 +176,7 @@ def test_the_bundled_mask2former_is_better_than_the_fpn_and_halves_of_a_run_do_n
     assert "toy-street-m2f is better than toy-street-fpn by" in printed
     assert "on these 30 images" in printed
     printed = semask("compare", *(evaluated(half.name, half, tmp_path / "masks") for half in halves)).stdout
-    assert "No difference can be told between odd and even from 30 images" in printed
+    assert "No difference is found between odd and even from 30 images" in printed
 
 
 def test_two_evaluations_compare_in_one_table_and_one_page(semask, planted, tmp_path, browse):

@@ -22,12 +22,12 @@ Browse = Callable[..., str]
 
 
 def start(*arguments: str | Path) -> Fork:
-    """Start semask; whoever calls it waits for its end."""
+    """Start semask; the caller waits for its end."""
     return Fork(*arguments, cwd=Path.cwd())
 
 
 def start_shared(processes: int, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Start as many of semask as `processes` says, under torchrun; whoever calls it waits for their end."""
+    """Start as many of semask as `processes` says, under torchrun; the caller waits for their end."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *launcher, "-m", "semask_cli", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
