@@ -145,7 +145,7 @@ class Zoo:
         """
         if dataset is not None:
             dataset = dataset_name(dataset)
-        bare, _, label = (name or self._default(dataset or "ade20k")).partition("@")
+        bare, _, label = (self._default(dataset or "ade20k") if name is None else name).partition("@")
         spec = self.models.get(f"{bare}-{dataset}") if dataset else None
         spec = spec or self.models.get(bare)
         if spec is None:

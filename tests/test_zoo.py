@@ -107,7 +107,12 @@ def test_names_and_datasets() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "suggested"),
-    [("swin-t-fnp", "swin-t-fpn"), ("swin-l-maskformer", "swin-l-m"), ("swin-l-m2f-fapm", "swin-l-m2f-fapn")],
+    [
+        ("", "semask models"),
+        ("swin-t-fnp", "swin-t-fpn"),
+        ("swin-l-maskformer", "swin-l-m"),
+        ("swin-l-m2f-fapm", "swin-l-m2f-fapn"),
+    ],
 )
 def test_an_unknown_name_gets_a_suggestion(wrong: str, suggested: str) -> None:
     with pytest.raises(UnknownModelError) as caught:

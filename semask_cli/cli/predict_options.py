@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from semask_cli.errors import UsageError
-
 if TYPE_CHECKING:
     from semask_cli.distributed.answers import Outputs
     from semask_cli.output.kinds import Kind
@@ -42,13 +40,10 @@ class OutputOptions:
             UsageError: an unknown kind of file.
         """
         from semask_cli.distributed.answers import Outputs
-        from semask_cli.output.kinds import KINDS
 
         kinds = [kind.strip() for kind in self.save.split(",")]
         if or_none:
             kinds = [kind for kind in kinds if kind != "none"]
-        if unknown := [kind for kind in kinds if kind not in KINDS]:
-            raise UsageError(f"--save has no kind {unknown[0]!r}", f"There are {', '.join(KINDS)}.")
         return Outputs(
             kinds=cast("tuple[Kind, ...]", tuple(kinds)), opacity=self.opacity, tolerance=self.tolerance, top=self.top
         )

@@ -15,18 +15,26 @@ from semask_cli import errors
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.config import Keep
 from semask_cli.output.class_shares import ClassShare
-from semask_cli.output.kinds import Kind, needs
+from semask_cli.output.kinds import Kind, check_kind, needs
 from semask_cli.output.segmentation import Segmentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What is made of an image, as `Segmentation.save` has it."""
+    """What is made of an image, as `Segmentation.save` has it.
+
+    Raises:
+        UsageError: a kind that there is not.
+    """
 
     kinds: tuple[Kind, ...] = ("mask",)
     opacity: float = 0.5
     tolerance: float = 0
     top: int = 5
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            check_kind(kind)
 
     @property
     def settings(self) -> dict[str, Any]:

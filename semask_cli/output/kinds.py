@@ -52,8 +52,7 @@ def encode(
         UsageError: a kind, ending, opacity or tolerance that does not exist, or something was not kept.
         OutputError: it is too large for a JPEG.
     """
-    if kind not in KINDS:
-        raise UsageError(f"there is no kind of output called {kind!r}", f"There are {', '.join(KINDS)}.")
+    check_kind(kind)
     output = _OUTPUTS[kind]
     ending = output.endings[0] if ending is None else ending
     if ending not in output.endings:
@@ -65,6 +64,12 @@ def encode(
     if output.needs and getattr(image, output.needs) is None:
         raise UsageError(f"{kind} needs the {output.needs}, which this segmentation was made without keeping")
     return output.encode(image, _Options(ending=ending, opacity=opacity, tolerance=tolerance))
+
+
+def check_kind(kind: str) -> None:
+    """Raises UsageError: there is no such kind."""
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind of output called {kind!r}", f"There are {', '.join(KINDS)}.")
 
 
 def file_name(stem: str, kind: Kind) -> str:

@@ -116,7 +116,7 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) 
         (["empty"], ImageError, "no image in empty"),
         (["*.gif"], ImageError, "no image matches"),
         ([], UsageError, "nothing to segment"),
-        (["a.png", "--shard", ""], UsageError, "no shard"),
+        (["a.png", "--shard", ""], UsageError, "not a shard"),
         (["a.png", "--save", "mask,movie"], UsageError, "movie"),
         (["a.png", "--ms-flip", "--scales", "1,2"], UsageError, "--ms-flip"),
         (["a.png", "--scales", "big"], UsageError, "big"),

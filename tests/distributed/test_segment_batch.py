@@ -61,4 +61,6 @@ def test_what_no_row_can_tell_is_raised(batch: SegmentBatch) -> None:
         batch({"path": ["one.jpg"]})
     with pytest.raises(UnknownModelError):
         SegmentBatch("swin-x")({"id": ["a"], "path": ["one.jpg"]})
+    with pytest.raises(UsageError, match="no kind of output called 'm'"):
+        SegmentBatch(save="mask")  # type: ignore[arg-type]
     assert batch({"id": [], "path": []})["mask"] == []

@@ -11,6 +11,7 @@ import sys
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,6 +115,12 @@ def test_array_is_passed_through_and_made_contiguous() -> None:
 def test_array_of_another_kind_is_refused(array: np.ndarray) -> None:
     with pytest.raises(ImageError, match=r"uint8 RGB \(H, W, 3\)"):
         read_image(array)
+
+
+@pytest.mark.parametrize("source", [None, 3, ["one.png"], bytearray(b"x"), io.StringIO("x")])
+def test_what_can_hold_no_image_is_told(source: Any) -> None:
+    with pytest.raises(ImageError, match=f"an image is a path, .*, not a {type(source).__name__}"):
+        read_image(source)
 
 
 def test_pil_image_is_left_as_it_is() -> None:
