@@ -176,7 +176,9 @@ def _opened(source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) 
     elif isinstance(source, bytes):
         yield _header(io.BytesIO(source), "the image", max_pixels), "the image"
     elif not hasattr(source, "seekable") or hasattr(source, "encoding"):  # no stream, or one of text
-        raise ImageError(f"an image is a path, bytes, a binary stream, a PIL image or array, not a {type(source).__name__}")
+        raise ImageError(
+            f"an image is a path, bytes, a binary stream, a PIL image or array, not {type(source).__name__}"
+        )
     else:
         name = str(getattr(source, "name", "the image"))
         yield _header(_seekable(source), name, max_pixels), name
