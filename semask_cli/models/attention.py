@@ -32,6 +32,7 @@ from semask_cli.ops.window_attention import REGION_MASK, has_kernel, window_atte
 
 SCORES_PER_BATCH = 1 << 20  # of windows that attend together on a CPU: 4 MiB in float32, which a cache holds
 QUERIES_PER_BATCH = 1024  # of a global semantic attention
+WIDEST_VALUES = 5  # channels for each class, up to which semantic attention in one kernel is faster
 BIAS_ALIGNMENT = 8  # numbers: rows of a bias begin where torch's kernels on a GPU can load them sixteen bytes at a time
 
 
@@ -186,9 +187,7 @@ class SemanticAttention(nn.Module):
         layers = (self.mlp_cls_q, self.mlp_cls_k, self.mlp_v)
         semantic_map, key, value = (layer(y) for layer in layers)
         if self.global_:
-            q, k, v = (t.flatten(1, 2) for t in (semantic_map, key, value))
-            parts = [semantic_attention(queries, k, v) for queries in q.split(QUERIES_PER_BATCH, dim=1)]
-            attended = torch.cat(parts, dim=1)
+            attended = semantic_attention(*(t.flatten(1, 2) for t in (semantic_map, key, value)))
         else:
             attended = value.new_empty(b * h * w + 1, c)
             batch = windows_per_batch(self.window**4, y.device)
@@ -229,12 +228,33 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 
 def semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q . k) v for q, k (B, N, classes) and v (B, N, C).
+    """softmax(q . k) v for q (B, queries, classes), k (B, N, classes) and v (B, N, C).
 
     Scores are float32 whatever the dtype: they are not scaled, and the steps of a half type between numbers of a few
     hundred are as large as the differences that a softmax decides by.
     """
     half = q.dtype != torch.float32  # as autocast makes it, which would make the scores so too
+    if half and _one_kernel_is_faster(classes=q.shape[-1], channels=v.shape[-1], device=q.device):
+        return _attend_in_one_kernel(q, k, v)
     with torch.autocast(q.device.type, enabled=False) if half else nullcontext():
-        weights = torch.bmm(q.float(), k.float().transpose(1, 2)).softmax(-1)
-    return torch.bmm(weights.to(v.dtype), v)
+        k = k.float().transpose(1, 2)
+        parts = [
+            torch.bmm(torch.bmm(queries.float(), k).softmax(-1).to(v.dtype), v)
+            for queries in q.split(QUERIES_PER_BATCH, dim=1)
+        ]
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def _one_kernel_is_faster(*, classes: int, channels: int, device: torch.device) -> bool:
+    """Whether torch's kernel for scaled products pays, which wants queries, keys and values of one width."""
+    if device.type != "cpu" or torch.compiler.is_compiling() or small_products_are_slow():
+        return False
+    return channels <= WIDEST_VALUES * classes
+
+
+def _attend_in_one_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """`semantic_attention` whose scores, in float32, are never in memory."""
+    classes, channels = q.shape[-1], v.shape[-1]
+    # (B, N, classes or C) -> (B, 1, N, the larger of the two)
+    q, k, v = (F.pad(t, (0, max(classes, channels) - t.shape[-1]))[:, None] for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0, :, :channels]

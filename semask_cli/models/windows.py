@@ -42,9 +42,8 @@ def window_partition(tokens: Tensor, batch: WindowBatch, *, padding: Tensor) -> 
     after the layer, with its bias as padding, gives the same windows and saves the products of the padding.
     """
     slots = tokens.index_select(0, batch.source)
-    if len(batch.padding_slots):
-        slots[batch.padding_slots] = padding.to(slots.dtype)
-    return slots
+    rows = len(batch.padding_slots)
+    return slots.index_copy_(0, batch.padding_slots, padding.to(slots.dtype).expand(rows, -1)) if rows else slots
 
 
 def window_reverse(slots: Tensor, batch: WindowBatch, *, out: Tensor) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from semask_cli.models import attention
-from semask_cli.models.attention import WindowAttention
+from semask_cli.models.attention import SemanticAttention, WindowAttention, semantic_attention
+from semask_cli.models.windows import cut_windows, join_windows
 from semask_cli.ops import window_attention as operator
 from semask_cli.ops.window_attention import REGION_MASK
 
@@ -83,3 +84,32 @@ def test_the_kernel_computes_the_same(
     monkeypatch.setattr(attention, "has_kernel", lambda *_, **__: True)
     monkeypatch.setattr(attention, "window_attention", operator.cuda_window_attention)
     torch.testing.assert_close(layer(x), expected, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("batch", [1, 500, 1 << 20])
+@pytest.mark.parametrize("global_", [True, False])
+@torch.no_grad()
+def test_it_is_the_published_semantic_attention(global_: bool, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "SCORES_PER_BATCH", batch)
+    monkeypatch.setattr(attention, "QUERIES_PER_BATCH", batch)
+    torch.manual_seed(0)
+    layer = SemanticAttention(12, classes=5, window=4, global_=global_)
+    layer.gamma.fill_(0.7)
+    y = torch.randn(2, 6, 9, 12)
+    windows = y.flatten(1, 2)[:, None] if global_ else cut_windows(y, window=4).flatten(1, 2)  # (B, windows, N, C)
+    q, k, v = (part(windows) for part in (layer.mlp_cls_q, layer.mlp_cls_k, layer.mlp_v))
+    attended = (q @ k.mT).softmax(-1) @ v
+    joined = attended.view_as(y) if global_ else join_windows(attended.unflatten(1, (2, 3)), 6, 9)
+    torch.testing.assert_close(layer(y)[0], 0.7 * layer.mlp_res(joined) + y, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [3, 16, 6 * attention.WIDEST_VALUES])
+@torch.inference_mode()
+def test_semantic_scores_are_float32_in_bf16(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of a few hundred, between which bfloat16 has steps of two."""
+    monkeypatch.setattr(attention, "small_products_are_slow", lambda: False)
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 40, width).bfloat16() for width in (5, 5, channels))
+    q, k = 8 * q, 8 * k
+    expected = (q.double() @ k.double().mT).softmax(-1) @ v.double()
+    torch.testing.assert_close(semantic_attention(q, k, v).double(), expected, rtol=1e-2, atol=1e-2)
