@@ -48,11 +48,6 @@ class PreparedImage:
     views: tuple[RGB, ...]
     watch: Stopwatch
 
-    @property
-    def view_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Images are predicted together where these are equal."""
-        return tuple(view.shape for view in self.views)
-
 
 class Segmenter:
     """A network with its weights, and the settings of inference. Made by `semask_cli.load`.
@@ -148,13 +143,13 @@ class Segmenter:
 
         stages = Stages(
             prepare=prepare,
-            batch_key=lambda prepared: prepared.view_shapes,
+            batch_key=lambda prepared: tuple(view.shape for view in prepared.views),
             predict=lambda batch: self.predict_prepared(batch, keep=keep, smoothing=smoothing),
             finish=finish,
         )
-        on_cpu = self.device.type == "cpu"
+        threads = pool_threads(network_on_cpu=self.device.type == "cpu")
         batch_size = 1 if self.config.mode == "slide" else self._batches.size
-        return stream(items, stages, threads=pool_threads(network_on_cpu=on_cpu), batch_size=batch_size)
+        return stream(items, stages, threads=threads, batch_size=batch_size)
 
     def prepare(
         self, image: ImageSource, *, max_pixels: int = MAX_PIXELS, reserve: Reserve | None = None
