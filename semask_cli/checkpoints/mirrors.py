@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from semask_cli.checkpoints import https, store, transfer
@@ -142,7 +142,7 @@ def _copy(place: Place, part: Part, *, largest: int, progress: Progress | None) 
         raise RefusedError("nothing: there is no such file") from None
 
 
-def _blocks(file: Any) -> Iterator[bytes]:
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
     try:
         while block := file.read(2**20):
             yield block
@@ -151,7 +151,7 @@ def _blocks(file: Any) -> Iterator[bytes]:
 
 
 @contextmanager
-def _open(address: str) -> Iterator[tuple[Any, int | None]]:
+def _open(address: str) -> Iterator[tuple[BinaryIO, int | None]]:
     """A file of this machine or of a store, and its size if it is known.
 
     Raises:

@@ -40,9 +40,9 @@ def export(
     The file is run in its engine and compared with semask's own network; one that computes something else is not kept.
     """
     from semask_cli.io.inputs import find_inputs
-    from semask_cli.io.storage import opened
+    from semask_cli.io.storage import image_source
 
-    sources = [opened(entry.path) for entry in find_inputs(images) if entry.path] if images else None
+    sources = [image_source(entry.path) for entry in find_inputs(images) if entry.path] if images else None
     segmenter = ModelOptions(
         model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"
     ).load(random_weights=random_weights)

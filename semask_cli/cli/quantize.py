@@ -59,7 +59,7 @@ def quantize(
     same, nothing is kept.
     """
     from semask_cli.io.inputs import find_inputs
-    from semask_cli.io.storage import opened
+    from semask_cli.io.storage import image_source
     from semask_cli.quantization.quantize_model import quantize_model
 
     segmenter = ModelOptions(
@@ -71,7 +71,7 @@ def quantize(
     else:
         labelled = None
         paths = [entry.path for entry in find_inputs(images) if entry.path]
-        sources = [opened(path) for path in _drawn(paths, samples)]
+        sources = [image_source(path) for path in _drawn(paths, samples)]
     made = quantize_model(segmenter, sources, output=output, keep_anyway=keep_anyway)
     difference = _difference(labelled, made, definition=segmenter.spec.definition) if labelled else None
     compared_on = len(made.held_back)

@@ -15,7 +15,7 @@ from semask_cli.distributed.table import join
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import ImageSource
-from semask_cli.io.storage import Place, opened, write
+from semask_cli.io.storage import Place, image_source, write
 from semask_cli.output.paths import Task
 from semask_cli.output.segmentation import Segmentation
 
@@ -113,7 +113,7 @@ def segment_here(
     def open_item(task: Task) -> ImageSource:
         if task.error:
             raise task.error
-        return opened(task.entry.path) if task.entry.path else open_stdin()
+        return image_source(task.entry.path) if task.entry.path else open_stdin()
 
     def finish(task: Task, result: Segmentation | SemaskError) -> Outcome:
         answer = run.write(task, Answer.of(result, outputs, name=task.entry.name))

@@ -11,7 +11,7 @@ from semask_cli.distributed.answers import Answer, Outputs
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import MAX_PIXELS, ImageSource
-from semask_cli.io.storage import opened, place
+from semask_cli.io.storage import image_source, place
 from semask_cli.output.kinds import Kind
 from semask_cli.output.segmentation import Segmentation
 
@@ -120,7 +120,7 @@ class _Item:
             return self.content
         if self.path is None:
             raise UsageError(f"the row {self.id} has neither a path nor bytes")
-        return opened(place(self.path))
+        return image_source(place(self.path))
 
 
 def _items(rows: Rows) -> Iterator[_Item]:

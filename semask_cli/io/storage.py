@@ -58,7 +58,7 @@ def place(text: str) -> Place:
     return Address(text) if "://" in text else Path(text)
 
 
-def opened(source: Place) -> ImageSource:
+def image_source(source: Place) -> ImageSource:
     """What `read_image` reads: the path, or all bytes of a file in a store, under its name.
 
     Raises:
@@ -67,7 +67,7 @@ def opened(source: Place) -> ImageSource:
     if isinstance(source, Path):
         return source
     try:
-        content = io.BytesIO(_asked(source, lambda files, path: files.cat_file(path)))
+        content = io.BytesIO(_with_retries(source, lambda files, path: files.cat_file(path)))
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {source}") from error
     except SemaskError:
@@ -155,7 +155,7 @@ def state(source: Place) -> str | None:
         if isinstance(source, Path):
             status = source.stat()
             return f"{status.st_size} {status.st_mtime_ns}"
-        info = _asked(source, lambda files, path: files.info(path))
+        info = _with_retries(source, lambda files, path: files.info(path))
     except OSError:
         return None
     return " ".join(
@@ -172,7 +172,7 @@ def images_below(folder: Address, *, without: Address | None = None) -> Iterator
         ImageError: the store does not list it.
     """
     try:
-        entries = _asked(folder, lambda files, path: files.ls(path, detail=True))
+        entries = _with_retries(folder, lambda files, path: files.ls(path, detail=True))
     except FileNotFoundError:
         return
     except SemaskError:
@@ -206,7 +206,7 @@ def _entries(folder: Place) -> list[Place]:
     if isinstance(folder, Path):
         return sorted(folder.iterdir()) if folder.is_dir() else []
     try:
-        names = _asked(folder, lambda files, path: files.ls(path, detail=False))
+        names = _with_retries(folder, lambda files, path: files.ls(path, detail=False))
     except FileNotFoundError:
         return []
     return [folder / str(name).rstrip("/").rpartition("/")[2] for name in sorted(names)]
@@ -214,7 +214,7 @@ def _entries(folder: Place) -> list[Place]:
 
 def _get(source: Address, request: Callable[[Any, str], Value]) -> Value:
     try:
-        return _asked(source, request)
+        return _with_retries(source, request)
     except (OSError, SemaskError):
         raise
     except Exception as error:
@@ -223,7 +223,7 @@ def _get(source: Address, request: Callable[[Any, str], Value]) -> Value:
 
 def _put(target: Address, request: Callable[[Any, str], object]) -> None:
     try:
-        _asked(target, request)
+        _with_retries(target, request)
     except SemaskError:
         raise
     except Exception as error:
@@ -232,7 +232,8 @@ def _put(target: Address, request: Callable[[Any, str], object]) -> None:
         ) from error
 
 
-def _asked(address: Address, request: Callable[[Any, str], Value]) -> Value:
+def _with_retries(address: Address, request: Callable[[Any, str], Value]) -> Value:
+    """What `request` makes of the store's file system and the path in it, after up to ATTEMPTS."""
     files, path = _file_system(address.url.partition("://")[0]), None
     for attempt in range(ATTEMPTS):
         try:

@@ -11,7 +11,7 @@ from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.io import storage
 from semask_cli.io.images import read_image
 from semask_cli.io.inputs import find_inputs
-from semask_cli.io.storage import Address, files_in, opened, place, read, state, write
+from semask_cli.io.storage import Address, files_in, image_source, place, read, state, write
 from tests.support import filled
 
 fsspec = pytest.importorskip("fsspec")
@@ -56,7 +56,7 @@ def test_images_are_found_as_in_folders(bucket: Address, tmp_path: Path) -> None
     [entry] = find_inputs(["memory://bucket/x/y/two.png"])
     assert (entry.id, entry.name) == ("two", "memory://bucket/x/y/two.png")
     assert entry.path is not None
-    assert (read_image(opened(entry.path)) == filled.image(4, 5, 1)).all()
+    assert (read_image(image_source(entry.path)) == filled.image(4, 5, 1)).all()
     with pytest.raises(ImageError, match="there is no image in memory://bucket/empty"):
         list(find_inputs(["memory://bucket/empty"]))
 
@@ -64,9 +64,9 @@ def test_images_are_found_as_in_folders(bucket: Address, tmp_path: Path) -> None
 def test_a_damaged_image_is_named_by_its_address(bucket: Address) -> None:
     write(bucket / "one.png", b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ImageError, match=r"memory://bucket/one\.png"):
-        read_image(opened(bucket / "one.png"))
+        read_image(image_source(bucket / "one.png"))
     with pytest.raises(ImageError, match=r"there is no file memory://bucket/two\.png"):
-        opened(bucket / "two.png")
+        image_source(bucket / "two.png")
 
 
 def test_requests_that_fail_are_tried_again_but_not_for_ever(bucket: Address, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,4 +91,4 @@ def test_requests_that_fail_are_tried_again_but_not_for_ever(bucket: Address, mo
 
 def test_what_nobody_knows_is_said() -> None:
     with pytest.raises(UsageError, match="no file system is known for gopher:// addresses"):
-        opened(Address("gopher://host/one.png"))
+        image_source(Address("gopher://host/one.png"))
