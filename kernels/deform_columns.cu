@@ -21,7 +21,7 @@ struct Arguments {
     void* columns;            // (rows, width, TAPS, GROUPS * CHANNELS)
     long long batch_stride, channel_stride, row_stride, column_stride;  // of offset_mask
     int height, width;
-    int first_row, rows;  // the strip, in rows of all pictures one below the other
+    int first_row, rows;  // the strip, in rows of all images one below the other
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS) deform_columns(const __grid_constant__ Arguments a) {
@@ -32,11 +32,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) deform_columns(const __gri
     const int column = blockIdx.x * TILE_WIDTH + member % TILE_WIDTH;
     const bool exists = strip_row < a.rows && column < a.width;
     const int row = a.first_row + min(strip_row, a.rows - 1), x = min(column, a.width - 1);
-    const int picture = row / a.height, y = row % a.height;
+    const int image = row / a.height, y = row % a.height;
 
-    const char* input = static_cast<const char*>(a.input) + static_cast<long long>(picture) * a.height * a.width * PIXEL +
+    const char* input = static_cast<const char*>(a.input) + static_cast<long long>(image) * a.height * a.width * PIXEL +
                         (group * LANES + lane) * 16;
-    const long long pixel = picture * a.batch_stride + y * a.row_stride + x * a.column_stride;
+    const long long pixel = image * a.batch_stride + y * a.row_stride + x * a.column_stride;
     uint4* output = static_cast<uint4*>(a.columns) +
                     (static_cast<long long>(strip_row) * a.width + column) * TAPS * PIXEL_LANES + group * LANES + lane;
     const unsigned right = a.width > 1 ? PIXEL : 0;

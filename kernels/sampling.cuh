@@ -18,7 +18,7 @@ struct Neighbours {
 
 // Position whole + part on an axis of `size` pixels (pixel centres at 0, 1, ...). NaN counts as outside.
 __device__ inline Neighbours neighbours(int whole, float part, int size) {
-    constexpr float FAR = 1e8f;  // within int, beyond any picture; fmaxf(NaN, -FAR) is -FAR
+    constexpr float FAR = 1e8f;  // within int, beyond any image; fmaxf(NaN, -FAR) is -FAR
     part = fminf(fmaxf(part, -FAR), FAR);
     const float below = floorf(part);
     const int i = whole + static_cast<int>(below);
