@@ -247,6 +247,8 @@ def segment_on_ray(
             if task.error:
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
         sound = {task.entry.id: task for task in tasks if not task.error}
+        for task in sound.values():
+            run.reading(task)
         rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]
         for row in model.segmented(rows, save=outputs.kinds, max_pixels=max_pixels, **saving):
             task = sound[row["id"]]

@@ -61,6 +61,7 @@ def _run(album: str, output: str) -> None:
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.distributed.shards import Shard
     from semask_cli.io.inputs import find_inputs
+    from semask_cli.io.storage import state
     from semask_cli.output.paths import plan_outputs
 
     before = _peak()
@@ -76,7 +77,7 @@ def _run(album: str, output: str) -> None:
     planning_memory = _peak() - before
     for task in plan_outputs(find_inputs([album]), Path(output), ["mask"]):
         assert isinstance(task.entry.path, Path)
-        journal.note(task.entry.id, task.entry.path, task.files.values())
+        journal.note(task.entry.id, state(task.entry.path), task.files.values())
     journal.close()
     began = time.perf_counter()
     again = RunJournal(Path(output), {"model": "none"}, shard=Shard())

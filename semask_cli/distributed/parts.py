@@ -43,19 +43,19 @@ class Parts:
         if format == "parquet":
             pyarrow()
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
-        self._rows: list[tuple[Task, Answer]] = []
+        self._rows: list[tuple[Task, Answer, str | None]] = []
         self._bytes, self._lock = 0, Lock()
         self._small: list[str] = []  # parts that hold the first `_saved` rows
         self._saved, self._saved_at = 0, time.monotonic()
 
-    def add(self, task: Task, answer: Answer) -> None:
-        """Take the result of an image; an error is a result too.
+    def add(self, task: Task, answer: Answer, source: str | None) -> None:
+        """Take the result of an image, whose `source` is as for `RunJournal.note`; an error is a result too.
 
         Raises:
             OutputError: a part cannot be written.
         """
         with self._lock:
-            self._rows.append((task, answer))
+            self._rows.append((task, answer, source))
             self._bytes += sum(map(len, answer.files.values()))
             if len(self._rows) >= ROWS or self._bytes >= BYTES:
                 self._complete()
@@ -79,12 +79,13 @@ class Parts:
         self._rows, self._bytes, self._small = [], 0, []
         self._saved, self._saved_at = 0, time.monotonic()
 
-    def _written(self, results: Sequence[tuple[Task, Answer]], *, replaces: Sequence[str] = ()) -> str:
+    def _written(self, results: Sequence[tuple[Task, Answer, str | None]], *, replaces: Sequence[str] = ()) -> str:
         """The name of a part with these results, which is there now."""
-        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer in results]
+        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer, _ in results]
         content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
         name = self._journal.next_part(_ENDINGS[self._format])
-        self._journal.note_part(name, [(task.entry, answer.error) for task, answer in results], replaces=replaces)
+        noted = [(task.entry.id, source, answer.error) for task, answer, source in results]
+        self._journal.note_part(name, noted, replaces=replaces)
         write(self._folder / name, content)
         return name
 

@@ -15,7 +15,7 @@ from semask_cli.distributed.table import join
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import ImageSource
-from semask_cli.io.storage import Place, image_source, write
+from semask_cli.io.storage import Place, image_source, state, write
 from semask_cli.output.paths import Task
 from semask_cli.output.segmentation import Segmentation
 
@@ -41,6 +41,7 @@ class Run:
     def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None, parts: Parts | None = None) -> None:
         self._tasks, self._journal, self.parts = tasks, journal, parts
         self.images = self.done_before = 0
+        self._sources: dict[str, str | None] = {}
 
     def pending(self) -> Iterator[Task]:
         """The tasks that are not done yet."""
@@ -53,6 +54,11 @@ class Run:
             else:
                 yield task
 
+    def reading(self, task: Task) -> None:
+        """The task's image is about to be read: if it changes from now on, it is not done; for several threads."""
+        if task.entry.path:
+            self._sources[task.entry.id] = state(task.entry.path)
+
     def write(self, task: Task, answer: Answer) -> Answer:
         """The answer, once the image's files are on disk and noted; for several threads.
 
@@ -61,8 +67,9 @@ class Run:
         Raises:
             OutputError: the disk is full, so that no other could be written, or the journal cannot be written.
         """
+        source = self._sources.pop(task.entry.id, None)
         if self.parts:
-            self.parts.add(task, answer)
+            self.parts.add(task, answer, source)
             return answer
         try:
             for kind, content in answer.files.items():
@@ -71,7 +78,7 @@ class Run:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
                 raise
             answer = Answer(error=error)
-        if self._journal and (source := task.entry.path):
+        if self._journal and task.entry.path:
             self._journal.note(task.entry.id, source, task.files.values(), error=answer.error)
         return answer
 
@@ -113,6 +120,7 @@ def segment_here(
     def open_item(task: Task) -> ImageSource:
         if task.error:
             raise task.error
+        run.reading(task)
         return image_source(task.entry.path) if task.entry.path else open_stdin()
 
     def finish(task: Task, result: Segmentation | SemaskError) -> Outcome:

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from semask_cli.distributed.shards import Shard, stable_hash
 from semask_cli.distributed.table import joined_parts, table_of
 from semask_cli.errors import OutputError, SemaskError
-from semask_cli.io.inputs import Input
 from semask_cli.io.journal import JournalWriter, decoded, encoded, read_lines, settings_digest
 from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import Address, Place, files_in, read, remove, state, write
@@ -77,13 +76,15 @@ class RunJournal:
 
     def is_done(self, id: str, source: Place, files: Iterable[Place]) -> bool:
         """Whether the image's files are there, made from this very source."""
-        if not len(self._done) or (key := done_key(id, source, files)) is None:
+        if not len(self._done) or (key := done_key(id, state(source), files)) is None:
             return False
         place = int(np.searchsorted(self._done, np.uint64(key)))
         return place < len(self._done) and int(self._done[place]) == key
 
-    def note(self, id: str, source: Place, files: Iterable[Place], *, error: SemaskError | None = None) -> None:
+    def note(self, id: str, source: str | None, files: Iterable[Place], *, error: SemaskError | None = None) -> None:
         """Record that the image's files are written, or why they are not.
+
+        `source` is what `storage.state` said of the image before it was read: it may have changed since.
 
         Raises:
             OutputError: the journal cannot be written.
@@ -103,19 +104,21 @@ class RunJournal:
         return sorted(there, key=lambda part: _number(part.name))
 
     def note_part(
-        self, part: str, images: Iterable[tuple[Input, SemaskError | None]], *, replaces: Sequence[str] = ()
+        self, part: str, images: Iterable[tuple[str, str | None, SemaskError | None]], *, replaces: Sequence[str] = ()
     ) -> None:
-        """Record what is in a part that is about to be written; an error in it is a result that is done too.
+        """Record what is in a part that is about to be written: ids, sources as for `note`, and errors.
 
-        Once it is there, the parts that it `replaces` count no more.
+        An error is a result that is done too, in a folder of parts: there another row would stand beside it. Once the
+        part is there, those that it `replaces` count no more.
 
         Raises:
             OutputError: the journal cannot be written.
         """
         lines = [encoded({**self._header, "replaces": replaces} if replaces else self._header)]
-        for entry, error in images:
-            key = done_key(entry.id, entry.path, ()) if entry.path else None
-            lines.append(encoded(_line(entry.id, key, error)))
+        in_folder = table_of(self._output) is None
+        for id, source, error in images:
+            key = done_key(id, source, ()) if in_folder or not error else None
+            lines.append(encoded(_line(id, key, error)))
         write(self.folder / f"{part}.jsonl", b"".join(lines))
 
     def remove_parts(self, names: Iterable[str]) -> None:
@@ -204,9 +207,9 @@ def journal_folder(output: Place, settings: Mapping[str, Any]) -> Place:
     return output / JOURNAL / settings_digest(settings)
 
 
-def done_key(id: str, source: Place, files: Iterable[Place]) -> int | None:
-    """64 bits of what an image and its files are now; None where one of them is not there."""
-    states = [state(path) for path in (source, *files)]
+def done_key(id: str, source: str | None, files: Iterable[Place]) -> int | None:
+    """64 bits of what an image was (`storage.state`), and its files are now; None where one of them is not there."""
+    states = [source, *map(state, files)]
     if None in states:
         return None
     return stable_hash("\0".join((id, *filter(None, states))))

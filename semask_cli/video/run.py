@@ -17,6 +17,7 @@ from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.smoothing import BLOCK, Smoothing
 from semask_cli.io.images import RGB
+from semask_cli.io.storage import state
 from semask_cli.output import render
 from semask_cli.output.kinds import Kind, file_name
 from semask_cli.output.segmentation import Segmentation
@@ -100,11 +101,12 @@ def segment_to_files(
 
     if smooth and outputs.keep:
         raise UsageError("smoothed frames have no scores of their own", "Leave out --smooth, or --save other kinds.")
+    source = state(Path(name))
     for done in _segmented(segmenter, name, chosen, is_done=is_done, keep=outputs.keep, smooth=smooth):
         for kind, path in files(done.index).items():
             done.segmentation.save(path, kind=kind, opacity=outputs.opacity, tolerance=outputs.tolerance)
         if journal:
-            journal.note(str(done.index), Path(name), files(done.index).values())
+            journal.note(str(done.index), source, files(done.index).values())
         yield done
 
 

@@ -154,6 +154,7 @@ def test_small_parts_save_what_a_full_one_then_replaces(
         copying = Run(tasks, journal=journal, parts=Parts(output, format, ["mask"], journal=journal))
         for task in copying.pending():
             looked.append(task.entry.id)
+            copying.reading(task)
             copying.write(task, Answer(width=1, height=1, files={"mask": b"a mask"}))
         copying.close()
 

@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from semask_cli.distributed.answers import Outputs
+from semask_cli.distributed.answers import Answer, Outputs
+from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.prediction import Run, segment_here
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
@@ -74,6 +75,23 @@ def test_a_second_run_does_what_has_changed(album: Path) -> None:
     assert not run(album, output)[1]
     assert len(run(album, output, fresh=True)[1]) == IMAGES
     assert not run(album, output)[1]
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_an_image_that_changes_once_it_is_read_is_done_again(album: Path, tmp_path: Path, in_parts: bool) -> None:
+    def begin() -> Run:
+        journal = RunJournal(tmp_path / "out", {"model": "toy"}, shard=Shard())
+        parts = Parts(tmp_path / "out", "webdataset", [], journal=journal) if in_parts else None
+        return Run(plan_outputs(find_inputs([str(album)]), tmp_path / "out", []), journal=journal, parts=parts)
+
+    first = begin()
+    for task in first.pending():
+        first.reading(task)
+        if task.entry.id == "0/3":
+            (album / "0/3.png").write_bytes(b"another image")
+        first.write(task, Answer(width=1, height=1))
+    first.close()
+    assert [task.entry.id for task in begin().pending()] == ["0/3"]
 
 
 def test_shards_in_any_order_are_the_whole_and_other_shards_go_on(album: Path, tmp_path: Path) -> None:

@@ -10,12 +10,17 @@ import pytest
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import ImageError, OutputError
+from semask_cli.io.storage import state
 
 SETTINGS = {"model": "swin-t-fpn", "outputs": ["mask"]}
 
 
 def journal(folder: Path, *, shard: str = "0/1", fresh: bool = False, **settings: object) -> RunJournal:
     return RunJournal(folder, {**SETTINGS, **settings}, shard=Shard.parse(shard), fresh=fresh)
+
+
+def note(journal: RunJournal, id: str, source: Path, files: list[Path], *, error: ImageError | None = None) -> None:
+    journal.note(id, state(source), files, error=error)
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def image(tmp_path: Path) -> tuple[str, Path, list[Path]]:
 def test_what_was_noted_is_done_for_every_later_process(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
     before = journal(tmp_path / "out")
     assert not before.is_done(*image)
-    before.note(*image)
+    note(before, *image)
     assert journal(tmp_path / "out").is_done(*image)
     assert journal(tmp_path / "out", shard="3/7").is_done(*image)
     assert not journal(tmp_path / "out").is_done("two", *image[1:])
@@ -41,7 +46,7 @@ def test_what_was_noted_is_done_for_every_later_process(tmp_path: Path, image: t
 
 def test_whatever_changes_is_done_again(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
     _, source, [mask] = image
-    journal(tmp_path / "out").note(*image)
+    note(journal(tmp_path / "out"), *image)
     times = os.stat(source).st_atime_ns, os.stat(source).st_mtime_ns
     for change in (
         lambda: source.write_bytes(b"others"),
@@ -53,12 +58,12 @@ def test_whatever_changes_is_done_again(tmp_path: Path, image: tuple[str, Path, 
         change()
         assert not again.is_done(*image)
         mask.write_bytes(b"labels")
-        again.note(*image)
+        note(again, *image)
         assert journal(tmp_path / "out").is_done(*image)
 
 
 def test_a_failure_is_noted_and_not_done(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
-    journal(tmp_path / "out").note(*image, error=ImageError("one.jpg is truncated"))
+    note(journal(tmp_path / "out"), *image, error=ImageError("one.jpg is truncated"))
     assert not journal(tmp_path / "out").is_done(*image)
     [file] = (tmp_path / "out").rglob("*.jsonl")
     assert "one.jpg is truncated" in file.read_text()
@@ -66,8 +71,8 @@ def test_a_failure_is_noted_and_not_done(tmp_path: Path, image: tuple[str, Path,
 
 def test_damaged_lines_cost_their_image_alone(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
     noted = journal(tmp_path / "out")
-    noted.note(*image)
-    noted.note("two", *image[1:])
+    note(noted, *image)
+    note(noted, "two", *image[1:])
     [file] = (tmp_path / "out").rglob("*.jsonl")
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([b"null\n", lines[1].replace(b'"done":"', b'"done":"0'), lines[2], b'{"torn']))

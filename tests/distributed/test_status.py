@@ -13,6 +13,7 @@ from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.status import read_status
 from semask_cli.errors import ImageError
 from semask_cli.io.manifest import Inputs
+from semask_cli.io.storage import state
 from tests.support.command_line import Run
 
 
@@ -33,9 +34,9 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             source, mask = tmp_path / f"album/{number}.jpg", output / f"{number}.png"
             mask.touch()
             if number in (2, 5):
-                journal.note(str(number), source, [mask], error=ImageError(f"{number}.jpg is truncated"))
+                journal.note(str(number), state(source), [mask], error=ImageError(f"{number}.jpg is truncated"))
             if number != 5:
-                journal.note(str(number), source, [mask])
+                journal.note(str(number), state(source), [mask])
     return output
 
 

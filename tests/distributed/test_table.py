@@ -17,7 +17,7 @@ from semask_cli.distributed.prediction import Run
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.table import joined_parts, parts_folder, table_of
-from semask_cli.errors import OutputError
+from semask_cli.errors import ImageError, OutputError
 from semask_cli.io.inputs import find_inputs
 from semask_cli.io.storage import Address
 from semask_cli.output.paths import plan_outputs
@@ -28,11 +28,11 @@ from tests.support.command_line import start
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
-def rows(file: Path) -> dict[str, str]:
+def rows(file: Path) -> dict[str, str | None]:
     """The mask of each image; no image has two."""
     columns = parquet.read_table(file, columns=["id", "mask"]).to_pydict()
     assert len(set(columns["id"])) == len(columns["id"])
-    return dict(zip(columns["id"], [mask.decode() for mask in columns["mask"]], strict=True))
+    return dict(zip(columns["id"], [mask and mask.decode() for mask in columns["mask"]], strict=True))
 
 
 class Killed(BaseException):
@@ -65,7 +65,12 @@ class Album:
             if looked == images:
                 return looked
             assert isinstance(task.entry.path, Path)
-            run.write(task, Answer(width=1, height=1, files={"mask": task.entry.path.read_bytes()}))
+            run.reading(task)
+            content = task.entry.path.read_bytes()
+            if content == b"broken":
+                run.write(task, Answer(error=ImageError("it is broken")))
+            else:
+                run.write(task, Answer(width=1, height=1, files={"mask": content}))
             looked += 1
         run.close()
         if whose.count == 1:
@@ -101,6 +106,13 @@ def test_all_results_are_in_one_file_and_known_as_done(album: Album) -> None:
     assert album.run() == 1  # the file goes on with the rows of those before
     assert rows(album.file) == album.expected()
     assert album.run() == 0
+
+
+def test_an_error_is_tried_again(album: Album) -> None:
+    album.write("b", content="broken")
+    album.run()
+    assert album.run() == 1
+    assert rows(album.file) == album.expected() | {"b": None}
 
 
 def test_without_the_file_all_is_done_again(album: Album) -> None:
@@ -238,7 +250,8 @@ def test_the_command_goes_on_and_other_programs_read_it(semask: CommandLine, tmp
     assert "images were done before" in finished.stderr
     assert f"all results in one file: {tmp_path / 'results.parquet'}" in finished.stderr
     Image.fromarray(filled.image(20, 30, 99)).save(tmp_path / "album/99.png")
-    assert semask(*command).stdout.splitlines()[0].startswith(f"{tmp_path / 'album/99.png'} ")
+    again = semask(*command, check=3)  # what is broken is tried again
+    assert again.stdout.splitlines()[0].startswith(f"{tmp_path / 'album/99.png'} ")
     table = polars.read_parquet(tmp_path / "results.parquet")
     assert sorted(table["id"]) == ["0", "1", "2", "3", "4", "5", "6", "7", "99", "broken"]
     assert table.filter(polars.col("error").is_null())["mask"].bin.starts_with(b"\x89PNG").sum() == 9
