@@ -57,9 +57,11 @@ def _runs(folder: str | None) -> list[RunStatus]:
 
 
 def _print(run: RunStatus) -> None:
-    kinds = ",".join(run.settings.get("outputs", ()))
-    what = kinds or " ".join(filter(None, (run.settings.get("dataset"), run.settings.get("split"))))
-    print(f"{run.settings.get('model', 'a model')}, {run.settings.get('precision', '?')}: {what}")
+    settings = run.settings
+    kinds = ",".join(settings.get("outputs", ()))
+    what = kinds or " ".join(filter(None, (settings.get("dataset"), settings.get("split"))))
+    source = ", ".join(filter(None, (settings.get("model", settings.get("masks")), settings.get("precision"))))
+    print(f"{printable(source)}: {what}" if source else "a run whose journal has lost its first line")
     failed = sum(failure.images for failure in run.failures)
     left = "" if run.left is None else f", {run.left} left"
     print(f"  {run.done} done, {failed} failed{left}")

@@ -72,7 +72,7 @@ def find_dataset(
         searched = [f"  {folder / layout.path(layout.images, split)}" for folder, layout, *_ in found]
         raise DatasetError(
             f"no images of {spec.name}, split {split}",
-            "\n".join(["Looked in", *searched, f"{spec.title} comes from {spec.home}"]),
+            "\n".join(["Looked in", *dict.fromkeys(searched), f"{spec.title} comes from {spec.home}"]),
         )
     class_set = classes(spec.name)
     return Dataset(

@@ -52,3 +52,5 @@ def test_the_command_finds_evaluations_in_the_cache_or_by_their_journal(semask: 
         said = semask("status", *place).stdout
         assert "toy-street-fpn, fp32: toy-street" in said
         assert "2 done, 0 failed, 0 left" in said
+    semask("eval", *folders, "--pred", demo / "labels", "--journal", "scored")
+    assert semask("status", "scored").stdout.startswith(f"{demo / 'labels'}: toy-street\n  10 done")
