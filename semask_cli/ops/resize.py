@@ -62,7 +62,7 @@ def max_and_argmax(scores: Tensor) -> tuple[Tensor, Tensor]:
         return best, index.to(torch.uint8)
     # Torch finds a maximum along the first dimension twenty times as fast as its index, and numpy what equals it.
     best, last = scores.amax(0), len(scores) - 1
-    is_best = torch.from_numpy(np.equal(scores.numpy(), best.numpy())).view(torch.uint8)
+    is_best = torch.from_numpy(np.equal(scores.detach().numpy(), best.detach().numpy())).view(torch.uint8)
     before_last = is_best.mul_(torch.arange(last, -1, -1, dtype=torch.uint8)[:, None, None]).amax(0)
     return best, last - before_last
 
@@ -81,7 +81,7 @@ def reference_argmax(maps: Tensor, resample: Resample) -> Tensor:
     source, (rows, columns) = _source(maps, resample), resample.output_shape
     # To find these is worth it where each pixel of a map serves several of the result.
     if source.device.type == "cpu" and source[0].numel() * 4 <= rows * columns:
-        return torch.from_numpy(_argmax_of_few(source.numpy(), resample))
+        return torch.from_numpy(_argmax_of_few(source.detach().numpy(), resample))
     return max_and_argmax(_interpolate(source, resample))[1]
 
 

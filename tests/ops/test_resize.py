@@ -92,6 +92,14 @@ def test_maps_that_are_a_view(operators: object) -> None:
         assert torch.equal(operators.argmax(maps, whole(heights, widths)), expected)
 
 
+def test_labels_of_maps_with_a_gradient_have_none() -> None:
+    """Where all maps are resized, and where those alone that can be the greatest."""
+    for size in (8, 64):
+        maps = random_maps((8, size), (8, size))
+        labels = resize_argmax(maps.requires_grad_(), whole((8, size), (8, size)))
+        assert torch.equal(labels, resize_argmax(maps.detach(), whole((8, size), (8, size))))
+
+
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 90), st.integers(1, 90), st.integers(0, 99))
 def test_no_winner_is_missing_among_the_contenders(h: int, w: int, height: int, width: int, seed: int) -> None:
     """Where some maps are left out because they cannot be greatest, the greatest are the same."""
