@@ -29,7 +29,7 @@ from semask_cli.zoo import ModelSpec, Zoo
 
 _BYTES_PER_PARAMETER = 16  # float32, and as much again for each of the three that an optimizer may keep
 _ROOM = 2**30  # bytes of anything else in a published file
-LARGEST = 8 * 2**30  # bytes of a file of which nothing is known
+MAX_BYTES = 8 * 2**30  # of a file of which nothing is known
 
 
 def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
@@ -129,7 +129,7 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
         with _transfer(target, place.address) as source:
             try:
                 with files.writing(source, suggestion=FREE_SPACE):
-                    mirrors.fetch(place, source, largest=_largest(spec), progress=progress)
+                    mirrors.fetch(place, source, max_bytes=_max_bytes(spec), progress=progress)
             except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
                 print(f"{printable(place.address)} gave no {target.name}: {error}", file=sys.stderr)
                 continue
@@ -200,7 +200,7 @@ def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress |
     name = store.full_name(spec)
     try:
         with files.writing(source, suggestion=FREE_SPACE):
-            drive.fetch(drive_id, source, largest=_largest(spec), progress=progress)
+            drive.fetch(drive_id, source, max_bytes=_max_bytes(spec), progress=progress)
     except drive.NotHandedOutError as error:
         raise DownloadError(
             f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
@@ -218,6 +218,6 @@ def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress |
         ) from error
 
 
-def _largest(spec: ModelSpec) -> int:
+def _max_bytes(spec: ModelSpec) -> int:
     """How many bytes the row's file may have."""
-    return int(spec.params_m * 1e6) * _BYTES_PER_PARAMETER + _ROOM if spec.params_m else LARGEST
+    return int(spec.params_m * 1e6) * _BYTES_PER_PARAMETER + _ROOM if spec.params_m else MAX_BYTES

@@ -31,8 +31,8 @@ class NotHandedOutError(Exception):
     """Drive refuses the file: its quota is used up, or it is not public."""
 
 
-def fetch(drive_id: str, target: Path, *, largest: int, progress: Progress | None = None) -> None:
-    """Fetch a file of at most `largest` bytes to `target`, which appears only with the size that the server announced.
+def fetch(drive_id: str, target: Path, *, max_bytes: int, progress: Progress | None = None) -> None:
+    """Fetch a file of at most `max_bytes` to `target`, which appears only with the size that the server announced.
 
     `progress` is called with (bytes so far, bytes in all or None). What an earlier fetch of the same file left beside
     `target` is continued; the folder should be private (see `parts`).
@@ -45,7 +45,7 @@ def fetch(drive_id: str, target: Path, *, largest: int, progress: Progress | Non
     """
     with https.session() as session:
         part = Part(target, origin=drive_id)
-        transfer.fetch(part, session, partial(_file, session, drive_id), largest=largest, progress=progress)
+        transfer.fetch(part, session, partial(_file, session, drive_id), max_bytes=max_bytes, progress=progress)
 
 
 @contextmanager

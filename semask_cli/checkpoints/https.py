@@ -24,7 +24,7 @@ BLOCK = 64 * 1024  # bytes
 _BLOCK_SECONDS = 60  # for a block: slower than about 1 kB/s is no transfer
 _PAGE_SECONDS = 60  # for the head of an answer, and for a whole page
 _SILENCE = 30  # seconds without a byte
-_LARGEST_PAGE = 1_000_000  # bytes
+_MAX_PAGE_BYTES = 1_000_000
 
 # A strict form, so that no two parsers of addresses can see different hosts in it.
 _ADDRESS = re.compile(r"https://([a-z0-9.-]+)(?::(?:443|[0-9]{4,5}))?(?:[/?#][!-~]*)?", re.IGNORECASE)
@@ -122,9 +122,9 @@ class Answer:
             BrokenOffError: it arrives too slowly, or ends early.
             RefusedError: it is longer than any page should be.
         """
-        content, ended = self._take(_LARGEST_PAGE, seconds=_PAGE_SECONDS)
+        content, ended = self._take(_MAX_PAGE_BYTES, seconds=_PAGE_SECONDS)
         if not ended:
-            raise RefusedError(f"a page of more than {_LARGEST_PAGE // 1_000_000} MB")
+            raise RefusedError(f"a page of more than {_MAX_PAGE_BYTES // 1_000_000} MB")
         return content.decode("utf-8", errors="replace")
 
     def _take(self, size: int, *, seconds: float) -> tuple[bytes, bool]:

@@ -34,7 +34,7 @@ VARIABLE = "SEMASK_MIRROR"
 INDEX = "SHA256SUMS"
 _WEB = ("https://", "hf://")
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
-_LARGEST_INDEX = 1_000_000  # bytes
+_MAX_INDEX_BYTES = 1_000_000
 _STEPS = 8  # redirects on the way to a file
 
 
@@ -61,8 +61,8 @@ def places(spec: ModelSpec, *, local: bool = False) -> Iterator[Place]:
             yield Place(address, file.sha256.lower())
 
 
-def fetch(place: Place, target: Path, *, largest: int, progress: Progress | None = None) -> None:
-    """Fetch a file of at most `largest` bytes to `target`, a file in a private folder (see `parts`).
+def fetch(place: Place, target: Path, *, max_bytes: int, progress: Progress | None = None) -> None:
+    """Fetch a file of at most `max_bytes` to `target`, a file in a private folder (see `parts`).
 
     Raises:
         BrokenOffError: it did not give all of it; what has arrived over https is kept, and continued.
@@ -73,9 +73,9 @@ def fetch(place: Place, target: Path, *, largest: int, progress: Progress | None
     if place.address.startswith(_WEB):
         with https.session(https.ANYWHERE) as session:
             opened = partial(_answer, session, _web_address(place.address))
-            transfer.fetch(part, session, opened, largest=largest, progress=progress)
+            transfer.fetch(part, session, opened, max_bytes=max_bytes, progress=progress)
     else:
-        _copy(place, part, largest=largest, progress=progress)
+        _copy(place, part, max_bytes=max_bytes, progress=progress)
     if (digest := store.sha256(target)) != place.sha256:
         raise RefusedError(f"a file whose SHA-256 is {digest}, where {place.sha256} is listed")
 
@@ -111,7 +111,7 @@ def _text(address: str) -> str:
         with https.session(https.ANYWHERE) as session, _answer(session, _web_address(address)) as answer:
             return answer.page()
     with _open(address) as (file, _):
-        return file.read(_LARGEST_INDEX).decode()
+        return file.read(_MAX_INDEX_BYTES).decode()
 
 
 @contextmanager
@@ -131,13 +131,13 @@ def _answer(session: Session, url: str) -> Iterator[Answer]:
     raise RefusedError(f"{_STEPS} redirects, and no file")
 
 
-def _copy(place: Place, part: Part, *, largest: int, progress: Progress | None) -> None:
+def _copy(place: Place, part: Part, *, max_bytes: int, progress: Progress | None) -> None:
     """A file that is not on the web, from its beginning."""
     try:
         with _open(place.address) as (file, size):
             identity = Identity(origin=place.address, size=size, etag="", last_modified="")
             part.begin(identity)
-            transfer.write(_blocks(file), part, identity, largest=largest, progress=progress)
+            transfer.write(_blocks(file), part, identity, max_bytes=max_bytes, progress=progress)
     except FileNotFoundError:
         raise RefusedError("nothing: there is no such file") from None
 

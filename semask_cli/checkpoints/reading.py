@@ -37,7 +37,7 @@ _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 # LEGACY_MAGIC of archives.py, pickled: LONG1 of ten bytes.
 _LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_LARGEST_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
+_MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def _load(path: Path, file: BinaryIO) -> tuple[object, _TensorOf]:
     head = file.read(512)
     file.seek(0)
     size = os.fstat(file.fileno()).st_size
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LARGEST_SAFETENSORS_HEADER:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_SAFETENSORS_HEADER:
         return load_file(path), lambda tensor: tensor
     if head.startswith(_PICKLE) and not head.startswith(_LEGACY_TORCH):
         return read_pickle(file, size=size), lambda record: _tensor(record, {}, None)

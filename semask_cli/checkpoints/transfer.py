@@ -29,7 +29,7 @@ def fetch(
     session: Session,
     open_file: Callable[[], AbstractContextManager[Answer]],
     *,
-    largest: int,
+    max_bytes: int,
     progress: Progress | None,
 ) -> None:
     """Bring a part to its end: with what `open_file` answers, asked again after a lost connection.
@@ -43,7 +43,7 @@ def fetch(
     for attempt in range(_RETRIES + 1):
         try:
             with open_file() as answer:
-                receive(session, answer, part, largest=largest, progress=progress)
+                receive(session, answer, part, max_bytes=max_bytes, progress=progress)
             return
         except ConnectionLostError:
             if attempt == _RETRIES:
@@ -51,21 +51,21 @@ def fetch(
             time.sleep(random.uniform(0, 2**attempt))
 
 
-def receive(session: Session, answer: Answer, part: Part, *, largest: int, progress: Progress | None) -> None:
+def receive(session: Session, answer: Answer, part: Part, *, max_bytes: int, progress: Progress | None) -> None:
     """Write the file that `answer` holds to the part's target, or only what the part lacks of it.
 
     Raises:
         BrokenOffError, RefusedError, OutputError: as `drive.fetch`.
     """
     identity = identity_of(answer.headers, origin=part.origin)
-    _check_size(identity.size or 0, largest)
+    _check_size(identity.size or 0, max_bytes)
     if part.identity() == identity and 0 < part.size < (identity.size or 0):
         asked = {"Range": f"bytes={part.size}-", "If-Range": identity.validator}
         with https.get(session, answer.url, headers=asked) as rest:
             if _continues(rest, identity, offset=part.size):
-                return write(rest.blocks(), part, identity, largest=largest, progress=progress)
+                return write(rest.blocks(), part, identity, max_bytes=max_bytes, progress=progress)
     part.begin(identity)
-    return write(answer.blocks(), part, identity, largest=largest, progress=progress)
+    return write(answer.blocks(), part, identity, max_bytes=max_bytes, progress=progress)
 
 
 def identity_of(headers: Mapping[str, str], *, origin: str) -> Identity:
@@ -91,7 +91,9 @@ def _continues(rest: Answer, identity: Identity, *, offset: int) -> bool:
     )
 
 
-def write(blocks: Iterable[bytes], part: Part, identity: Identity, *, largest: int, progress: Progress | None) -> None:
+def write(
+    blocks: Iterable[bytes], part: Part, identity: Identity, *, max_bytes: int, progress: Progress | None
+) -> None:
     """Add `blocks` to what the part has, and give it its name: with them the file is whole.
 
     Raises:
@@ -103,7 +105,7 @@ def write(blocks: Iterable[bytes], part: Part, identity: Identity, *, largest: i
         with part.path.open("ab") as file:
             for block in blocks:
                 received += len(block)
-                _check_size(received, largest)
+                _check_size(received, max_bytes)
                 if received - checked >= _ROOM_INTERVAL:
                     _check_room(part, 0)
                     checked = received
@@ -123,9 +125,9 @@ def write(blocks: Iterable[bytes], part: Part, identity: Identity, *, largest: i
     part.finish()
 
 
-def _check_size(size: int, largest: int) -> None:
-    if size > largest:
-        raise RefusedError(f"a file of more than {largest / 1e9:.1f} GB")
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise RefusedError(f"a file of more than {max_bytes / 1e9:.1f} GB")
 
 
 def _check_room(part: Part, missing: int) -> None:

@@ -321,7 +321,7 @@ def test_defect_20_no_answer_holds_us_or_fills_memory_or_disk(
     cache_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("semask_cli.checkpoints.download.LARGEST", 20_000_000)
+    monkeypatch.setattr("semask_cli.checkpoints.download.MAX_BYTES", 20_000_000)
     drive.hostile = answer
     highest = Watermark()
     began = time.monotonic()
