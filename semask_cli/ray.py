@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from semask_cli.distributed.answers import Answer, Outputs, error_of, shares_of
+from semask_cli.distributed.answers import Answer, Outputs, as_text, error_of, shares_of
 from semask_cli.distributed.parts import arrow_schema
 from semask_cli.distributed.prediction import Outcome, Run
 from semask_cli.distributed.segment_batch import SegmentBatch
@@ -246,7 +246,7 @@ def segment_on_ray(
         for task in tasks:
             if task.error:
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
-        sound = {task.entry.id: task for task in tasks if not task.error}
+        sound = {as_text(task.entry.id): task for task in tasks if not task.error}
         for task in sound.values():
             run.reading(task)
         rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]

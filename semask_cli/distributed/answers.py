@@ -107,6 +107,11 @@ def _class_row(share: ClassShare) -> dict[str, Any]:
     return row
 
 
+def as_text(name: str) -> str:
+    """A file's name as Arrow takes it: bytes that are no UTF-8 become \\udc.., as everywhere."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def error_row(error: SemaskError) -> dict[str, str]:
     """An error as the values of a row."""
     return {"kind": type(error).__name__, "message": error.message, "suggestion": error.suggestion}

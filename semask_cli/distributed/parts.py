@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, Literal, get_args
 
-from semask_cli.distributed.answers import Answer
+from semask_cli.distributed.answers import Answer, as_text
 from semask_cli.distributed.run_journal import SAVE_SECONDS, RunJournal
 from semask_cli.distributed.table import BYTES, ROWS, pyarrow
 from semask_cli.io.storage import Place, write
@@ -111,15 +111,10 @@ def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
 def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
     arrow = pyarrow()
     buffer = io.BytesIO()
-    texts = [row | {"id": _text(row["id"]), "path": _text(row["path"])} for row in rows]
+    texts = [row | {"id": as_text(row["id"]), "path": as_text(row["path"])} for row in rows]
     table = arrow.Table.from_pylist(texts, schema=arrow_schema(kinds, path=True))
     arrow.parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _text(name: str) -> str:
-    """A file's name as Parquet takes it: bytes that are no UTF-8 become \\udc.., as everywhere."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _tar(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:

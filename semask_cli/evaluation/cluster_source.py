@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semask_cli.datasets import Sample
-from semask_cli.distributed.answers import error_of, error_row
+from semask_cli.distributed.answers import as_text, error_of, error_row
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import SemaskError
 from semask_cli.evaluation.counting import Counted, Counting
@@ -62,7 +62,7 @@ class ClusterSource(JournalSource):
             yield Counted.of_message(row["counted"], classes=len(counting.classes))
 
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
-        rows = [{"id": sample.id, "path": _everywhere(sample.image)} for sample in samples]
+        rows = [{"id": as_text(sample.id), "path": _everywhere(sample.image)} for sample in samples]
         for row in self._model.segmented(rows, save=("index",)):
             if row["error"]:
                 raise error_of(row["error"])
