@@ -154,6 +154,8 @@ class ModelOptions:
         """
         if self.ms_flip and self.scales:
             raise UsageError("--ms-flip brings the published scales", "Give it alone, or --scales with --flip.")
+        if self.mode != "slide" and (self.crop or self.stride):
+            raise UsageError("--crop and --stride are of sliding windows", "Give --mode slide with them.")
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name, parse in _PARSERS.items():
             arguments[name] = None if arguments[name] is None else parse(arguments[name])

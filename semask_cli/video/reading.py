@@ -57,7 +57,7 @@ class FrameRange:
         """
         match = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text)
         start, stop, step = match.groups() if match else ("", "", "0")
-        if not match or step == "0":
+        if not match or step == "0" or (stop and int(stop) <= int(start or 0)):
             raise UsageError(f"--frames {text!r} is not a range of frames", "As in 100:200, or ::5 for every fifth.")
         return cls(start=int(start or 0), stop=int(stop) if stop else None, step=int(step or 1))
 
@@ -107,7 +107,8 @@ def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
     """The chosen frames of a video: a path, camera:N, or the address of a stream (rtsp://…).
 
     Raises:
-        ImageError: it cannot be opened, holds no video, or is damaged; frames before the damage were given.
+        ImageError: it cannot be opened, holds no video, ends before the first chosen frame, or is damaged; frames
+            before the damage were given.
     """
     library = av()
     try:
@@ -116,12 +117,15 @@ def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
                 raise ImageError(f"{name} holds no video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            index = -1
             for index, frame in enumerate(container.decode(stream)):
                 if chosen.stop is not None and index >= chosen.stop:
                     return
                 if chosen.holds(index):
                     seconds = index / (stream.average_rate or Fraction(25)) if frame.time is None else frame.time
                     yield Frame(index, float(seconds), _upright(frame))
+            if index < chosen.start:
+                raise ImageError(f"{name} has {index + 1} frames, and none with the index {chosen.start}")
     except library.error.FFmpegError as error:
         raise ImageError(
             f"cannot read the video {name}: {error.strerror}", "If it was cut off, `ffmpeg -i` may repair it."

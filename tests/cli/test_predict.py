@@ -121,7 +121,7 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) 
         (["a.png", "--ms-flip", "--scales", "1,2"], UsageError, "--ms-flip"),
         (["a.png", "--scales", "big"], UsageError, "big"),
         (["a.png", "--mode", "slide", "--crop", "64", "--stride", "65"], UsageError, "pixels are missed"),
-        (["a.png", "--crop", "wide"], UsageError, "wide"),
+        (["a.png", "--crop", "64"], UsageError, "--mode slide"),
         (["a.png", "--memory-budget", "plenty"], UsageError, "plenty"),
         (["a.png", "--device", "cpu", "--cuda-graphs"], DeviceError, "CUDA graphs need a CUDA device"),
         (["a.png", "--device", "abacus"], DeviceError, "abacus"),

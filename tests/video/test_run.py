@@ -199,6 +199,12 @@ def test_what_is_no_video(tmp_path: Path, name: str, content: bytes | None, said
         list(frames(str(tmp_path / name), EVERY))
 
 
+def test_a_video_that_ends_before_the_range_is_told(video: Path) -> None:
+    assert not list(frames(str(video), FrameRange(start=FRAMES - 1, step=9)))[1:]
+    with pytest.raises(ImageError, match=f"has {FRAMES} frames, and none with the index {FRAMES}"):
+        list(frames(str(video), FrameRange(start=FRAMES)))
+
+
 def test_a_pipe_is_no_video(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(ImageError, match="pipe or a device"):
@@ -238,7 +244,7 @@ def test_ranges_are_read(text: str, chosen: FrameRange) -> None:
     assert FrameRange.parse(text) == chosen
 
 
-@pytest.mark.parametrize("text", ["", "3", "a:b", "1:2:0", "-1:2", "1:2:3:4"])
+@pytest.mark.parametrize("text", ["", "3", "a:b", "1:2:0", "-1:2", "1:2:3:4", "9:3", ":0"])
 def test_what_is_no_range(text: str) -> None:
     with pytest.raises(UsageError, match="not a range of frames"):
         FrameRange.parse(text)
