@@ -96,11 +96,11 @@ def networks() -> str:
 def engines() -> str:
     """Seconds of a network in other engines beside ours."""
     rows = (
-        tuple(_short(row[key]) for key in ("model", "precision", "engine", "cpu", "seconds", "ours_takes"))
+        tuple(_short(row[key]) for key in ("model", "size", "precision", "engine", "cpu", "seconds", "ours_takes"))
         for row in _records("engines")
     )
-    header = ("model", "precision", "engine", "processor", "seconds", "semask takes, times")
-    return _table(header, rows, right=(4, 5))
+    header = ("model", "size", "precision", "engine", "processor", "seconds", "semask takes, times")
+    return _table(header, rows, right=(5, 6))
 
 
 def rasters() -> str:

@@ -46,6 +46,7 @@ def main() -> None:
     parser = record_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=["swin-t-fpn"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--side", type=int, default=SIDE, help="of the image, in pixels")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, metavar="NAME")
     parser.add_argument(
         "--files", type=Path, help="where the engines' files are kept; they are made unless they are there"
@@ -56,20 +57,19 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.work:
         model, contender, folder = arguments.work
-        return answer(contender_run(model, contender, Path(folder), threads=arguments.threads))
+        return answer(contender_run(model, contender, Path(folder), arguments.side, threads=arguments.threads))
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for model in arguments.models:
-            folder = (arguments.files or Path(temporary)) / model
-            export(model, folder, int8="openvino int8" in arguments.contenders)
+            folder = (arguments.files or Path(temporary)) / f"{model}-{arguments.side}"
+            export(model, folder, arguments.side, int8="openvino int8" in arguments.contenders)
             if arguments.prepare:
                 continue
             command = [
                 sys.executable,
                 "-m",
                 "benchmarks.cpu.engines",
-                "--threads",
-                str(arguments.threads),
+                *("--threads", str(arguments.threads), "--side", str(arguments.side)),
                 "--work",
                 model,
             ]
@@ -84,7 +84,7 @@ def main() -> None:
                     "model": model,
                     "precision": precision,
                     "engine": engine,
-                    "size": f"{SIDE}x{SIDE}",
+                    "size": f"{arguments.side}x{arguments.side}",
                     "threads": arguments.threads,
                     "seconds": f"{seconds:.3f}",
                     "ours_takes": f"{fastest[f'semask {precision}'] / seconds:.2f}",
@@ -93,11 +93,11 @@ def main() -> None:
                 print(row, flush=True)
                 rows.append(row)
     if rows:
-        write_record(arguments.record, rows, key="model")
+        write_record(arguments.record, rows, keys=("model", "size"))
     return None
 
 
-def export(model: str, folder: Path, *, int8: bool = False) -> None:
+def export(model: str, folder: Path, side: int, *, int8: bool = False) -> None:
     """The network, from normalised pixels to what it ends in, in a file of each engine, if it is not in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "network.xml"
@@ -105,7 +105,7 @@ def export(model: str, folder: Path, *, int8: bool = False) -> None:
         import openvino
 
         network = semask_cli.load(model, device="cpu", precision="fp32", random_weights=True).network
-        program = torch.export.export(network, (torch.zeros(1, 3, SIDE, SIDE),))
+        program = torch.export.export(network, (torch.zeros(1, 3, side, side),))
         with quiet():
             torch.onnx.export(program, (), folder / "network.onnx", verbose=False)
         openvino.save_model(convert_to_openvino(program), path, compress_to_fp16=False)
@@ -115,7 +115,7 @@ def export(model: str, folder: Path, *, int8: bool = False) -> None:
 
         quantized = nncf.quantize(
             openvino.Core().read_model(path),
-            nncf.Dataset([pixels.numpy() for pixels in _pixels(CALIBRATED_ON)]),
+            nncf.Dataset([pixels.numpy() for pixels in _pixels(CALIBRATED_ON, side)]),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=CALIBRATED_ON,
@@ -123,10 +123,10 @@ def export(model: str, folder: Path, *, int8: bool = False) -> None:
         openvino.save_model(quantized, folder / "int8.xml", compress_to_fp16=False)
 
 
-def contender_run(model: str, contender: str, folder: Path, *, threads: int) -> Callable[[], object]:
+def contender_run(model: str, contender: str, folder: Path, side: int, *, threads: int) -> Callable[[], object]:
     """A pass, to be called again and again."""
     engine, precision = contender.split()
-    [pixels] = _pixels(1)
+    [pixels] = _pixels(1, side)
     if engine == "onnxruntime":
         return _onnx_run(folder / "network.onnx", pixels.numpy(), threads)
     if engine == "openvino":
@@ -167,10 +167,10 @@ def openvino_request(folder: Path, precision: str, *, threads: int, counting: bo
     return openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
 
 
-def _pixels(count: int) -> Iterator[Tensor]:
+def _pixels(count: int, side: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(0)
     for _ in range(count):
-        yield torch.randn(1, 3, SIDE, SIDE, generator=generator)
+        yield torch.randn(1, 3, side, side, generator=generator)
 
 
 if __name__ == "__main__":

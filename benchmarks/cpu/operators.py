@@ -38,12 +38,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         for model in arguments.models:
-            folder = (arguments.files or Path(temporary)) / model
-            export(model, folder, int8="int8" in arguments.precisions)
+            folder = (arguments.files or Path(temporary)) / f"{model}-{SIDE}"
+            export(model, folder, SIDE, int8="int8" in arguments.precisions)
             for precision in arguments.precisions:
                 rows += _rows(model, "semask", precision, ours(model, precision))
                 rows += _rows(model, "openvino", precision, openvino_s(folder, precision))
-            write_record(arguments.record, rows, key="model")
+            write_record(arguments.record, rows, keys=("model",))
 
 
 def _rows(model: str, engine: str, precision: str, spent: Counter[str]) -> list[dict[str, Any]]:

@@ -20,10 +20,10 @@ def record_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def write_record(path: Path | None, rows: Sequence[dict[str, Any]], *, key: str = "cpu") -> None:
+def write_record(path: Path | None, rows: Sequence[dict[str, Any]], *, keys: Sequence[str] = ()) -> None:
     """Write rows of one shape, and what they were measured with, as CSV; with no path, nothing.
 
-    They stand in place of what this processor measured before, of what has the same `key`. Other rows stay, above them.
+    They replace what this processor measured before with the same `keys`. Other rows stay, above them.
     """
     if path is None:
         return
@@ -32,8 +32,8 @@ def write_record(path: Path | None, rows: Sequence[dict[str, Any]], *, key: str 
     environment |= {name: libraries[name] for name in ("semask", "python", "torch")}
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     measured = [{**row, **environment} for row in rows]
-    again = {(row["cpu"], row[key]) for row in measured}
-    others = [row for row in csv.DictReader(before) if (row["cpu"], row[key]) not in again]
+    again = {tuple(row[key] for key in ("cpu", *keys)) for row in measured}
+    others = [row for row in csv.DictReader(before) if tuple(row[key] for key in ("cpu", *keys)) not in again]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, measured[0], restval="", extrasaction="ignore")
         writer.writeheader()

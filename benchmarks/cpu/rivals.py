@@ -173,7 +173,7 @@ def main() -> None:
             **libraries,
         })  # fmt: skip
         print("  ".join(f"{key} {rows[-1][key]}" for key in ("contender", "seconds", "peak_gib", "ratio")))
-    write_record(arguments.record, rows, key="contender")
+    write_record(arguments.record, rows, keys=("contender",))
 
 
 if __name__ == "__main__":

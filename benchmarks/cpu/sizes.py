@@ -54,7 +54,7 @@ def main() -> None:
                 row["beside_peak_gib"] = f"{beside['peak'] / 2**30:.2f}"
             print(row, flush=True)
             rows.append(row)
-    write_record(arguments.record, rows, key="precision")
+    write_record(arguments.record, rows, keys=("precision",))
 
 
 def _operations(height: int, width: int) -> float:

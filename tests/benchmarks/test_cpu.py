@@ -93,5 +93,5 @@ def test_a_record_keeps_what_other_processors_measured(tmp_path: Path, monkeypat
         monkeypatch.setattr(record, "processor", lambda processor=processor: processor)
         record.write_record(path, [{"seconds": seconds}])
     assert [(row["cpu"], row["seconds"]) for row in csv.DictReader(path.open())] == [("other", "2"), ("one", "3")]
-    record.write_record(path, [{"seconds": 4}], key="seconds")
+    record.write_record(path, [{"seconds": 4}], keys=["seconds"])
     assert [row["seconds"] for row in csv.DictReader(path.open())] == ["2", "3", "4"]
