@@ -12,11 +12,17 @@ import torch
 
 
 @cache
+def has_amx() -> bool:
+    """Whether the processor multiplies tiles of bfloat16 numbers: Intel's AMX."""
+    return "amx_bf16" in _flags()
+
+
+@cache
 def processor() -> str:
     """The CPU's name, and the widest instructions torch has for it: "AMD EPYC, AVX2"."""
     cpuinfo = _cpuinfo()
     name = cpuinfo.get("model name") or platform.processor() or platform.machine()
-    amx = " AMX" if "amx_bf16" in _flags() else ""
+    amx = " AMX" if has_amx() else ""
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}{amx}"
 
 
@@ -38,6 +44,16 @@ def small_products_are_slow() -> bool:
     faster one.
     """
     return "AMD" in (_cpuinfo().get("vendor_id") or platform.processor())
+
+
+def one_of_two_threads_idles(rows: int, channels: int) -> bool:
+    """Whether oneDNN gives all of a product of bfloat16 numbers to one of two threads.
+
+    oneDNN 3.12 does so on AMX, between 512 and 1024 output channels, if there are as many rows as these or up to twice
+    as many (by the threads' processor time). Both work on either half of such a product, and so do four threads and
+    eight on all of it.
+    """
+    return 512 <= channels <= 1024 and channels <= rows < 2 * channels and torch.get_num_threads() == 2 and has_amx()
 
 
 @cache

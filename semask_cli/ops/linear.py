@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semask_cli.ops.cpu import onednn_is_faster
+from semask_cli.ops.cpu import one_of_two_threads_idles, onednn_is_faster
 
 Activation = Literal["none", "relu", "gelu"]
 
@@ -23,13 +23,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, activation: Activa
     dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
     if (autocast or weight.dtype == dtype) and _goes_to_onednn(dtype, x, weight, bias):
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        product = torch.ops.mkldnn._linear_pointwise  # what torch.compile makes of a linear layer on CPU
-        fused: Tensor = product(x, weight, bias, activation, [], "none" if activation == "gelu" else "")
-        return fused
+        if dtype == torch.bfloat16 and one_of_two_threads_idles(x.shape[:-1].numel(), len(weight)):
+            halves = [_product(rows, weight, bias, activation) for rows in x.flatten(0, -2).chunk(2)]
+            return torch.cat(halves).unflatten(0, x.shape[:-1])
+        return _product(x, weight, bias, activation)
     out = F.linear(x, weight, bias)
     if activation == "relu":
         return F.relu(out, inplace=True)
     return F.gelu(out) if activation == "gelu" else out
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation) -> Tensor:
+    product = torch.ops.mkldnn._linear_pointwise  # what torch.compile makes of a linear layer on CPU
+    fused: Tensor = product(x, weight, bias, activation, [], "none" if activation == "gelu" else "")
+    return fused
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, relu: bool) -> Tensor:

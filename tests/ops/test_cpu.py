@@ -13,6 +13,7 @@ def cpuinfo(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What /proc/cpuinfo says; nothing is remembered from before."""
     said: dict[str, str] = {}
     monkeypatch.setattr(cpu, "_cpuinfo", lambda: said)
+    monkeypatch.setattr(cpu, "has_amx", cpu.has_amx.__wrapped__)
     return said
 
 
@@ -54,3 +55,24 @@ def test_what_multiplies_int8(flag: str, fast: bool, cpuinfo: dict[str, str], mo
         torch.cpu, "get_capabilities", lambda: {"sse2": True, flag: True, "l2_cache_size": 1}, raising=False
     )
     assert cpu.multiplies_int8.__wrapped__() is fast
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "threads", "idles"),
+    [
+        (768, 768, 2, True),
+        (1535, 768, 2, True),
+        (767, 768, 2, False),
+        (1536, 768, 2, False),
+        (1024, 768, 4, False),
+        (500, 384, 2, False),
+    ],
+)
+def test_when_one_of_two_threads_idles(
+    rows: int, channels: int, threads: int, idles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "has_amx", lambda: True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert cpu.one_of_two_threads_idles(rows, channels) is idles
+    monkeypatch.setattr(cpu, "has_amx", lambda: False)
+    assert not cpu.one_of_two_threads_idles(rows, channels)

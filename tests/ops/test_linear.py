@@ -86,3 +86,16 @@ def test_autocast_decides_the_precision(onednn: bool) -> None:
     assert linear(x, weight, bias).dtype == torch.float32
     with pytest.raises(RuntimeError, match="dtype"):
         linear(x, weight.bfloat16(), bias.bfloat16())
+
+
+@needs_onednn
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@torch.inference_mode()
+def test_a_product_in_halves_is_the_product(activation: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "onednn_is_faster", lambda: True)
+    x, weight, bias = (torch.randn(shape).bfloat16() for shape in ((1, 3, 7, 5), (6, 5), (6,)))
+    found = []
+    for halved in (False, True):
+        monkeypatch.setattr(module, "one_of_two_threads_idles", lambda *_, answer=halved: answer)
+        found.append(linear(x, weight, bias, activation=activation))
+    torch.testing.assert_close(*found, rtol=1e-2, atol=1e-2)
