@@ -125,8 +125,8 @@ def _interpolate(source: Tensor, resample: Resample) -> Tensor:
 def _argmax_of_few(maps: Floats, resample: Resample) -> NDArray[np.uint8]:
     """The argmax of (maps, source rows, source columns), resized: of those alone that can be the greatest.
 
-    In numpy, which computes in this thread: torch would divide so little work over threads, whose cores have images to
-    decode, and wait for them longer than it computes.
+    In numpy, which divides no more than the two products: torch would divide every step of so little work over threads,
+    whose cores have images to decode, and wait for them longer than it computes.
     """
     candidates = _candidates(maps)
     labels = np.full(resample.output_shape, candidates[-1], np.uint8)
