@@ -118,11 +118,11 @@ def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
 
 
 def _tar(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
-    """A sample is what has one name up to the first dot, so dots of an id become underscores."""
+    """A sample is what has one name up to the first dot: dots of an id become %2E, by which no two ids become one."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for row in rows:
-            stem = row["id"].replace(".", "_")
+            stem = row["id"].replace("%", "%25").replace(".", "%2E")
             facts = {key: value for key, value in row.items() if key not in kinds}
             files = {file_name(stem, kind): row[kind] for kind in kinds if row.get(kind) is not None}
             files[f"{stem}.row.json"] = json.dumps(facts, ensure_ascii=False).encode("utf-8", "backslashreplace")

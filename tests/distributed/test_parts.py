@@ -100,11 +100,15 @@ def test_tar_files_have_a_sample_for_each_image(album: Path, tmp_path: Path) -> 
     [file] = (tmp_path / "out").glob("*.tar")
     with tarfile.open(file) as archive:
         names = archive.getnames()
-        facts = json.load(archive.extractfile("x/3_v2.row.json"))  # type: ignore[arg-type]
+        facts = json.load(archive.extractfile("x/3%2Ev2.row.json"))  # type: ignore[arg-type]
         assert json.load(archive.extractfile(f"{BROKEN}.row.json"))["id"] == BROKEN  # type: ignore[arg-type]
     samples = {name[: name.index(".")] for name in names}
     assert len(samples) == IMAGES
-    assert {name for name in names if name.startswith("x/3_v2.")} == {"x/3_v2.png", "x/3_v2.json", "x/3_v2.row.json"}
+    assert {name for name in names if name.startswith("x/3%2Ev2.")} == {
+        "x/3%2Ev2.png",
+        "x/3%2Ev2.json",
+        "x/3%2Ev2.row.json",
+    }
     assert (facts["id"], facts["width"]) == ("x/3.v2", 30)
     assert run(album, tmp_path / "out", "webdataset", kinds=("mask", "json"))[1] == 0
 
