@@ -112,7 +112,9 @@ def test_a_section_that_dies_is_a_failure_and_leaves_what_it_had(
 @pytest.mark.slow
 def test_the_networks_need_no_library_of_downloads_and_folders() -> None:
     """Machines with a GPU often have torch, and no way to install more."""
-    blocked = "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'simplejpeg', 'typer')))"
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(('gdown', 'platformdirs', 'simplejpeg', 'typer', 'zlib_ng')))"
+    )
     code = f"{blocked}; import semask_cli; semask_cli.build_model('toy-street-fpn')"
     code += "; from semask_cli.io.images import read_image; read_image(sys.argv[1])"
     environment = {**os.environ, "SEMASK_ZOO": str(ROOT / "weights.toml")}

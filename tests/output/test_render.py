@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def test_masks_of_scenes_take_less_than_pillow_makes(tmp_path: Path) -> None:
         image.save(tmp_path / "pillow.png", compress_level=3)
         mask = render.encode_mask(labels, ADE20K.palette, dataset="ade20k", classes=["road"])
         assert len(mask) < (tmp_path / "pillow.png").stat().st_size
+
+
+@given(labels=label_maps, strip=st.integers(1, 200))
+def test_index_is_the_same_in_strips_and_by_python_s_zlib(labels: np.ndarray, strip: int) -> None:
+    whole = render.encode_index(labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "zlib", zlib)
+        patch.setattr(render, "_STRIP", max(strip, labels.shape[1]))
+        assert render.encode_index(labels) == whole
 
 
 def test_masks_wider_than_png_are_refused() -> None:
