@@ -32,7 +32,7 @@ from semask_cli.ops.window_attention import REGION_MASK, has_kernel, window_atte
 
 SCORES_PER_BATCH = 1 << 20  # of windows that attend together on a CPU: 4 MiB in float32, which a cache holds
 QUERIES_PER_BATCH = 1024  # of a global semantic attention
-WIDEST_VALUES = 5  # channels for each class, up to which semantic attention in one kernel is faster
+MAX_CHANNELS_PER_CLASS = 5  # of semantic attention, where torch's fused kernel is the faster one
 BIAS_ALIGNMENT = 8  # numbers: rows of a bias begin where torch's kernels on a GPU can load them sixteen bytes at a time
 
 
@@ -234,8 +234,8 @@ def semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     hundred are as large as the differences that a softmax decides by.
     """
     half = q.dtype != torch.float32  # as autocast makes it, which would make the scores so too
-    if half and _one_kernel_is_faster(classes=q.shape[-1], channels=v.shape[-1], device=q.device):
-        return _attend_in_one_kernel(q, k, v)
+    if half and _fused_is_faster(classes=q.shape[-1], channels=v.shape[-1], device=q.device):
+        return _fused_semantic_attention(q, k, v)
     with torch.autocast(q.device.type, enabled=False) if half else nullcontext():
         k = k.float().transpose(1, 2)
         parts = [
@@ -245,14 +245,14 @@ def semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
-def _one_kernel_is_faster(*, classes: int, channels: int, device: torch.device) -> bool:
+def _fused_is_faster(*, classes: int, channels: int, device: torch.device) -> bool:
     """Whether torch's kernel for scaled products pays, which wants queries, keys and values of one width."""
     if device.type != "cpu" or torch.compiler.is_compiling() or small_products_are_slow():
         return False
-    return channels <= WIDEST_VALUES * classes
+    return channels <= MAX_CHANNELS_PER_CLASS * classes
 
 
-def _attend_in_one_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _fused_semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """`semantic_attention` whose scores, in float32, are never in memory."""
     classes, channels = q.shape[-1], v.shape[-1]
     # (B, N, classes or C) -> (B, 1, N, the larger of the two)

@@ -14,7 +14,7 @@ from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import DeformablePyramid, FeaturePyramid
 from semask_cli.models.positions import sine_positions
-from semask_cli.models.transformer import MLP, Attention, masks_of
+from semask_cli.models.transformer import MLP, Attention, mask_logits
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
 
@@ -167,7 +167,7 @@ class MaskedQueryDecoder(nn.Module):
 
     def predict_masks(self, x: Tensor, features: Tensor) -> Tensor:
         """Mask logits (B, Q, h, w) of queries (B, Q, dim) over mask features (B, dim, h, w)."""
-        return masks_of(self.mask_embed(self.decoder_norm(x)), features)
+        return mask_logits(self.mask_embed(self.decoder_norm(x)), features)
 
 
 def mask_to_attention_mask(mask_logits: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.mask_classification import MaskClassifier
 from semask_cli.models.pixel_decoders import FeaturePyramid
 from semask_cli.models.positions import sine_positions
-from semask_cli.models.transformer import MLP, Attention, masks_of
+from semask_cli.models.transformer import MLP, Attention, mask_logits
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
 
@@ -114,4 +114,4 @@ class QueryDecoder(nn.Module):
         query_position = self.query_embed.weight
         x = torch.zeros_like(query_position).expand(len(features), -1, -1)
         x = self.transformer["decoder"](x, query_position, key, value)
-        return self.class_embed(x), masks_of(self.mask_embed(x), mask_features)
+        return self.class_embed(x), mask_logits(self.mask_embed(x), mask_features)

@@ -50,11 +50,11 @@ class MLP(nn.Module):
         return x
 
 
-def masks_of(embeddings: Tensor, features: Tensor) -> Tensor:
-    """Mask logits (B, Q, h, w) of mask embeddings (B, Q, C): their products with the features (B, C, h, w) of a pixel.
+def mask_logits(mask_embeddings: Tensor, mask_features: Tensor) -> Tensor:
+    """(B, Q, C) and (B, C, h, w) -> (B, Q, h, w): the dot products of mask embeddings and the features of each pixel.
 
     Channels are last in memory, and products take them as they lie: einsum gives an image that is alone in its batch
     strides at which oneDNN copies, and a transposed copy of bfloat16 takes ten times as long as the product.
     """
-    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, C, h, w) -> (B, h * w, C)
-    return torch.bmm(embeddings, pixels.mT).unflatten(2, features.shape[2:])
+    pixels = mask_features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, C, h, w) -> (B, h * w, C)
+    return torch.bmm(mask_embeddings, pixels.mT).unflatten(2, mask_features.shape[2:])

@@ -103,7 +103,7 @@ def test_it_is_the_published_semantic_attention(global_: bool, batch: int, monke
     torch.testing.assert_close(layer(y)[0], 0.7 * layer.mlp_res(joined) + y, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("channels", [3, 16, 6 * attention.WIDEST_VALUES])
+@pytest.mark.parametrize("channels", [3, 16, 6 * attention.MAX_CHANNELS_PER_CLASS])
 @torch.inference_mode()
 def test_semantic_scores_are_float32_in_bf16(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores of a few hundred, between which bfloat16 has steps of two."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from semask_cli.inference.views import normalise
 from semask_cli.models.mask2former import MaskedQueryDecoder, mask_to_attention_mask
 from semask_cli.models.mask_classification import MaskClassification, MaskClassifier
-from semask_cli.models.transformer import masks_of
+from semask_cli.models.transformer import mask_logits
 from semask_cli.zoo import load_zoo
 from tests.support.figures import figure, figures, published_network
 from tests.support.mask_figures import assert_published, stages_and_prediction
@@ -129,4 +129,4 @@ def test_a_query_that_sees_nothing_sees_everything() -> None:
 def test_masks_are_products_of_embeddings_and_pixels(images: int, memory_format: torch.memory_format) -> None:
     embeddings, features = torch.randn(images, 3, 8), torch.randn(images, 8, 5, 4).to(memory_format=memory_format)
     expected = torch.einsum("bqc,bchw->bqhw", embeddings, features)
-    torch.testing.assert_close(masks_of(embeddings, features), expected)
+    torch.testing.assert_close(mask_logits(embeddings, features), expected)
