@@ -16,6 +16,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
@@ -45,6 +46,7 @@ BATCH_SIZE = 8
 MAX_BLOCKS = 1000
 """Parts of a chunk: results are known, and written, when a part is done."""
 
+_STORE_REQUESTS = 32  # at a time
 _VARIABLES = ("SEMASK_", "OMP_", "PYTHONPATH")
 Value = TypeVar("Value")
 
@@ -247,8 +249,8 @@ def segment_on_ray(
             if task.error:
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
         sound = {as_text(task.entry.id): task for task in tasks if not task.error}
-        for task in sound.values():
-            run.reading(task)
+        with ThreadPoolExecutor(_STORE_REQUESTS) as pool:  # a store is asked about each image
+            list(pool.map(run.reading, sound.values()))
         rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]
         for row in model.segmented(rows, save=outputs.kinds, max_pixels=max_pixels, **saving):
             task = sound[row["id"]]
