@@ -43,7 +43,7 @@ def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
     try:
         code = machine_code(kernel, torch.cuda.get_device_capability(device))
         with torch.cuda.device(device):
-            _ensure_context(device)
+            _ensure_context()
             library = call("cuLibraryLoadData", code, None, None, 0, None, None, 0)
             handle = call("cuLibraryGetKernel", library, kernel.name.encode())
             # A function belongs to one device's context; asking for it loads the code now, not at the first launch.
@@ -75,13 +75,13 @@ def launch(
         raise function
     parameters = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
     with torch.cuda.device(device):
-        _ensure_context(device)
+        _ensure_context()
         # Asked for at each launch: a stream that was kept would escape CUDA graphs and torch.cuda.stream.
         stream = torch.cuda.current_stream(device).cuda_stream
         call("cuLaunchKernel", function, *grid, threads, 1, 1, 0, stream, ctypes.addressof(parameters), 0)
 
 
-def _ensure_context(device: torch.device) -> None:
+def _ensure_context() -> None:
     """Makes torch's context current in this thread: a thread that has not called the CUDA runtime yet has none."""
     if not int(call("cuCtxGetCurrent")):
-        call("cuCtxSetCurrent", call("cuDevicePrimaryCtxRetain", device.index))
+        call("cuCtxSetCurrent", call("cuDevicePrimaryCtxRetain", torch.cuda.current_device()))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -37,9 +38,12 @@ class OnDevice(Tensor):
     device = torch.device("cuda", 1)
 
 
-def guard(device: torch.device) -> AbstractContextManager[None]:
+@contextmanager
+def guard(device: torch.device) -> Iterator[None]:
     guarded.append(str(device))
-    return nullcontext()
+    torch.cuda.current_device = lambda: device.index
+    yield
+    torch.cuda.current_device = lambda: 0
 
 
 torch.cuda.device = guard
