@@ -70,6 +70,11 @@ def _print(run: RunStatus) -> None:
     if run.per_second:
         remaining = run.seconds_left
         time_left = f", {timedelta(seconds=round(remaining))} left" if remaining else ""
-        print(f"  {run.per_second:.3g} images a second{time_left}")
+        print(f"  {_rounded(run.per_second)} images a second{time_left}")
     if run.left and run.seconds_idle() > IDLE:
         print(f"  no image for {timedelta(seconds=round(run.seconds_idle()))}: start the same command again to go on")
+
+
+def _rounded(number: float) -> str:
+    """Three digits: 0.314, 12.3, 4,000."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

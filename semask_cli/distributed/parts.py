@@ -29,6 +29,9 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 _ENDINGS: Mapping[Format, str] = {"parquet": ".parquet", "webdataset": ".tar"}
 
+_Result = tuple[Task, Answer, str | None, float]
+"""Of an image, with what its source was and the Unix time at which it came."""
+
 
 class Parts:
     """Collects the results of a run into parts in `folder`; for several threads.
@@ -43,7 +46,7 @@ class Parts:
         if format == "parquet":
             pyarrow()
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
-        self._rows: list[tuple[Task, Answer, str | None]] = []
+        self._rows: list[_Result] = []
         self._bytes, self._lock = 0, Lock()
         self._small: list[str] = []  # parts that hold the first `_saved` rows
         self._saved, self._saved_at = 0, time.monotonic()
@@ -55,7 +58,7 @@ class Parts:
             OutputError: a part cannot be written.
         """
         with self._lock:
-            self._rows.append((task, answer, source))
+            self._rows.append((task, answer, source, time.time()))
             self._bytes += sum(map(len, answer.files.values()))
             if len(self._rows) >= ROWS or self._bytes >= BYTES:
                 self._complete()
@@ -79,12 +82,12 @@ class Parts:
         self._rows, self._bytes, self._small = [], 0, []
         self._saved, self._saved_at = 0, time.monotonic()
 
-    def _written(self, results: Sequence[tuple[Task, Answer, str | None]], *, replaces: Sequence[str] = ()) -> str:
+    def _written(self, results: Sequence[_Result], *, replaces: Sequence[str] = ()) -> str:
         """The name of a part with these results, which is there now."""
-        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer, _ in results]
+        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer, *_ in results]
         content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
         name = self._journal.next_part(_ENDINGS[self._format])
-        noted = [(task.entry.id, source, answer.error) for task, answer, source in results]
+        noted = [(task.entry.id, source, answer.error, at) for task, answer, source, at in results]
         self._journal.note_part(name, noted, replaces=replaces)
         write(self._folder / name, content)
         return name

@@ -89,7 +89,7 @@ class RunJournal:
         Raises:
             OutputError: the journal cannot be written.
         """
-        self._append(_line(id, None if error else done_key(id, source, files), error))
+        self._append(_line(id, None if error else done_key(id, source, files), error, time.time()))
 
     def next_part(self, ending: str) -> str:
         """A name for a part that is not there yet."""
@@ -104,9 +104,13 @@ class RunJournal:
         return sorted(there, key=lambda part: _number(part.name))
 
     def note_part(
-        self, part: str, images: Iterable[tuple[str, str | None, SemaskError | None]], *, replaces: Sequence[str] = ()
+        self,
+        part: str,
+        images: Iterable[tuple[str, str | None, SemaskError | None, float]],
+        *,
+        replaces: Sequence[str] = (),
     ) -> None:
-        """Record what is in a part that is about to be written: ids, sources as for `note`, and errors.
+        """Record what is in a part that is about to be written: ids, sources as for `note`, errors, and when it was.
 
         An error is a result that is done too, in a folder of parts: there another row would stand beside it. Once the
         part is there, those that it `replaces` count no more.
@@ -116,9 +120,9 @@ class RunJournal:
         """
         lines = [encoded({**self._header, "replaces": replaces} if replaces else self._header)]
         in_folder = table_of(self._output) is None
-        for id, source, error in images:
+        for id, source, error, at in images:
             key = done_key(id, source, ()) if in_folder or not error else None
-            lines.append(encoded(_line(id, key, error)))
+            lines.append(encoded(_line(id, key, error, at)))
         write(self.folder / f"{part}.jsonl", b"".join(lines))
 
     def remove_parts(self, names: Iterable[str]) -> None:
@@ -215,8 +219,8 @@ def done_key(id: str, source: str | None, files: Iterable[Place]) -> int | None:
     return stable_hash("\0".join((id, *filter(None, states))))
 
 
-def _line(id: str, key: int | None, error: SemaskError | None) -> dict[str, Any]:
-    line: dict[str, Any] = {"id": f"{stable_hash(id):016x}", "at": round(time.time(), 3)}
+def _line(id: str, key: int | None, error: SemaskError | None, at: float) -> dict[str, Any]:
+    line: dict[str, Any] = {"id": f"{stable_hash(id):016x}", "at": round(at, 3)}
     if error:
         line |= {"failed": type(error).__name__, "message": error.message}
     if key is not None:

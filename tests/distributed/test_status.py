@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from semask_cli.distributed import run_journal
+from semask_cli.distributed import parts, run_journal
+from semask_cli.distributed.answers import Answer
+from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.status import read_status
 from semask_cli.errors import ImageError
+from semask_cli.io.inputs import Input
 from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import state
+from semask_cli.output.paths import Task
 from tests.support.command_line import Run
 
 
@@ -47,6 +52,19 @@ def test_done_failed_left_and_rate(output: Path) -> None:
     assert (failure.kind, failure.images, failure.example) == ("ImageError", 1, "5.jpg is truncated")
     assert run.per_second == pytest.approx(6 / 14)
     assert run.seconds_left == pytest.approx(4 / run.per_second)
+
+
+def test_the_rate_of_results_in_parts_is_that_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(1000, 1010, 2))
+    monkeypatch.setattr(parts, "time", SimpleNamespace(time=lambda: next(moments), monotonic=lambda: 0.0))
+    journal = RunJournal(tmp_path, {"format": "webdataset"}, shard=Shard())
+    results = Parts(tmp_path, "webdataset", (), journal=journal)
+    for number in range(5):
+        task = Task(entry=Input(path=tmp_path / f"{number}.jpg", stem=Path(f"{number}")), files={})
+        results.add(task, Answer(error=ImageError("no image")), None)
+    results.close()
+    [run] = read_status(tmp_path)
+    assert run.per_second == 0.5
 
 
 def test_the_command_says_it_in_words_and_in_json(semask: Run, output: Path) -> None:
