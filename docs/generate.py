@@ -235,7 +235,7 @@ def _meaning(parameter: Any) -> str:
 
 
 def _choices(parameter: Any) -> Sequence[str]:
-    return getattr(parameter.type, "choices", ())
+    return () if parameter.metavar else getattr(parameter.type, "choices", ())
 
 
 def _figures(spec: ModelSpec) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import typer
 
 from semask_cli.cli.model_options import ModelOptions, parse_size
 from semask_cli.cli.option_groups import with_option_groups
+from semask_cli.cli.tables import print_table
 from semask_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _print(measured: Benchmark) -> None:
         f"{measured.model}{weights}, {measured.width} x {measured.height}, {measured.device},"
         f" {measured.precision}{noise}, {measured.engine}, {measured.threads} threads"
     )
-    console.print(table)
+    print_table(table)
     console.print(f"{measured.images_per_second:.2f} images a second, {measured.peak_memory / 2**30:.2f} GiB at most")
     console.print(
         f"network {measured.network_gflop:.0f} GFLOP at {measured.share_of_peak:.0%}"

@@ -9,6 +9,7 @@ import typer
 
 from semask_cli.cli.dataset_options import DatasetOptions
 from semask_cli.cli.option_groups import with_option_groups
+from semask_cli.cli.tables import print_table
 from semask_cli.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -69,18 +70,18 @@ def _print_histogram(report: CheckReport, console: Console) -> None:
     dataset = report.dataset
     labelled = int(report.pixels.sum())
     title = (
-        f"{dataset.name} {dataset.split}: {len(dataset.samples)} images, {report.inspected} labels read "
+        f"{f'{dataset.name} {dataset.split}'.strip()}: {len(dataset.samples)} images, {report.inspected} labels read "
         f"({dataset.layout}, {dataset.encoding.name}) in {dataset.root}"
     )
     console.print(Text(title, "bold"), soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    for column in ("index", "class", "pixels", "share", "pictures"):
+    for column in ("index", "class", "pixels", "share", "images"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for index, name in enumerate(dataset.classes.classes):
         pixels = int(report.pixels[index])
         share = f"{100 * pixels / labelled:.3f} %" if labelled else ""
         style = "" if pixels else "dim"
         table.add_row(str(index), Text(name), f"{pixels:,}", share, str(report.images_with[index]), style=style)
-    console.print(table)
+    print_table(table)
     total = labelled + report.ignored
     console.print(f"ignored: {report.ignored:,} pixels" + (f" ({100 * report.ignored / total:.1f} %)" if total else ""))

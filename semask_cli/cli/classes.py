@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semask_cli.cli.dataset_options import DATASET_NAMES
+from semask_cli.cli.tables import print_table
 
 
 def classes(
@@ -15,7 +16,6 @@ def classes(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the classes of a dataset: the pixel values of its masks, their names and their colours."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -33,4 +33,4 @@ def classes(
     table.add_column("name")
     for index, (name, colour) in rows:
         table.add_row(str(index), Text.assemble(("██", colour), " ", colour), Text(name))
-    Console().print(table)
+    print_table(table)

@@ -11,6 +11,7 @@ import typer
 
 from semask_cli.cli.dataset_options import DatasetOptions
 from semask_cli.cli.option_groups import with_option_groups
+from semask_cli.cli.tables import print_table
 from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _print_comparison(comparison: Comparison) -> None:
     from semask_cli.evaluation.metrics import DEFINITIONS
 
     console = Console(highlight=False)
-    console.print(_classes_table(comparison))
+    print_table(_classes_table(comparison))
     for caution in comparison.cautions:
         console.print(Text(caution, "yellow"), soft_wrap=True)
     console.print(Text(DEFINITIONS[comparison.definition], "dim"), soft_wrap=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from semask_cli.cli.tables import print_table
 from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         name = Text.assemble(("█ ", result.colour), result.name)
         figures = format_percent(result.iou), _bounds(result.interval), format_percent(result.acc)
         table.add_row(str(result.index), name, *figures, bar, style="dim" if result.iou is None else "")
-    console.print(table)
+    print_table(table)
     if evaluation.left_out:
         console.print(Text(f"left out of the mean: {', '.join(evaluation.left_out)}", "dim"))
     console.print()

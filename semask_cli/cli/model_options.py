@@ -31,7 +31,11 @@ class ModelOptions:
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", metavar="NAME", rich_help_panel=_MODEL, help="A model of `semask models`, or of --zoo."
+            "--model",
+            "-m",
+            metavar="NAME",
+            rich_help_panel=_MODEL,
+            help="A model of `semask models`, or of --zoo. Without it, the starred one of --dataset, or of ade20k.",
         ),
     ] = None
     dataset: DatasetName = None
@@ -79,16 +83,18 @@ class ModelOptions:
     precision: Annotated[
         Literal["auto", "fp32", "tf32", "fp16", "bf16", "int8"],
         typer.Option(
+            metavar="NAME",
             rich_help_panel=_MACHINE,
-            help="auto is bf16 on a GPU that is fast at it, else fp32. fp16 is for GPUs before Ampere (T4, RTX 20),"
-            " int8 for CPUs, after `semask quantize`.",
+            help="auto, fp32, tf32, fp16, bf16 or int8. auto is bf16 on a GPU that is fast at it, else fp32. fp16 is"
+            " for GPUs before Ampere (T4, RTX 20), int8 for CPUs, after `semask quantize`.",
         ),
     ] = "auto"
     engine: Annotated[
         Literal["torch", "openvino"],
         typer.Option(
+            metavar="NAME",
             rich_help_panel=_MACHINE,
-            help="What runs the network. openvino is for CPUs and few sizes of image: it compiles for each.",
+            help="What runs the network: torch, or openvino, for CPUs and few sizes of image: it compiles for each.",
         ),
     ] = "torch"
     quantized: Annotated[
@@ -99,7 +105,9 @@ class ModelOptions:
     ] = None
     threads: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, rich_help_panel=_MACHINE, help="Processor threads; all cores unless given."),
+        typer.Option(
+            min=1, max=1024, metavar="N", rich_help_panel=_MACHINE, help="Processor threads; all cores unless given."
+        ),
     ] = None
     memory_budget: Annotated[
         str | None,

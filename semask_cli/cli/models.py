@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from semask_cli.cli.tables import print_table
 from semask_cli.datasets.spec import dataset_name
 from semask_cli.output.percentages import format_percent
 from semask_cli.zoo import ModelSpec, load_zoo
@@ -56,12 +57,11 @@ def _print_table(rows: list[ModelSpec], defaults: set[str]) -> None:
             f"{spec.params_m:g} M" if spec.params_m else "",
             "[green]yes[/]" if on_disk(spec) else "",
         )
-    Console().print(table)
+    print_table(table)
     Console(stderr=True).print("* used where only the dataset is named", style="dim")
 
 
 def _print_row(spec: ModelSpec) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -70,7 +70,7 @@ def _print_row(spec: ModelSpec) -> None:
     table.add_column()
     for key, value in _flat(_document(spec)):
         table.add_row(key, Text(value))
-    Console().print(table)
+    print_table(table)
 
 
 def _document(spec: ModelSpec) -> dict[str, Any]:

@@ -26,7 +26,10 @@ def predict(
     context: typer.Context,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="INPUT...", help="Images, folders, glob patterns, - for stdin; or a video."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, folders, glob patterns, addresses, - for stdin; or a video or camera:0, or a raster.",
+        ),
     ] = None,
     *,
     options: ModelOptions,

@@ -35,6 +35,11 @@ def test_json(semask: Run) -> None:
     assert all(row["on_disk"] is None for row in published)
 
 
+def test_help_has_its_short_option_in_every_command(semask: Run) -> None:
+    assert semask("-h").stdout == semask("--help").stdout
+    assert semask("models", "-h").stdout == semask("models", "--help").stdout
+
+
 def test_version(semask: Run) -> None:
     assert semask("--version").stdout == f"semask {__version__}\n"
 
