@@ -127,9 +127,9 @@ def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
             if index < chosen.start:
                 raise ImageError(f"{name} has {index + 1} frames, and none with the index {chosen.start}")
     except library.error.FFmpegError as error:
-        raise ImageError(
-            f"cannot read the video {name}: {error.strerror}", "If it was cut off, `ffmpeg -i` may repair it."
-        ) from error
+        live = "Does another program show it? camera:0 is /dev/video0."
+        advice = live if is_live(name) else "If it was cut off, `ffmpeg -i` may repair it."
+        raise ImageError(f"cannot read the video {name}: {error.strerror}", advice) from error
 
 
 def _opening(name: str) -> dict[str, object]:

@@ -76,14 +76,15 @@ class VideoParts:
             opened.__exit__(None, None, None)
 
     def finish(self) -> None:
-        """Join the parts to the video, and remove them.
+        """Join the parts to the video, and remove them; without a part there is no video.
 
         Raises:
             OutputError: it cannot be written; the parts stay.
         """
         self.end_part()
-        with whole_file(self.target) as unfinished:
-            _join(unfinished, self._finished())
+        if finished := self._finished():
+            with whole_file(self.target) as unfinished:
+                _join(unfinished, finished)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -184,6 +184,12 @@ def test_a_video_that_is_cut_off_gives_what_it_has(segmenter: Segmenter, tmp_pat
     assert 0 < len(found) < FRAMES
 
 
+def test_a_camera_that_is_not_there_is_told_and_leaves_nothing(segmenter: Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot read the video camera:99"):
+        list(segment_to_video(segmenter, "camera:99", tmp_path / "o.mp4", chosen=EVERY, settings=SETTINGS))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
