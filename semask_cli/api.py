@@ -11,6 +11,7 @@ import torch
 
 from semask_cli.checkpoints.loading import load_network
 from semask_cli.checkpoints.store import Progress
+from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, QuantizationError, UsageError
 from semask_cli.inference.config import Engine, InferenceConfig, Mode
 from semask_cli.inference.device import Precision, cast_matmul_weights_, choose_device, choose_precision
@@ -21,6 +22,8 @@ from semask_cli.inference.segmenter import Segmenter
 from semask_cli.models.build import build_model as build_network
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, load_zoo
+
+_OWN_CLASSES = "A dataset of your own is one file: CONTRIBUTING.md says which."
 
 
 def load(
@@ -78,6 +81,8 @@ def load(
     """
     zoo_rows = load_zoo(Path(zoo) if zoo else None)
     spec = zoo_rows.find(name, dataset=dataset)
+    if spec.num_classes != (named := len(classes(spec.dataset))):
+        raise UsageError(f"{spec.name} has {spec.num_classes} classes, and {spec.dataset} has {named}", _OWN_CLASSES)
     crop_size = _pair(crop or spec.crop)
     config = InferenceConfig(
         mode=mode or "whole",

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from semask_cli.datasets.spec import Definition, dataset_name
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.io.resources import project_file
+from semask_cli.zoo_values import check_backbone, check_choice, check_form, check_row
 
 Decoder = Literal["semantic-fpn", "maskformer", "mask2former"]
 PixelDecoder = Literal["none", "fpn", "fapn", "msdeform", "msfapn"]
@@ -228,20 +229,23 @@ def _toml(path: Path) -> dict[str, Any]:
 def _model(
     name: str, row: dict[str, Any], backbones: dict[str, Any], families: dict[str, Any], *, folder: Path
 ) -> ModelSpec:
-    _check_form("name", name, _NAME, _NAME_WORDS)
-    _check_choice("family", row["family"], families)
+    check_form("name", name, _NAME, _NAME_WORDS)
+    check_choice("family", row["family"], families)
     table = {**families[row["family"]], **row}
-    _check_choice("backbone", table["backbone"], backbones)
-    backbone = _frozen(backbones[table.pop("backbone")])
-    for key in ("semantic_classes", "semantic_window", "global_stages"):
-        backbone[key] = _frozen(table.pop(key))
+    check_choice("backbone", table["backbone"], backbones)
+    check_backbone(backbones[table["backbone"]])
+    backbone = _frozen(backbones[table["backbone"]])
     table["dataset"] = dataset_name(table["dataset"])
     if isinstance(table["definition"], dict):
         table["definition"] = table["definition"].get(table["dataset"], table["definition"]["default"])
-    _check_choice("decoder", table["decoder"], get_args(Decoder))
-    _check_choice("pixel_decoder", table["pixel_decoder"], _PIXEL_DECODERS[table["decoder"]])
-    _check_choice("preprocessing", table["preprocessing"], get_args(Preprocessing))
-    _check_choice("definition", table["definition"], get_args(Definition))
+    check_choice("decoder", table["decoder"], get_args(Decoder))
+    check_choice("pixel_decoder", table["pixel_decoder"], _PIXEL_DECODERS[table["decoder"]])
+    check_choice("preprocessing", table["preprocessing"], get_args(Preprocessing))
+    check_choice("definition", table["definition"], get_args(Definition))
+    check_row(table)
+    del table["backbone"]
+    for key in ("semantic_classes", "semantic_window", "global_stages"):
+        backbone[key] = _frozen(table.pop(key))
     files = tuple(_checkpoint(entry, folder) for entry in table.pop("checkpoints", ()))
     head = MappingProxyType(table.pop("head", {}))
     first = next((f for f in files if f.drive_id or f.urls or f.path), None)
@@ -250,25 +254,13 @@ def _model(
     )
 
 
-def _check_choice(key: str, value: object, choices: Iterable[str]) -> None:
-    """Raises ValueError, which names the value and the choices."""
-    if value not in (choices := tuple(choices)):
-        raise ValueError(f"{key} {value!r} is none of {', '.join(choices)}")
-
-
-def _check_form(key: str, value: object, form: re.Pattern[str], words: str) -> None:
-    """Raises ValueError, which names the value and the form that it must have."""
-    if not (isinstance(value, str) and form.fullmatch(value)):
-        raise ValueError(f"{key} {value!r} is not {words}")
-
-
 def _checkpoint(entry: dict[str, Any], folder: Path) -> CheckpointSpec:
-    _check_form("label", entry["label"], _NAME, _NAME_WORDS)
-    _check_form("drive_id", entry.get("drive_id", ""), _DRIVE_ID, "made of letters, digits and _-")
-    _check_form("sha256", entry.get("sha256", ""), _SHA256, "64 hexadecimal digits, or empty")
+    check_form("label", entry["label"], _NAME, _NAME_WORDS)
+    check_form("drive_id", entry.get("drive_id", ""), _DRIVE_ID, "made of letters, digits and _-")
+    check_form("sha256", entry.get("sha256", ""), _SHA256, "64 hexadecimal digits, or empty")
     urls = tuple(entry.get("urls", ()))
     for url in urls:
-        _check_form("urls", url, _URL, "an address, as in https://… or s3://…")
+        check_form("urls", url, _URL, "an address, as in https://… or s3://…")
     if urls and not entry.get("sha256"):
         raise ValueError("urls need the sha256 of the file")
     path = folder / entry["path"] if "path" in entry else None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import semask_cli
-from semask_cli.errors import DeviceError, UnknownModelError
+from semask_cli.errors import DeviceError, UnknownModelError, UsageError
 from semask_cli.inference.device import computing
 from semask_cli.ops.cpu import multiplies_int8
 from semask_cli.zoo import load_zoo
+from tests.support.published import write_zoo
 
 MODEL = "toy-street-fpn"
 
@@ -56,6 +58,12 @@ def test_random_weights_in_int8_are_calibrated_on_noise() -> None:
             answers.append(segmenter.network(pixels))
     assert segmenter.quantization == ""
     assert 0 < (answers[0] - answers[1]).norm() < 0.05 * answers[0].norm()
+
+
+def test_a_row_has_as_many_classes_as_its_dataset(tmp_path: Path) -> None:
+    zoo = write_zoo(tmp_path / "zoo.toml")
+    with pytest.raises(UsageError, match="small has 5 classes, and ade20k has 150"):
+        semask_cli.load("small", zoo=zoo, device="cpu", random_weights=True)
 
 
 def test_cuda_graphs_need_a_gpu() -> None:

@@ -13,7 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "semask_cli"
 FLOORS = (
-    *("version", "errors", "io", "datasets", "zoo", "ops", "models", "checkpoints"),
+    *("version", "errors", "io", "datasets", "zoo_values", "zoo", "ops", "models", "checkpoints"),
     *(
         "output",
         "inference",
@@ -79,6 +79,7 @@ TESTED_ELSEWHERE = {
     "models/network.py": "models/test_fpn.py",  # an interface
     "models/transformer.py": "models/test_mask2former.py",
     "version.py": "test_packaging.py",
+    "zoo_values.py": "test_zoo.py",
     "video/reading.py": "video/test_run.py",
     "video/writing.py": "video/test_run.py",
     "output/kinds.py": "output/test_segmentation.py",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from semask_cli.datasets.spec import dataset_names
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
+from semask_cli.models.fpn import FPNHead
+from semask_cli.models.mask2former import Mask2FormerHead
+from semask_cli.models.maskformer import MaskFormerHead
 from semask_cli.zoo import load_zoo, user_zoo_path
+from semask_cli.zoo_values import HEAD_KEYS
 from tests.support.figures import manifest
 
 # The authors' results page: mIoU and mIoU with ms+flip of the first table, by dataset.
@@ -157,6 +162,40 @@ def test_a_broken_zoo_file_is_refused_with_its_reason(tmp_path: Path, text: str,
     file.write_text(text)
     with pytest.raises(ZooError, match=said):
         load_zoo(file)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("global_stages = [2, 4]", r"global_stages \[2, 4\] is not a list of stages, 0 to 3"),
+        ('global_stages = ["3"]', "global_stages"),
+        ("semantic_window = 0", "semantic_window 0 is not a whole number from 1 on"),
+        ('short_side = "256"', "short_side '256'"),
+        ("crop = 256", "crop 256 is not two whole numbers"),
+        ("ms_scales = []", "ms_scales"),
+        ("heads = [1, 2, 3, 8]", "heads 3 do not divide the 128 channels of stage 2"),
+        ("depths = [1, 1, 1]", r"depths \[1, 1, 1\]"),
+        ("size_divisor = 32", "size_divisor 32 is not 1"),
+        ('preprocessing = "detectron2"', "the key 'ms_long_side' is missing"),
+        ("head = { chanels = 64 }", "'chanels' is none of channels"),
+        ("head = { channels = 0 }", "channels 0 of the head"),
+    ],
+)
+def test_a_value_that_would_run_and_cost_accuracy_is_refused(tmp_path: Path, changed: str, said: str) -> None:
+    key = changed.partition(" ")[0]
+    lines = OWN_ROW.format(backbone="mini", extra="").splitlines()
+    kept = [changed if line.startswith(f"{key} ") else line for line in lines]
+    file = tmp_path / "own.toml"
+    file.write_text("\n".join(kept if changed in kept else [*lines, changed]))
+    with pytest.raises(ZooError, match=said):
+        load_zoo(file)
+
+
+def test_a_head_may_have_the_numbers_that_its_class_takes() -> None:
+    heads = {"semantic-fpn": FPNHead, "maskformer": MaskFormerHead, "mask2former": Mask2FormerHead}
+    for decoder, head in heads.items():
+        numbers = {p.name for p in inspect.signature(head).parameters.values() if p.default is not p.empty}
+        assert numbers == HEAD_KEYS[decoder]
 
 
 def test_a_missing_zoo_file_is_named(tmp_path: Path) -> None:
