@@ -83,12 +83,15 @@ def load(
     spec = zoo_rows.find(name, dataset=dataset)
     if spec.num_classes != (named := len(classes(spec.dataset))):
         raise UsageError(f"{spec.name} has {spec.num_classes} classes, and {spec.dataset} has {named}", _OWN_CLASSES)
-    crop_size = _pair(crop or spec.crop)
+    if memory_budget is not None and memory_budget < 1:
+        raise UsageError(f"a memory budget of {memory_budget} bytes", "Leave it out, or give the bytes there are.")
+    crop_size = _pair(spec.crop if crop is None else crop)
+    # A crop of the user's own keeps the published overlap, a third.
+    usual_stride = spec.stride if crop is None else tuple(max(1, side * 2 // 3) for side in crop_size)
     config = InferenceConfig(
         mode=mode or "whole",
         crop=crop_size,
-        # A crop of the user's own keeps the published overlap, a third.
-        stride=_pair(stride or (spec.stride if crop is None else tuple(max(1, n * 2 // 3) for n in crop_size))),
+        stride=_pair(usual_stride if stride is None else stride),
         scales=spec.ms_scales if scales == "published" else "native" if scales == "native" else _floats(scales),
         flip=flip,
     )

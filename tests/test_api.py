@@ -28,6 +28,12 @@ def test_defaults_are_the_rows() -> None:
     assert segmenter.digest
 
 
+@pytest.mark.parametrize("settings", [{"crop": 0}, {"stride": 0}, {"memory_budget": 0}, {"memory_budget": -1}])
+def test_nothing_is_not_the_same_as_not_given(settings: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        semask_cli.load(MODEL, device="cpu", mode="slide", **settings)
+
+
 def test_a_crop_of_ones_own_overlaps_by_a_third() -> None:
     config = semask_cli.load(MODEL, device="cpu", mode="slide", crop=(96, 120)).config
     assert (config.crop, config.stride) == ((96, 120), (64, 80))

@@ -108,8 +108,8 @@ def main() -> int:
             return _fail(_unloadable(error))
         if error.filename is None:
             _give_up_stdout()
-        place = "to standard output" if error.filename is None else str(error.filename)
-        return _fail(OutputError(f"cannot write {place}: {error.strerror}", "Is the disk full?"))
+        place = "write to standard output" if error.filename is None else f"use {error.filename}"
+        return _fail(OutputError(f"cannot {place}: {error.strerror}"))
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +15,13 @@ from semask_cli.cli.model_options import ModelOptions, parse_size
 from semask_cli.cli.option_groups import with_option_groups
 from semask_cli.cli.tables import print_table
 from semask_cli.errors import UsageError
+from semask_cli.io.files import write_atomically
+from semask_cli.io.regular import open_regular
 
 if TYPE_CHECKING:
     from semask_cli.machine.benchmark import Benchmark
+
+_NEW_FILE = "Give --csv a new file."
 
 
 @with_option_groups
@@ -34,13 +39,18 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure milliseconds by stage, images a second, peak memory, and the share of the machine's matrix peak."""
+    from semask_cli.io.images import MAX_PIXELS
+
     height, width = parse_size("--size", size)
+    if height * width > MAX_PIXELS:
+        raise UsageError(f"--size {size} has more than {MAX_PIXELS} pixels")
+    record = _read_record(csv_file) if csv_file else ""
     segmenter = options.load(random_weights=random_weights)
     from semask_cli.machine.benchmark import run_benchmark
 
     measured = run_benchmark(segmenter, height=height, width=width, repeats=repeats)
     if csv_file:
-        _append(csv_file, _flat(measured))
+        write_atomically(csv_file, _with_row(record, _flat(measured), file=csv_file).encode())
     if as_json:
         print(json.dumps({"schema_version": 1, **dataclasses.asdict(measured)}, indent=2))
     else:
@@ -87,14 +97,29 @@ def _flat(measured: Benchmark) -> dict[str, Any]:
     return {**rounded, **stages, **machine, **versions()}
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", newline="", encoding="utf-8") as file:
-        file.seek(0)
-        columns = next(csv.reader(file), None)
-        if columns is not None and set(columns) != set(row):
-            raise UsageError(f"{path} has other columns than what was measured", "Give --csv a new file.")
-        writer = csv.DictWriter(file, columns or list(row))
-        if columns is None:
-            writer.writeheader()
-        writer.writerow(row)
+def _read_record(path: Path) -> str:
+    """The rows that a file has already.
+
+    Raises:
+        UsageError: it is no such file.
+    """
+    try:
+        with open_regular(path) as file:
+            return file.read().decode()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--csv cannot add to {path}: {error}", _NEW_FILE) from error
+
+
+def _with_row(record: str, row: dict[str, Any], *, file: Path) -> str:
+    columns = next(csv.reader(record.splitlines()), None)
+    if columns is not None and set(columns) != set(row):
+        raise UsageError(f"{file} has other columns than what was measured", _NEW_FILE)
+    rows = io.StringIO(record, newline="")
+    rows.seek(0, io.SEEK_END)
+    writer = csv.DictWriter(rows, columns or list(row))
+    if columns is None:
+        writer.writeheader()
+    writer.writerow(row)
+    return rows.getvalue()

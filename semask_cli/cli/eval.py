@@ -15,7 +15,7 @@ from semask_cli.cli.dataset_options import DatasetOptions
 from semask_cli.cli.eval_output import EvaluationProgress, print_evaluation, verify_result
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import with_option_groups
-from semask_cli.datasets.spec import Definition
+from semask_cli.datasets.spec import CLASS_INDICES, Definition
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
 from semask_cli.zoo import load_zoo
@@ -43,7 +43,7 @@ def evaluate(
             rich_help_panel=_MASKS,
             help="How they are written: trainIds (class indices), labelIds or reduce-zero.",
         ),
-    ] = "trainIds",
+    ] = CLASS_INDICES,
     definition: Annotated[
         Definition | None,
         typer.Option(rich_help_panel=_FIGURES, help="Of mIoU; unless given, the one the model was published with."),
@@ -129,12 +129,17 @@ def evaluate(
     them with --shard and --journal, and --merge sums up. (On CPUs give every run the same --threads: the last bit of a
     sum depends on how many threads make it.)
     """
+    how_run = replace(options, dataset=None)
     if verify:
+        if as_json or as_csv or report or pred or merge or how_run != ModelOptions():
+            raise UsageError("--verify runs nothing and prints what holds", "Give it --journal, or a dataset, alone.")
         located = dataset_options.root or dataset_options.images
         verify_result(verify, journal=journal, dataset=dataset_options.find() if located else None)
         return
-    if pred and (options.model or options.checkpoint):
-        raise UsageError("--pred scores masks and --model runs a model", "Name one of them.")
+    if pred and how_run != ModelOptions():
+        raise UsageError("--pred scores masks and runs no model", "Leave out the model, and how it is run.")
+    if pred_coding != CLASS_INDICES and not pred:
+        raise UsageError("--pred-coding is of the masks of --pred", "Name their folder.")
     if ray and (pred or merge):
         raise UsageError("--ray runs a model", "Leave out --pred and --merge.")
     if as_json and as_csv:

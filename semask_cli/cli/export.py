@@ -40,17 +40,19 @@ def export(
     The file is run in its engine and compared with semask's own network; one that computes something else is not kept.
     """
     from semask_cli.io.inputs import find_inputs
+    from semask_cli.io.overwriting import refuse_replacing
     from semask_cli.io.storage import image_source
 
-    sources = [image_source(entry.path) for entry in find_inputs(images) if entry.path] if images else None
+    sides = None if size is None else parse_size("--size", size)
+    paths = [entry.path for entry in find_inputs(images or ()) if entry.path]
+    refuse_replacing([output], [path for path in (checkpoint, zoo, *paths) if isinstance(path, Path)])
+    sources = [image_source(path) for path in paths] or None
     segmenter = ModelOptions(
         model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"
     ).load(random_weights=random_weights)
     from semask_cli.export.export_model import export_model
 
-    compared = export_model(
-        segmenter, output, format=format, size=parse_size("--size", size) if size else None, images=sources
-    )
+    compared = export_model(segmenter, output, format=format, size=sides, images=sources)
     if as_json:
         print(json.dumps({"schema_version": 1, "file": str(output), **dataclasses.asdict(compared)}, indent=2))
     else:

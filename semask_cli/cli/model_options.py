@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,16 +173,16 @@ class ModelOptions:
 
 
 def parse_size(option: str, text: str) -> tuple[int, int]:
-    """ "512" or "512x1024" (height x width).
+    """ "512" or "512x1024" (height x width), each from 1 to 999999.
 
     Raises:
         UsageError: another text; the message names the option.
     """
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width or height)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r} is not a size", "Give pixels, as in 512 or 512x1024.") from error
+    match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.lower())
+    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (height and width):
+        raise UsageError(f"{option} {text!r} is not a size", "Give pixels, as in 512 or 512x1024.")
+    return height, width
 
 
 def _parse_scales(text: str) -> tuple[float, ...] | Literal["native"]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from semask_cli.datasets.spec import Definition
     from semask_cli.evaluation.differences import RunDifference
     from semask_cli.io.images import ImageSource
+    from semask_cli.io.storage import Place
     from semask_cli.quantization.quantize_model import Quantization
 
 Item = TypeVar("Item")
@@ -59,6 +60,7 @@ def quantize(
     same, nothing is kept.
     """
     from semask_cli.io.inputs import find_inputs
+    from semask_cli.io.overwriting import refuse_replacing
     from semask_cli.io.storage import image_source
     from semask_cli.quantization.quantize_model import quantize_model
 
@@ -68,10 +70,14 @@ def quantize(
     if labels:
         labelled = _labelled(images, labels, samples, dataset=segmenter.spec.dataset)
         sources: list[ImageSource] = [sample.image for sample in labelled.samples]
+        read: list[Place | None] = [file for sample in labelled.samples for file in (sample.image, sample.label)]
     else:
         labelled = None
         paths = [entry.path for entry in find_inputs(images) if entry.path]
         sources = [image_source(path) for path in _drawn(paths, samples)]
+        read = [*paths]
+    if output:
+        refuse_replacing([output], [path for path in (checkpoint, zoo, *read) if isinstance(path, Path)])
     made = quantize_model(segmenter, sources, output=output, keep_anyway=keep_anyway)
     difference = _difference(labelled, made, definition=segmenter.spec.definition) if labelled else None
     compared_on = len(made.held_back)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.errors import UsageError, printable
 
 TARGETS = (".tif", ".tiff")
+Number = TypeVar("Number", int, float)
 
 
 def predict_raster(
@@ -27,9 +30,9 @@ def predict_raster(
     if len(inputs) > 1:
         raise UsageError("a raster is segmented by a run of its own", "Name nothing else, or a folder with -o.")
     source = Path(inputs[0])
-    chosen = tuple(int(band) for band in _numbers("--bands", bands, 3)) if bands else None
-    limits = Stretch(*_numbers("--stretch", stretch, 2)) if stretch else None
-    if limits and not limits.low < limits.high:
+    chosen = None if bands is None else tuple(_numbers("--bands", bands, int, 3))
+    limits = None if stretch is None else Stretch(*_numbers("--stretch", stretch, float, 2))
+    if limits and not -math.inf < limits.low < limits.high < math.inf:
         raise UsageError(f"--stretch {stretch!r} goes from a low value to a higher one")
     rasterio()  # a missing package is reported before the model is loaded
     refuse_replacing([output], [source])
@@ -39,13 +42,14 @@ def predict_raster(
     print(f"{printable(str(source))} -> {printable(str(output))}")
 
 
-def _numbers(option: str, text: str, count: int) -> list[float]:
+def _numbers(option: str, text: str, kind: type[Number], count: int) -> list[Number]:
     try:
-        numbers = [float(part) for part in text.split(",")]
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) != count:
-        raise UsageError(f"{option} {text!r} is not {count} numbers with commas between")
+        whole = "whole " if kind is int else ""
+        raise UsageError(f"{option} {text!r} is not {count} {whole}numbers with commas between")
     return numbers
 
 

@@ -49,7 +49,7 @@ def predict_video(
         raise UsageError(f"{output}: videos are written as {TARGET}")
     if into_video and len(outputs.kinds) > 1:
         raise UsageError("a video shows one kind of output", "Name one with --save, or a folder with -o.")
-    chosen = FrameRange.parse(frames) if frames else FrameRange()
+    chosen = FrameRange() if frames is None else FrameRange.parse(frames)
     av()  # a missing package is reported before the model is loaded
     refuse_replacing([output] if into_video else [], [Path(name)])
     source = state(name)
@@ -83,8 +83,9 @@ def predict_video(
         for _ in _progress(run):
             count += 1
     finally:
-        rate = count / max(time.monotonic() - began, 1e-9)
-        print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} a second", file=sys.stderr)
+        if count:
+            rate = count / (time.monotonic() - began)
+            print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} a second", file=sys.stderr)
     print(f"{printable(name)} -> {printable(str(output))}")
 
 

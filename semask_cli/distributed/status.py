@@ -57,7 +57,11 @@ def read_status(output: Place) -> list[RunStatus]:
     Raises:
         OutputError: a journal cannot be read.
     """
-    runs = [_status(output, folder) for folder in folders_in(output / JOURNAL)]
+    try:
+        folders = folders_in(output / JOURNAL)
+    except OSError as error:
+        raise OutputError(f"cannot read the journals in {output}: {error.strerror}") from error
+    runs = [_status(output, folder) for folder in folders]
     return sorted(runs, key=lambda run: run.last or 0, reverse=True)
 
 

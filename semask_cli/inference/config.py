@@ -23,7 +23,7 @@ class InferenceConfig:
     taken mirrored too.
 
     Raises:
-        UsageError: an unknown mode, a stride that would miss pixels, a scale that is not positive.
+        UsageError: an unknown mode, a window without pixels, a stride that would miss some, a scale of 0 or less.
     """
 
     mode: Mode = "whole"
@@ -35,7 +35,9 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
             raise UsageError(f"mode {self.mode!r} is neither whole nor slide")
-        if min(*self.crop, *self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
+        if min(self.crop) < 1:
+            raise UsageError(f"a crop of {self.crop}: a window has a pixel or more")
+        if min(self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
             raise UsageError(f"stride {self.stride} must be between 1 and the crop {self.crop}, or pixels are missed")
         if self.scales is None or self.scales == "native":
             return

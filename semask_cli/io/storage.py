@@ -206,7 +206,7 @@ def _entries(folder: Place) -> list[Place]:
     if isinstance(folder, Path):
         return sorted(folder.iterdir()) if folder.is_dir() else []
     try:
-        names = _with_retries(folder, lambda files, path: files.ls(path, detail=False))
+        names = _get(folder, lambda files, path: files.ls(path, detail=False))
     except FileNotFoundError:
         return []
     return [folder / str(name).rstrip("/").rpartition("/")[2] for name in sorted(names)]

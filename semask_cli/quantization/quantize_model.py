@@ -58,8 +58,6 @@ def quantize_model(
     precision = choose_precision("int8", segmenter.device)
     if segmenter.precision != "fp32":
         raise UsageError("a model is calibrated in fp32", "Load it with --precision fp32.")
-    if len(images) < FEWEST:
-        raise UsageError(f"{len(images)} images to calibrate on: {FEWEST} are the fewest", "64 are plenty.")
     held_back = range(0, len(images), HELD_BACK)
     calibration, seen = Calibration(segmenter.network), hashlib.sha256()
     expected = []
@@ -71,6 +69,8 @@ def quantize_model(
         else:
             with calibration.watching():
                 segmenter.predict(image)
+    if len(images) < FEWEST:  # now that each of them could be read
+        raise UsageError(f"{FEWEST} images are the fewest to calibrate on, not {len(images)}", "64 are plenty.")
     scales = calibration.scales()
     quantize_network_(segmenter.network, scales)
     segmenter.precision = precision

@@ -219,6 +219,10 @@ def test_a_journal_of_another_evaluation_is_refused_until_begun_again(semask, pl
     ("arguments", "words"),
     [
         (("--pred", "x", "--model", "swin-t-fpn", "-d", "ade20k"), "--pred scores masks"),
+        (("--pred", "x", "--flip", "-d", "ade20k"), "--pred scores masks"),
+        (("--pred-coding", "labelIds", "-d", "ade20k"), "of the masks of --pred"),
+        (("--verify", "x", "--json"), "--verify runs nothing"),
+        (("--verify", "x", "--ms-flip"), "--verify runs nothing"),
         (("--pred", "x"), "which dataset?"),
         (("--pred", "x", "-d", "ade20k"), "where is the dataset?"),
         (("--pred", "x", "-d", "ade20k", "--json", "--csv"), "both print on stdout"),

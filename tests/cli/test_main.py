@@ -102,6 +102,7 @@ def test_a_result_that_cannot_be_written_is_a_row(semask: Run, tmp_path: Path) -
         ("--memory-budget", "9999999999G", "--memory-budget"),
         ("--threads", "100000", "--threads"),
         ("--threads", str(2**40), "--threads"),
+        ("--crop", "0", "--crop"),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(
@@ -113,7 +114,8 @@ def test_options_out_of_range_are_refused_by_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_image(tmp_path / "a.png")
-    line = ("predict", str(tmp_path / "a.png"), "-o", str(tmp_path / "masks"), "-m", "toy-street-fpn", option, value)
+    slide = ("--mode", "slide") if option == "--crop" else ()
+    line = ("predict", str(tmp_path / "a.png"), "-o", str(tmp_path / "masks"), *MODEL[:2], *slide, option, value)
     monkeypatch.setattr(sys, "argv", ["semask", *line])
     assert main() == 2
     assert named in capsys.readouterr().err

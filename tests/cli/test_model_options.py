@@ -39,7 +39,7 @@ def test_options_are_parsed_and_given_to_load(monkeypatch: pytest.MonkeyPatch) -
     assert (given["scales"], given["crop"]) == ("native", None)
 
 
-@pytest.mark.parametrize("text", ["", "x", "wide", "1x2x3"])
+@pytest.mark.parametrize("text", ["", "x", "wide", "1x2x3", "0", "-5", "64x", "64x0", "x64", "9999999"])
 def test_what_is_no_size_names_its_option(text: str) -> None:
     with pytest.raises(UsageError, match="--crop"):
         parse_size("--crop", text)

@@ -14,7 +14,8 @@ from semask_cli.distributed.parts import Parts
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.status import read_status
-from semask_cli.errors import ImageError
+from semask_cli.errors import ImageError, OutputError
+from semask_cli.io import storage
 from semask_cli.io.inputs import Input
 from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import state
@@ -81,3 +82,19 @@ def test_where_no_run_was_that_is_said(semask: Run, tmp_path: Path) -> None:
     assert read_status(tmp_path) == []
     assert "no run has noted anything" in semask("status", tmp_path, check=2).stderr
     assert "no run has noted anything" in semask("status", check=2).stderr
+
+
+def test_a_store_that_lists_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        """A store for which there are no credentials, with an error of its own kind."""
+
+        def _strip_protocol(self, url: str) -> str:
+            return url
+
+        def ls(self, path: str, detail: bool) -> list[str]:
+            raise RuntimeError("unable to locate credentials")
+
+    monkeypatch.setattr(storage, "FIRST_WAIT", 0)
+    monkeypatch.setattr(storage, "_file_system", lambda protocol: Closed())
+    with pytest.raises(OutputError, match="s3://photos/masks: unable to locate credentials"):
+        read_status(storage.Address("s3://photos/masks"))

@@ -112,7 +112,9 @@ def test_the_command_writes_a_raster_for_a_raster(semask: Run, tmp_path: Path) -
     with rasterio.open(tmp_path / "b.tif") as written:
         assert written.transform == TRANSFORM
     assert "would replace" in semask("predict", "a.tif", "-o", "a.tif", *model, check=4).stderr
-    assert "--bands" in semask("predict", "a.tif", "-o", "c.tif", "--bands", "red", *model, check=2).stderr
+    for option, text in (("--bands", "red"), ("--bands", "1.5,2,3"), ("--bands", ""), ("--stretch=-inf,inf", None)):
+        given = [option] if text is None else [option, text]
+        assert option[:7] in semask("predict", "a.tif", "-o", "c.tif", *given, *model, check=2).stderr
     for option in (("--save", "overlay"), ("--json",), ("--frames", "1:2"), ("--shard", "0/2"), ("--report", "page")):
         refused = semask("predict", "a.tif", "-o", "c.tif", *option, *model, check=2).stderr
         assert f"a raster takes no {option[0]}" in refused

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 import semask_cli
 from semask_cli.cli.bench import bench
+from semask_cli.errors import UsageError
 from semask_cli.machine import benchmark
 from semask_cli.ops.cpu import multiplies_int8
 
@@ -45,6 +48,33 @@ def test_noise_in_the_place_of_a_checkpoint_is_said(
         bench(**options, random_weights=random_weights, repeats=1, as_json=True)
         document = json.loads(capsys.readouterr().out)
         assert (document["random_weights"], document["calibrated_on_noise"]) == (random_weights, random_weights)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff", b"red,green\n1,2\n"])
+def test_a_file_that_holds_something_else_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(benchmark, "PEAK_SIZES", (64,))
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"photo\.jpg"):
+        bench(model="toy-street-fpn", device="cpu", size=f"{HEIGHT}x{WIDTH}", repeats=1, csv_file=file)
+    assert file.read_bytes() == content
+
+
+def test_rows_are_added_to_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "PEAK_SIZES", (64,))
+    for _ in range(2):
+        bench(model="toy-street-fpn", device="cpu", size="40x60", repeats=1, csv_file=tmp_path / "new/record.csv")
+    rows = list(csv.DictReader((tmp_path / "new/record.csv").open(newline="")))
+    assert [row["model"] for row in rows] == ["toy-street-fpn"] * 2
+
+
+def test_what_never_ends_is_no_record_and_no_image_is_that_large() -> None:
+    with pytest.raises(UsageError, match="/dev/zero"):
+        bench(model="toy-street-fpn", csv_file=Path("/dev/zero"))
+    with pytest.raises(UsageError, match="999999"):
+        bench(model="toy-street-fpn", size="999999")
 
 
 def test_a_network_is_never_faster_than_the_peak(

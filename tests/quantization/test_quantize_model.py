@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from semask_cli import load
-from semask_cli.errors import DamagedCheckpointError, DigestError, QuantizationError
+from semask_cli.errors import DamagedCheckpointError, DigestError, ImageError, OutputError, QuantizationError
 from semask_cli.io.resources import project_file
 from semask_cli.ops.cpu import multiplies_int8
 from semask_cli.quantization import quantize_model as module
@@ -35,6 +35,17 @@ def test_what_was_quantized_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert own.settings["quantization"] != shipped.settings["quantization"]
     with pytest.raises(QuantizationError, match="not prepared"):
         load("toy-street-fpn", checkpoint=_other_checkpoint(tmp_path), device="cpu", precision="int8")
+
+
+def test_scales_replace_no_file_that_is_read(tmp_path: Path, semask: Run) -> None:
+    own = _other_checkpoint(tmp_path)
+    content = own.read_bytes()
+    command = ("quantize", "toy-street-fpn", "--checkpoint", own, "--images")
+    refused = semask(*command, DEMO / "images", "-o", own, check=OutputError.exit_code)
+    assert "would replace" in refused.stderr
+    assert own.read_bytes() == content
+    missing = semask(*command, tmp_path / "missing.jpg", check=ImageError.exit_code)
+    assert "there is no file" in missing.stderr
 
 
 def test_a_model_that_changes_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
