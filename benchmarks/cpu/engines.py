@@ -93,7 +93,7 @@ def main() -> None:
                 print(row, flush=True)
                 rows.append(row)
     if rows:
-        write_record(arguments.record, rows, keys=("model", "size"))
+        write_record(arguments.record, rows, keys=("model", "size", "precision"))
     return None
 
 
