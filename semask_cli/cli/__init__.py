@@ -5,6 +5,7 @@ decisions. Importing this imports no torch: commands import what they need when 
 
     NAME.py                 the command `semask NAME`; `predict` goes on in images.py, video.py or raster.py
     *_options.py            options that several commands share, which option_groups.py spreads over their parameters
+    completion.py           what the Tab key offers
     eval_output.py          what `eval` prints; reporting.py: progress and errors, of all commands
 """
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from semask_cli.cli.completion import complete_dataset
 from semask_cli.cli.dataset_options import DATASET_NAMES
 from semask_cli.cli.tables import print_table
 
 
 def classes(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_NAMES)],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_NAMES, autocompletion=complete_dataset)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the classes of a dataset: the pixel values of its masks, their names and their colours."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semask_cli.cli.completion import complete_dataset
 from semask_cli.datasets.spec import CLASS_INDICES, dataset_names
 from semask_cli.errors import UsageError
 
@@ -20,7 +21,10 @@ DATASET_NAMES = f"{', '.join(dataset_names()[:-1])} or {dataset_names()[-1]}."
 """The published datasets, as a help text lists them."""
 
 DatasetName = Annotated[
-    str | None, typer.Option("--dataset", "-d", metavar="NAME", rich_help_panel=_PANEL, help=DATASET_NAMES)
+    str | None,
+    typer.Option(
+        "--dataset", "-d", metavar="NAME", rich_help_panel=_PANEL, help=DATASET_NAMES, autocompletion=complete_dataset
+    ),
 ]
 
 

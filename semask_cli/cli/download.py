@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from semask_cli.cli.completion import complete_dataset, complete_model
 from semask_cli.datasets.spec import dataset_name
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
@@ -18,10 +19,14 @@ from semask_cli.zoo import ModelSpec, Zoo, load_zoo
 
 def download(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Models, as `semask models` lists them.")
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Models, as `semask models` lists them.", autocompletion=complete_model),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model, or every model of --dataset.")] = False,
-    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="The dataset of a bare model name.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The dataset of a bare model name.", autocompletion=complete_dataset),
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option(

@@ -9,12 +9,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from semask_cli.cli.completion import complete_model
 from semask_cli.cli.dataset_options import DatasetName
 from semask_cli.cli.model_options import ModelOptions, parse_size
 
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.", autocompletion=complete_model),
+    ],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Ends in .onnx, .xml or .pt2.")],
     format: Annotated[

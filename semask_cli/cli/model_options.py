@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from semask_cli.cli.completion import complete_model
 from semask_cli.cli.dataset_options import DatasetName
 from semask_cli.cli.download import fetching
 from semask_cli.errors import UsageError
@@ -36,6 +37,7 @@ class ModelOptions:
             "-m",
             metavar="NAME",
             rich_help_panel=_MODEL,
+            autocompletion=complete_model,
             help="A model of `semask models`, or of --zoo. Without it, the starred one of --dataset, or of ade20k.",
         ),
     ] = None

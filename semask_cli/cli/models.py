@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from semask_cli.cli.completion import complete_dataset, complete_model
 from semask_cli.cli.tables import print_table
 from semask_cli.datasets.spec import dataset_name
 from semask_cli.output.percentages import format_percent
@@ -16,8 +17,13 @@ from semask_cli.zoo import ModelSpec, load_zoo
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show one row in full.")] = None,
-    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only the models of this dataset.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show one row in full.", autocompletion=complete_model)
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only the models of this dataset.", autocompletion=complete_dataset),
+    ] = None,
     zoo_file: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

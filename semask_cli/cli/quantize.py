@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from semask_cli.cli.completion import complete_model
 from semask_cli.cli.dataset_options import DatasetName
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.errors import UsageError
@@ -27,7 +28,10 @@ Item = TypeVar("Item")
 
 
 def quantize(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.", autocompletion=complete_model),
+    ],
     *,
     images: Annotated[
         list[str], typer.Option(metavar="INPUT", help="Images like those to be segmented, or folders of them.")
