@@ -60,23 +60,33 @@ def test_a_label_starts_no_other_program(label, monkeypatch):
             read(label)
 
 
-def black_png(width, height):
+def grey_png(width, height, pixels, *, bits=8):
     def chunk(kind, content):
         return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 
     size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    pixels = zlib.compress(bytes(1000))
-    chunks = chunk(b"IHDR", size + b"\x08\0\0\0\0") + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    header = size + bytes((bits, 0, 0, 0, 0))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def test_labels_have_the_pixel_limit_of_images(label):
-    label.write_bytes(black_png(20_000, 20_000))
+    label.write_bytes(grey_png(20_000, 20_000, bytes(1000)))
     for read in (read_values, mask_size):
         with pytest.raises(DatasetError, match="20000 x 20000 pixels, more than 268435456"):
             read(label)
-    label.write_bytes(black_png(20_000, 10_000))  # Pillow by itself refuses more than 179 million
+    label.write_bytes(grey_png(20_000, 10_000, bytes(1000)))  # Pillow by itself refuses more than 179 million
     assert mask_size(label) == (10_000, 20_000)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_classes_of_less_than_8_bits_are_not_read_as_parts_of_255(label, bits):
+    label.write_bytes(grey_png(8, 1, b"\0" + bytes(bits), bits=bits))
+    for read in (read_values, mask_size):
+        with pytest.raises(DatasetError, match=r"label\.png has less than 8 bits a pixel"):
+            read(label)
+    label.write_bytes(grey_png(8, 1, b"\0\x81", bits=1))  # two classes, as everyone reads them
+    assert read_values(label).tolist() == [[1, 0, 0, 0, 0, 0, 0, 1]]
 
 
 @pytest.mark.parametrize("name", ["label.png", "label.mat"])
