@@ -44,13 +44,14 @@ def bench(
     height, width = parse_size("--size", size)
     if height * width > MAX_PIXELS:
         raise UsageError(f"--size {size} has more than {MAX_PIXELS} pixels")
-    record = _read_record(csv_file) if csv_file else ""
+    if csv_file:
+        _read_record(csv_file)  # refused before anything is measured
     segmenter = options.load(random_weights=random_weights)
     from semask_cli.machine.benchmark import run_benchmark
 
     measured = run_benchmark(segmenter, height=height, width=width, repeats=repeats)
     if csv_file:
-        write_atomically(csv_file, _with_row(record, _flat(measured), file=csv_file).encode())
+        write_atomically(csv_file, _with_row(_read_record(csv_file), _flat(measured), file=csv_file).encode())
     if as_json:
         print(json.dumps({"schema_version": 1, **dataclasses.asdict(measured)}, indent=2))
     else:
