@@ -7,7 +7,7 @@ Knows no models and no predictions.
     spec.py         a file of specs/ as a frozen DatasetSpec
     class_set.py    classes, colours and the encodings of label files
     folders.py      a dataset on disk, found by the layouts of its spec: samples.py
-    labels.py       label files -> class indices; mat_files.py reads those of COCO-Stuff 10k
+    labels.py       label files -> class indices; mat_files.py reads those of COCO-Stuff 10k, polygons.py Cityscapes'
     check.py        what is wrong with a folder
 """
 

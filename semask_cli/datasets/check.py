@@ -201,7 +201,7 @@ def _inspect(sample: Sample, dataset: Dataset, *, values: bool, decode: bool) ->
             return _Inspection(sample=sample, defects=())
         if sample.instances:
             read_instance_ids(sample.instances, dataset.classes.instance_encoding, size)
-        return _inspect_values(sample, dataset, read_values(sample.label))
+        return _inspect_values(sample, dataset, read_values(sample.label, dataset.encoding))
     except ColourMaskError as error:
         return _Inspection(sample=sample, defects=(("colour-mask", str(error.path)),))
     except LabelValueError as error:

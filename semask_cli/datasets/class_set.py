@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -24,10 +24,14 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelEncoding:
-    """How a label file writes classes: `table` (256,) int16 gives a value's class index, IGNORE or INVALID."""
+    """How a label file writes classes: `table` (256,) int16 gives a value's class index, IGNORE or INVALID.
+
+    `names` are the values of the labels of polygon files.
+    """
 
     name: str
     table: NDArray[np.int16]
+    names: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,7 +142,9 @@ def _class_set(
         name=name,
         classes=tuple(name for name, _ in classes),
         palette=palette,
-        encodings=MappingProxyType({key: LabelEncoding(name=key, table=_table(e)) for key, e in encodings.items()}),
+        encodings=MappingProxyType(
+            {key: LabelEncoding(name=key, table=_table(e), names=e.names) for key, e in encodings.items()}
+        ),
         spec=spec,
         file=file,
     )

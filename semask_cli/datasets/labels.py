@@ -12,6 +12,7 @@ from PIL import Image
 
 from semask_cli.datasets.class_set import INVALID, LabelEncoding
 from semask_cli.datasets.mat_files import read_mat
+from semask_cli.datasets.polygons import polygons_size, read_polygons
 from semask_cli.errors import DatasetError, ImageError
 from semask_cli.io.images import decoded, open_image
 
@@ -47,7 +48,7 @@ def read_labels(path: Path, encoding: LabelEncoding) -> NDArray[np.uint8]:
         LabelValueError: a value that is neither a class nor ignored; it is never counted as something else.
         DatasetError: as `read_values`.
     """
-    values = read_values(path)
+    values = read_values(path, encoding)
     if values.min(initial=0) < 0 or values.max(initial=0) > 255:
         outside = values[(values < 0) | (values > 255)]
         raise LabelValueError(path, encoding, tuple(np.unique(outside).tolist()))
@@ -57,10 +58,11 @@ def read_labels(path: Path, encoding: LabelEncoding) -> NDArray[np.uint8]:
     return labels.astype(np.uint8)
 
 
-def read_values(path: Path) -> NDArray[np.integer]:
+def read_values(path: Path, encoding: LabelEncoding | None = None) -> NDArray[np.integer]:
     """The pixel values (H, W) of a grey or palette PNG (8 or 16 bit), or of the array `S` of a .mat file.
 
-    A PNG's checksums are compared: a bit that flipped on a disk would be another class.
+    A PNG's checksums are compared: a bit that flipped on a disk would be another class. A .json file holds polygons,
+    which are drawn as the values that their names have in `encoding`.
 
     Raises:
         ColourMaskError: the image has several channels.
@@ -68,6 +70,8 @@ def read_values(path: Path) -> NDArray[np.integer]:
     """
     if path.suffix == ".mat":
         return read_mat(path)
+    if path.suffix == ".json":
+        return read_polygons(path, encoding.names if encoding else {})
     with _opened(path, verify=True) as image:
         values = np.array(decoded(image, str(path)))
     return values.astype(np.uint8) if values.dtype == np.bool_ else values
@@ -102,6 +106,8 @@ def mask_size(path: Path) -> tuple[int, int]:
     if path.suffix == ".mat":
         height, width = read_mat(path).shape
         return height, width
+    if path.suffix == ".json":
+        return polygons_size(path)
     with _opened(path) as image:
         return image.height, image.width
 

@@ -33,11 +33,13 @@ Definition = Literal["mmseg", "detectron2", "cityscapes"]
 class EncodingSpec:
     """How label files write classes: class i as `values[i]`; `ignored` values stand for no class, as 255 always does.
 
-    In the file, `first` may stand for `values` where these are consecutive.
+    In the file, `first` may stand for `values` where these are consecutive. `names` are the values of polygons' labels;
+    those of -1 are not drawn.
     """
 
     values: tuple[int, ...]
     ignored: tuple[int, ...] = ()
+    names: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,8 @@ def _colour(name: str, value: Any) -> tuple[int, int, int]:
 
 
 def _encoding(name: str, table: dict[str, Any], classes: int) -> EncodingSpec:
-    _check_keys(table, optional={"first": int, "values": list, "ignored": list}, table=f"encodings.{name}")
+    kinds = {"first": int, "values": list, "ignored": list, "names": dict}
+    _check_keys(table, optional=kinds, table=f"encodings.{name}")
     if ("first" in table) == ("values" in table):
         raise ValueError(f"encodings.{name} needs one of the keys 'first' and 'values'")
     values = tuple(table["values"]) if "values" in table else tuple(range(table["first"], table["first"] + classes))
@@ -226,7 +229,10 @@ def _encoding(name: str, table: dict[str, Any], classes: int) -> EncodingSpec:
         if type(value) is not int or not 0 <= value < IGNORE or value in used:
             raise ValueError(f"encodings.{name} has the value {value!r} twice, or it is not one of 0 to {IGNORE - 1}")
         used.add(value)
-    return EncodingSpec(values=values, ignored=ignored)
+    names = table.get("names", {})
+    if wrong := [label for label, value in names.items() if type(value) is not int or value not in used | {-1}]:
+        raise ValueError(f"the name {wrong[0]!r} of encodings.{name} has the value {names[wrong[0]]!r}, which is none")
+    return EncodingSpec(values=values, ignored=ignored, names=names)
 
 
 def _layout(table: dict[str, Any]) -> Layout:

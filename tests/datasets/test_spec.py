@@ -90,6 +90,7 @@ def test_a_file_says_it_all(tmp_path):
         ("values = [20, 10]", "values = [20, 300]", "the value 300"),
         ("values = [20, 10]", "first = 1, values = [20, 10]", "'first' and 'values'"),
         ("ignored = [0]", "skipped = [0]", "unknown key 'skipped'"),
+        ("ignored = [0]", "ignored = [0], names = { pond = 7 }", "the name 'pond' of encodings.codes has the value 7"),
         ('encoding = "codes"\nsplit', 'encoding = "palette"\nsplit', "unknown encoding of layout survey 'palette'"),
         ("{ test = ", "{ val = ", "unknown split of layout survey 'val'"),
         ('["water"]', '["fire"]', "unknown class of category wet 'fire'"),
