@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 from semask_cli.datasets.spec import Definition, dataset_name
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
+from semask_cli.io.regular import open_regular
 from semask_cli.io.resources import project_file
 from semask_cli.zoo_values import check_backbone, check_choice, check_form, check_row
 
@@ -219,7 +220,8 @@ def _table(document: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with open_regular(path) as file:
+            return tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise ZooError(f"cannot read the zoo file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

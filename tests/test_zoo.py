@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,9 @@ def test_defect_30_a_zoo_file_of_another_form(text: str, tmp_path: Path) -> None
     file.write_text(text)
     with pytest.raises(ZooError, match=r"own\.toml"):
         load_zoo(file)
+
+
+def test_a_zoo_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "zoo.toml")
+    with pytest.raises(ZooError, match="a pipe or a device"):
+        load_zoo(tmp_path / "zoo.toml")

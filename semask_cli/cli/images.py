@@ -49,10 +49,10 @@ def predict_images(
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.distributed.table import is_table, parts_folder
     from semask_cli.io.manifest import Inputs
-    from semask_cli.io.overwriting import refuse_replacing
+    from semask_cli.io.overwriting import refuse_file_as_folder, refuse_replacing
     from semask_cli.io.storage import place
-    from semask_cli.output.gallery import with_previews, write_gallery
-    from semask_cli.output.paths import plan_outputs
+    from semask_cli.output.gallery import PAGE, with_previews, write_gallery
+    from semask_cli.output.paths import plan_outputs, refuse_results_as_inputs
 
     world, folder = world_of_torchrun(), place(output)
     table = folder if is_table(folder) else None
@@ -63,6 +63,12 @@ def predict_images(
     if table:
         folder = parts_folder(table)
         refuse_replacing([table] if isinstance(table, Path) else [], read)
+    if isinstance(folder, Path):
+        refuse_file_as_folder(folder)
+    if run.gallery:
+        refuse_replacing([run.gallery / PAGE], read)
+    if not run.format:
+        refuse_results_as_inputs(inputs, output=folder, kinds=outputs.kinds, page=run.gallery)
     entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
     tasks = plan_outputs(entries, folder, outputs.kinds, read=read)
     if run.gallery:

@@ -84,14 +84,16 @@ def predict(
     predict …`.
     """
     from semask_cli.distributed.table import is_table
+    from semask_cli.io.images import IMAGE_SUFFIXES
     from semask_cli.io.storage import place
-    from semask_cli.video.reading import is_video
+    from semask_cli.video.reading import VIDEO_SUFFIXES, is_video
 
     inputs = inputs or []
     if any(is_video(name) for name in inputs):
         refuse_options(context, "a video", (*_SHARING, "max_pixels", "bands", "stretch"))
         if is_table(place(output)):
             raise UsageError(f"{output}: a video becomes a folder or an .mp4 file")
+        _refuse_name_of_a_file(output, IMAGE_SUFFIXES)
         outputs = saving.outputs()
         predict_video(
             inputs,
@@ -112,8 +114,15 @@ def predict(
         refuse_options(
             context, "a run without a video", ("frames", "smooth"), "As in: semask predict drive.mp4 -o out.mp4"
         )
+        _refuse_name_of_a_file(output, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
         if is_table(place(output)):
             run = replace(run, format=run.format or "parquet")
         predict_images(
             inputs, options=options, outputs=saving.outputs(or_none=bool(run.format)), output=output, run=run
         )
+
+
+def _refuse_name_of_a_file(output: str, endings: frozenset[str]) -> None:
+    """Refuse "-o mask.png", which would make a folder of that name."""
+    if Path(output).suffix.lower() in endings and not Path(output).is_dir():
+        raise UsageError(f"{output} is the name of a file, and results go into a folder", "Name a folder with -o.")

@@ -60,12 +60,10 @@ IMAGE_SUFFIXES = frozenset(
 """Lower-case endings by which a scan of a folder knows images. Files named outright may end as they like."""
 
 _SIGNATURES = (
-    (b"<html", "a web page", "Open its address in a browser and save the image itself."),
-    (b"<!doctype html", "a web page", "Open its address in a browser and save the image itself."),
-    (b"<svg", "an SVG drawing", "Export it as PNG first."),
-    (b"%pdf", "a PDF document", "Export the page as PNG first."),
-    (b"ftyphei", "a HEIC image", "Export it as JPEG or PNG first."),
-    (b"ftypmif1", "a HEIC image", "Export it as JPEG or PNG first."),
+    ((b"<html", b"<!doctype html"), "a web page", "Open its address in a browser and save the image itself."),
+    ((b"<svg",), "an SVG drawing", "Export it as PNG first."),
+    ((b"%pdf",), "a PDF document", "Export the page as PNG first."),
+    ((b"ftyphei", b"ftypmif1"), "a HEIC image", "Export it as JPEG or PNG first."),
 )
 _BESIDE_PIXELS = 4 << 20  # bytes in a JPEG, of profiles and the like
 _AGAIN = "Fetch or export it again."
@@ -192,11 +190,10 @@ def _header(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
         raise _not_an_image(stream, name) from error
     except Exception as error:  # on a damaged file Pillow raises almost anything: OSError, SyntaxError, ValueError, …
         raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
-    width, height = image.size
-    if width * height > max_pixels:
+    if (pixels := image.width * image.height) > max_pixels:
         raise ImageError(
-            f"{name} has {width} x {height} pixels, more than {max_pixels} in all",
-            f"If you trust it and have the memory: --max-pixels {width * height}",
+            f"{name} has {image.width} x {image.height} pixels, more than {max_pixels} in all",
+            f"If you trust it and have the memory: --max-pixels {pixels}",
         )
     return image
 
@@ -268,8 +265,7 @@ def _rgb(image: Image.Image, name: str) -> RGB:
     with suppress(Exception):  # a damaged EXIF block raises almost anything, and says nothing about the pixels
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):
-        high_byte = (np.asarray(image) >> 8).astype(np.uint8)
-        image = Image.fromarray(high_byte)
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         kind = "integers" if image.mode == "I" else "floats"
         raise ImageError(f"the pixels of {name} are 32-bit {kind} of unknown range", "Convert it to 8-bit RGB first.")
@@ -286,8 +282,8 @@ def _not_an_image(stream: BinaryIO, name: str) -> ImageError:
     head = stream.read(1024)
     if not head:
         return ImageError(f"{name} is empty", _AGAIN)
-    for signature, kind, suggestion in _SIGNATURES:
-        if signature in head.lower():
+    for signatures, kind, suggestion in _SIGNATURES:
+        if any(signature in head.lower() for signature in signatures):
             return ImageError(f"{name} is {kind}, not an image that semask reads", suggestion)
     if _is_text(head):
         return ImageError(f"{name} is text, not an image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Self
 from semask_cli.errors import UsageError
 from semask_cli.io.extras import import_extra
 from semask_cli.io.inputs import STDIN, Input, find_inputs
+from semask_cli.io.regular import open_regular
 from semask_cli.io.storage import Place, place
 
 
@@ -71,14 +73,14 @@ def read_manifest(file: Path) -> Iterator[Input]:
 
 
 def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+    with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", errors="surrogateescape") as lines:
         for line in lines:
             if path := line.rstrip("\r\n"):
                 yield {"path": path}
 
 
 def _csv_rows(file: Path) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with io.TextIOWrapper(open_regular(file), encoding="utf-8-sig", newline="") as lines:
         yield from csv.DictReader(lines, strict=True)
 
 
@@ -87,10 +89,11 @@ def _parquet_rows(file: Path) -> Iterator[Mapping[str, Any]]:
     import pyarrow
 
     try:
-        table = parquet.ParquetFile(file)
-        columns = [name for name in ("id", "path") if name in table.schema_arrow.names]
-        for batch in table.iter_batches(ROWS, columns=columns):
-            yield from batch.to_pylist()
+        with open_regular(file) as opened:
+            table = parquet.ParquetFile(opened)
+            columns = [name for name in ("id", "path") if name in table.schema_arrow.names]
+            for batch in table.iter_batches(ROWS, columns=columns):
+                yield from batch.to_pylist()
     except pyarrow.ArrowInvalid as error:
         raise UsageError(f"{file} is not a Parquet file: {error}") from error
 

@@ -30,12 +30,16 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
                 raise OutputError(f"writing {path} would replace {source}, which is read", _ELSEWHERE)
             if status and stat.S_ISDIR(status.st_mode):
                 raise OutputError(f"cannot write {path}: it is a folder", _ELSEWHERE)
-            _refuse_file_as_folder(path.parent)
+            refuse_file_as_folder(path.parent)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}", _ELSEWHERE) from error
 
 
-def _refuse_file_as_folder(folder: Path) -> None:
+def refuse_file_as_folder(folder: Path) -> None:
+    """
+    Raises:
+        OutputError: `folder`, or what it would lie in, is a file.
+    """
     for ancestor in (folder, *folder.parents):
         if status := _status(ancestor):
             if not stat.S_ISDIR(status.st_mode):

@@ -73,6 +73,33 @@ def plan_outputs(
         yield Task(entry=entry, files=files, error=_conflict(entry, files, written, folders))
 
 
+def refuse_results_as_inputs(names: Iterable[str], *, output: Place, kinds: Iterable[Kind], page: Path | None) -> None:
+    """Refuse to write images to where the folders among `names` are searched: the same command again would take them.
+
+    `page` is the folder of a gallery, if one is written. The folder `output` is not searched if it lies below a folder.
+
+    Raises:
+        OutputError: the same run would have other inputs the next time.
+    """
+    images = any(is_image_path(Path(file_name("image", kind))) for kind in kinds)
+    into = Path(os.path.realpath(output)) if isinstance(output, Path) else None
+    for folder in (Path(os.path.realpath(name)) for name in names if os.path.isdir(name)):
+        if into == folder and images:
+            raise _becomes_input(output, "-o")
+        if page:
+            previews = Path(os.path.realpath(page))
+            unsearched = into and into != folder and previews.is_relative_to(into)
+            if previews.is_relative_to(folder) and not unsearched:
+                raise _becomes_input(page, "--report")
+
+
+def _becomes_input(folder: Place, option: str) -> OutputError:
+    return OutputError(
+        f"{folder} is searched for images: those written there would be taken for inputs the next time",
+        f"Name another folder with {option}.",
+    )
+
+
 def _conflict(
     entry: Input, files: Mapping[Kind, Place], written: set[int], folders: Collection[str]
 ) -> OutputError | None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestError
 from semask_cli.io.cache import cache_folder
 from semask_cli.io.files import write_atomically
+from semask_cli.io.regular import open_regular
 from semask_cli.io.resources import project_file
 from semask_cli.models.network import Network
 from semask_cli.quantization.conversion import LayerScales, input_weights, quantized_layers
@@ -74,6 +75,7 @@ def read_scales(path: Path, network: Network, *, checkpoint: str) -> Scales:
     """
     again = "Make it again: semask quantize."
     try:
+        open_regular(path).close()
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

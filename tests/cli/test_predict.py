@@ -112,6 +112,10 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) 
     [
         (["a.jpg", "a.png"], OutputError, "would both be written"),
         (["a.png", "-o", "."], OutputError, "would replace"),
+        (["a.png", "-o", "mask.png"], UsageError, "mask.png is the name of a file"),
+        (["a.png", "-o", "a.mp4"], UsageError, "a.mp4 is the name of a file"),
+        (["a.png", "-o", "empty/../a.jpg/masks"], OutputError, "where a folder is needed"),
+        (["a.png", "--report", "a.jpg"], OutputError, "where a folder is needed"),
         (["missing.jpg"], ImageError, "no file missing.jpg"),
         (["empty"], ImageError, "no image in empty"),
         (["*.gif"], ImageError, "no image matches"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,10 @@ def test_what_a_run_is_over_comes_back_from_json(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir("/")
     again = Inputs.from_json(document)
     assert [entry.stem.name for entry in again.find(output=tmp_path / "out")] == stems == ["two", "one"]
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv", ".parquet"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"list{ending}")
+    with pytest.raises(UsageError, match="a pipe or a device"):
+        list(read_manifest(tmp_path / f"list{ending}"))

@@ -10,7 +10,7 @@ import pytest
 from semask_cli.errors import OutputError
 from semask_cli.io.inputs import Input
 from semask_cli.output import paths
-from semask_cli.output.paths import Task, plan_outputs
+from semask_cli.output.paths import Task, plan_outputs, refuse_results_as_inputs
 
 
 def planned(entries: list[Input], folder: Path) -> list[Task]:
@@ -39,6 +39,33 @@ def test_an_image_that_is_read_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(OutputError, match="would replace a file that is read"):
         planned([Input(tmp_path / "a.png", Path("a"))], tmp_path / "link")
+
+
+@pytest.mark.parametrize(
+    ("output", "page", "refused"),
+    [
+        ("photos", None, "-o"),
+        ("link", None, "-o"),
+        ("photos/masks", None, None),
+        ("masks", "photos", "--report"),
+        ("masks", "link/page", "--report"),
+        ("photos/masks", "photos/masks/page", None),
+        ("masks", "page", None),
+    ],
+)
+def test_results_are_not_the_inputs_of_the_next_run(
+    tmp_path: Path, output: str, page: str | None, refused: str | None
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    names, folder = [str(tmp_path / "photos"), str(tmp_path / "photos/a.jpg")], tmp_path / page if page else None
+    if refused:
+        with pytest.raises(OutputError, match="is searched for images") as caught:
+            refuse_results_as_inputs(names, output=tmp_path / output, kinds=["mask"], page=folder)
+        assert caught.value.suggestion == f"Name another folder with {refused}."
+    else:
+        refuse_results_as_inputs(names, output=tmp_path / output, kinds=["mask"], page=folder)
+    refuse_results_as_inputs(names, output=tmp_path / "photos", kinds=["json", "geojson"], page=None)
 
 
 def test_a_checkpoint_or_a_list_of_images_is_never_replaced(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from semask_cli import load
-from semask_cli.errors import DamagedCheckpointError, DigestError, ImageError, OutputError, QuantizationError
+from semask_cli.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    DigestError,
+    ImageError,
+    OutputError,
+    QuantizationError,
+)
 from semask_cli.io.resources import project_file
 from semask_cli.ops.cpu import multiplies_int8
 from semask_cli.quantization import quantize_model as module
@@ -67,6 +75,9 @@ def test_scales_of_another_checkpoint_or_damaged_ones_are_refused(tmp_path: Path
     other = _other_checkpoint(tmp_path)
     with pytest.raises(DigestError, match="another checkpoint"):
         load("toy-street-fpn", checkpoint=other, device="cpu", precision="int8", quantized=file)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="a pipe or a device"):
+        load("toy-street-fpn", device="cpu", precision="int8", quantized=tmp_path / "pipe")
     damaged = bytearray(file.read_bytes())
     damaged[-1] ^= 1
     file.write_bytes(damaged)
