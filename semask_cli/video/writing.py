@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from semask_cli.io.files import whole_file, write_atomically
+from semask_cli.io.files import whole_file, write_atomically, writing
 from semask_cli.io.images import RGB
 from semask_cli.video.reading import av
 
@@ -23,9 +25,10 @@ _SETTINGS = "settings.json"
 
 
 class VideoParts:
-    """The folder FILE.parts, which holds finished parts of the video FILE: INDEX-TICKS.mp4, by their first frames.
+    """The folder FILE.parts, which holds finished parts of the video FILE: INDEX-TICKS-DIGEST.mp4, by first frames.
 
-    Every `step`-th frame of the source is shown. `settings` are what the frames depend on; parts of others are removed.
+    A part that is not what its digest says is removed, with those after it: their frames are shown anew. Every
+    `step`-th frame of the source is shown. `settings` are what the frames depend on; parts of others are removed.
     """
 
     def __init__(self, target: Path, settings: dict[str, Any], *, step: int, fresh: bool = False) -> None:
@@ -35,6 +38,8 @@ class VideoParts:
         if self._folder.is_dir() and (fresh or not self._has(document)):
             shutil.rmtree(self._folder)
         write_atomically(self._folder / _SETTINGS, document)
+        for part in list(dropwhile(_is_sound, self._finished())):
+            part.unlink()
         self._open: AbstractContextManager[_Encoder] | None = None
         self._encoder: _Encoder | None = None
 
@@ -45,7 +50,7 @@ class VideoParts:
             return False
 
     def _finished(self) -> list[Path]:
-        return sorted(self._folder.glob("*.mp4"))
+        return sorted(self._folder.glob("*-*-*.mp4"))
 
     @property
     def next_index(self) -> int:
@@ -62,8 +67,8 @@ class VideoParts:
             OutputError: the part cannot be written.
         """
         if self._encoder is None:
-            path = self._folder / f"{index:09d}-{round(seconds * CLOCK)}.mp4"
-            self._open = _part(path, height=pixels.shape[0], width=pixels.shape[1])
+            self._path = self._folder / f"{index:09d}-{round(seconds * CLOCK)}.mp4"
+            self._open = _part(self._path, height=pixels.shape[0], width=pixels.shape[1])
             self._encoder = self._open.__enter__()
         self._encoder.add(seconds, pixels)
         if self._encoder.frames == PART_FRAMES:
@@ -74,6 +79,8 @@ class VideoParts:
         if self._open is not None:
             opened, self._open, self._encoder = self._open, None, None
             opened.__exit__(None, None, None)
+            with writing(self._path):
+                self._path.rename(self._path.with_stem(f"{self._path.stem}-{_digest(self._path)}"))
 
     def finish(self) -> None:
         """Join the parts to the video, and remove them; without a part there is no video.
@@ -86,6 +93,15 @@ class VideoParts:
             with whole_file(self.target) as unfinished:
                 _join(unfinished, finished)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _is_sound(part: Path) -> bool:
+    return part.stem.rpartition("-")[2] == _digest(part)
 
 
 class _Encoder:

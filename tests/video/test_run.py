@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,6 +114,29 @@ def test_a_run_goes_on_after_the_parts_that_are_finished(
     again = run(FRAMES + 1)
     assert again == list(range(5 * (len(first) // 5), FRAMES))
     assert len(shown(tmp_path / "out.mp4")) == FRAMES
+
+
+@pytest.mark.usefixtures("_short_parts")
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: data[:-1] + b"!"]
+)
+def test_a_part_that_is_damaged_is_made_anew(
+    segmenter: Segmenter, video: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    def run() -> Iterator[FrameDone]:
+        return segment_to_video(segmenter, str(video), tmp_path / "out.mp4", chosen=EVERY, settings=SETTINGS)
+
+    whole = run()
+    assert len(list(whole)) == FRAMES
+    expected = (tmp_path / "out.mp4").read_bytes()
+    running = run()
+    for _ in range(17):
+        next(running)
+    running.close()  # type: ignore[attr-defined]
+    second = sorted((tmp_path / "out.mp4.parts").glob("*.mp4"))[1]
+    second.write_bytes(damage(second.read_bytes()))
+    assert [done.index for done in run()] == list(range(5, FRAMES))
+    assert (tmp_path / "out.mp4").read_bytes() == expected
 
 
 @pytest.mark.usefixtures("_short_parts")
