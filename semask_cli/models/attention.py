@@ -62,7 +62,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_position_index(window))
         self.qkv = Linear(dim, 3 * dim)
         self.proj = Linear(dim, dim)
-        self._biases: tuple[tuple[int, torch.dtype | None, torch.device], tuple[Tensor, ...]] | None = None
+        self._biases: tuple[tuple[object, ...], Tensor, tuple[Tensor, ...]] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
@@ -146,10 +146,10 @@ class WindowAttention(nn.Module):
     def _kept(self, dtype: torch.dtype | None, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """What was made of the table of biases as it is now, and where it is now."""
         table = self.relative_position_bias_table
-        key = (0 if table.is_inference() else table._version, dtype, table.device)
+        key = (table.data_ptr(), 0 if table.is_inference() else table._version, dtype, table.device)
         if self._biases is None or self._biases[0] != key:
-            self._biases = (key, make())
-        return self._biases[1]
+            self._biases = (key, table.detach(), make())  # held, so that no other table can lie at its address
+        return self._biases[2]
 
     def _fold(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
         table, pairs = self.relative_position_bias_table, self.window**2

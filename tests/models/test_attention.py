@@ -57,6 +57,24 @@ def test_it_is_the_published_attention(
     torch.testing.assert_close(layer(x), published(layer, x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["loaded", "assigned", "data"])
+@torch.no_grad()
+def test_other_position_biases_count_at_once(how: str) -> None:
+    torch.manual_seed(0)
+    first, second = (WindowAttention(12, window=4, shift=2, heads=3) for _ in range(2))
+    torch.nn.init.normal_(second.relative_position_bias_table)
+    x = torch.randn(1, 7, 9, 12)
+    first(x)  # keeps what it makes of its table
+    if how == "data":
+        first.load_state_dict({**second.state_dict(), "relative_position_bias_table": torch.zeros(49, 3)})
+        first(x)
+        first.relative_position_bias_table.data = second.relative_position_bias_table.clone()
+    else:
+        state = {name: tensor.clone() for name, tensor in second.state_dict().items()}
+        first.load_state_dict(state, assign=how == "assigned")
+    torch.testing.assert_close(first(x), second(x), rtol=0, atol=0)
+
+
 @torch.inference_mode()
 def test_both_formulations_agree_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
