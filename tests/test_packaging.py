@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +44,21 @@ def test_the_source_distribution_can_be_tested(distributions: tuple[Path, Path])
     assert {"LICENSE", "NOTICE", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "SECURITY.md"} < names
     assert {"tests/conftest.py", "training/train.py", "toy_street/scene.py", "mkdocs.yml"} < names
     assert {f"docs/{path.name}" for path in (ROOT / "docs").iterdir() if path.is_file()} < names
+
+
+def test_the_lowest_versions_are_those_that_are_promised() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    promised = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    promised |= {
+        r.name: r.specifier for r in map(Requirement, project["optional-dependencies"]["dev"]) if r.name in pins
+    }
+    assert pins.keys() == promised.keys()
+    for name, specifier in promised.items():
+        [lowest] = [Version(bound.version) for bound in specifier if bound.operator == ">="]
+        assert specifier.contains(pins[name]), (name, pins[name])
+        assert Version(pins[name]).release[: len(lowest.release)] == lowest.release, (name, pins[name])
 
 
 @pytest.fixture(scope="module")
