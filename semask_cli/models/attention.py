@@ -156,7 +156,7 @@ class WindowAttention(nn.Module):
         bias = table[self.relative_position_index.flatten()].view(pairs, pairs, -1).permute(2, 0, 1)[None]
         if self.shift:
             far = torch.arange(self.window, device=table.device) >= self.window - self.shift
-            y, x = far.repeat_interleave(self.window), far.repeat(self.window)
+            y, x = far[:, None].expand(-1, self.window).flatten(), far.repeat(self.window)
             right, bottom = (a[:, None] != a for a in (x, y))
             masks = torch.stack([torch.zeros_like(right), right, bottom, right | bottom])
             bias = bias + REGION_MASK * masks[:, None]

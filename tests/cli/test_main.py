@@ -136,7 +136,8 @@ def test_warnings_of_libraries_stay_off_the_terminal(semask: Run, tmp_path: Path
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert "Warning" in loud.stderr
-    finished = semask("predict", "a.tif", *MODEL)
+    finished = semask("predict", "a.tif", *MODEL, check=None)  # Pillow reads it from version 13 on
+    assert finished.returncode in (0, 3)
     assert "Warning" not in finished.stderr
 
 
