@@ -122,10 +122,12 @@ def as_dataset(
     """`dataset` itself, or the published one of that name, as `find_dataset` finds it.
 
     Raises:
-        UsageError: `root` or `split` beside a Dataset, which has its own; else as `find_dataset`.
+        UsageError: something else, or `root` or `split` beside a Dataset, which has its own; else as `find_dataset`.
     """
     if isinstance(dataset, str):
         return find_dataset(dataset, root=root, split=split)
+    if not isinstance(dataset, Dataset):
+        raise UsageError(f"a dataset is a name or a Dataset, not {type(dataset).__name__}", "It is the first argument.")
     if root or split:
         raise UsageError("root and split go with a dataset's name, not with a Dataset")
     return dataset

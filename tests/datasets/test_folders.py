@@ -122,6 +122,8 @@ def test_a_dataset_that_is_found_already_takes_no_root(tmp_path):
     assert as_dataset("ade20k", root=str(tmp_path)).samples == dataset.samples
     with pytest.raises(UsageError, match="not with a Dataset"):
         as_dataset(dataset, split="val")
+    with pytest.raises(UsageError, match="a dataset is a name or a Dataset, not int"):
+        as_dataset(3, root=tmp_path)
 
 
 def test_labels_that_cannot_be_trusted_are_refused_by_name(tmp_path):
