@@ -65,6 +65,7 @@ _SIGNATURES = (
     ((b"%pdf",), "a PDF document", "Export the page as PNG first."),
     ((b"ftyphei", b"ftypmif1"), "a HEIC image", "Export it as JPEG or PNG first."),
 )
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BESIDE_PIXELS = 4 << 20  # bytes in a JPEG, of profiles and the like
 _AGAIN = "Fetch or export it again."
 _OPEN_LOCK = threading.Lock()
@@ -287,6 +288,9 @@ def _not_an_image(stream: BinaryIO, name: str) -> ImageError:
             return ImageError(f"{name} is {kind}, not an image that semask reads", suggestion)
     if _is_text(head):
         return ImageError(f"{name} is text, not an image")
+    if head.startswith(_TIFF):
+        message = f"{name} is a TIFF that Pillow does not read, for its bands or numbers, or is damaged"
+        return ImageError(message, "With -o labels.tif, semask predict reads it as a raster.")
     return ImageError(f"{name} is not an image that semask reads, or is damaged", f"It reads {', '.join(FORMATS)}.")
 
 

@@ -387,6 +387,7 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
         (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not an image"),
         (b"\x89PNG", "is not an image"),
+        (b"II*\0\xff\0\0\0", "a TIFF that Pillow does not read"),
         (bytes(range(256)) * 9, "is not an image"),
     ],
 )
