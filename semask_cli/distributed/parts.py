@@ -88,7 +88,7 @@ class Parts:
         content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
         name = self._journal.next_part(_ENDINGS[self._format])
         noted = [(task.entry.id, source, answer.error, at) for task, answer, source, at in results]
-        self._journal.note_part(name, noted, replaces=replaces)
+        self._journal.note_part(name, noted, size=len(content), replaces=replaces)
         write(self._folder / name, content)
         return name
 

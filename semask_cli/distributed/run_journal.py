@@ -12,6 +12,7 @@ replaces; those that a kill has left beside it are removed by the next run.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,13 +30,14 @@ from semask_cli.distributed.table import joined_parts, table_of
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.io.journal import JournalWriter, decoded, encoded, read_lines, settings_digest
 from semask_cli.io.manifest import Inputs
-from semask_cli.io.storage import Address, Place, files_in, read, remove, state, write
+from semask_cli.io.storage import Address, Place, files_in, read, remove, size, state, write
 
 JOURNAL = ".semask-journal"
 FORMAT = "semask run 1"
 SAVE_SECONDS = 30.0
 """The most that a kill loses of what cannot be appended to: parts, and a journal in a store."""
 
+log = logging.getLogger(__name__)
 _SYNC_SECONDS = 1.0
 _SEGMENT_LINES = 10_000
 _BEGIN_AGAIN = "Begin it again with --fresh, or name another folder with -o."
@@ -108,9 +110,12 @@ class RunJournal:
         part: str,
         images: Iterable[tuple[str, str | None, SemaskError | None, float]],
         *,
+        size: int,
         replaces: Sequence[str] = (),
     ) -> None:
         """Record what is in a part that is about to be written: ids, sources as for `note`, errors, and when it was.
+
+        `size` is that of the part in bytes: one of another size is damaged, and does not count.
 
         An error is a result that is done too, in a folder of parts: there another row would stand beside it. Once the
         part is there, those that it `replaces` count no more.
@@ -118,7 +123,7 @@ class RunJournal:
         Raises:
             OutputError: the journal cannot be written.
         """
-        lines = [encoded({**self._header, "replaces": replaces} if replaces else self._header)]
+        lines = [encoded({**self._header, "size": size} | ({"replaces": replaces} if replaces else {}))]
         in_folder = table_of(self._output) is None
         for id, source, error, at in images:
             key = done_key(id, source, ()) if in_folder or not error else None
@@ -157,16 +162,19 @@ class RunJournal:
     @cached_property
     def _numbers(self) -> Iterator[int]:
         """Of parts: above all that were there with these settings, so that a later part is known by its number."""
-        there = (part for part in _parts_there(self._output) if part.startswith(self.part_prefix))
+        there = (part for part in set().union(*_parts_there(self._output)) if part.startswith(self.part_prefix))
         return count(max(map(_number, there), default=-1) + 1)
 
     def _read(self) -> NDArray[np.uint64]:
-        """All keys in the journal, sorted. Parts that were replaced are removed."""
+        """All keys in the journal, sorted. Parts that were replaced or are damaged are removed."""
         keys, replaced = [], set()
         for line in read_journal(self._output, self.folder):
             if "done" in line:
                 keys.append(int(line["done"], 16))
             replaced.update(line.get("replaces", ()))
+            if "damaged" in line:
+                log.warning("%s is damaged: its images are segmented again", self._output / line["damaged"])
+                replaced.add(line["damaged"])
         if replaced:
             self.remove_parts(file.name for file in files_in(self._output, "") if file.name in replaced)
         return np.unique(np.array(keys, np.uint64))
@@ -234,21 +242,29 @@ def _number(part: str) -> int:
     return int(found[1]) if found else -1
 
 
-def _parts_there(output: Place) -> set[str]:
+def _parts_there(output: Place) -> tuple[set[str], set[str]]:
     """The names of the parts in a folder, and of those that were joined in its table."""
     table = table_of(output)
     names = {file.name for file in files_in(output, "") if file.name.startswith("part-")}
-    return names | joined_parts(table) if table else names
+    return names, joined_parts(table) if table else set()
 
 
 def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
     """The sound lines of all files of the journal in `folder`, but of parts that are not in `output`.
 
+    For a part that is not as large as it was written, one line: {"damaged": its name}.
+
     Raises:
         OSError: a file cannot be read.
     """
-    parts = _parts_there(output)
+    parts, joined = _parts_there(output)
     for file in files_in(folder, ".jsonl"):
-        if file.name.startswith("shard-") or file.name.removesuffix(".jsonl") in parts:
-            lines = read_lines(file) if isinstance(file, Path) else map(decoded, read(file).splitlines(keepends=True))
-            yield from filter(None, lines)
+        part = file.name.removesuffix(".jsonl")
+        if not (part.startswith("shard-") or part in parts or part in joined):
+            continue
+        lines = read_lines(file) if isinstance(file, Path) else map(decoded, read(file).splitlines(keepends=True))
+        for line in filter(None, lines):
+            if "size" in line and part not in joined and size(output / part) != line["size"]:
+                yield {"damaged": part}
+                break
+            yield line

@@ -20,6 +20,7 @@ from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.extras import import_extra
 from semask_cli.io.files import whole_file
 from semask_cli.io.images import RGB
+from semask_cli.io.regular import open_regular
 from semask_cli.version import __version__
 
 WINDOWS = 8  # of a block, down and across
@@ -79,6 +80,7 @@ def segment_raster(
     class_set = classes(segmenter.spec.dataset)
     with library.Env(GDAL_CACHEMAX=_CACHE):
         with _reading(source):
+            open_regular(source).close()  # GDAL would wait for what is written to a pipe
             raster = library.open(source)
         with raster, whole_file(target) as unfinished:
             reader = _Reader(raster, bands, stretch)
@@ -114,8 +116,8 @@ def _reading(source: object) -> Iterator[None]:
     """Turns GDAL's errors about a raster into an ImageError."""
     try:
         yield
-    except rasterio().errors.RasterioIOError as error:
-        raise ImageError(f"cannot read the raster {source}: {error}") from error
+    except (OSError, rasterio().errors.RasterioIOError) as error:
+        raise ImageError(f"cannot read the raster {source}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _blocks(segmenter: Segmenter, height: int, width: int) -> Generator[tuple[Span, Span], None, None]:

@@ -163,6 +163,20 @@ def state(source: Place) -> str | None:
     )
 
 
+def size(source: Place) -> int | None:
+    """Bytes in a file; None without one, or where a store does not say.
+
+    Raises:
+        OSError: the store does not answer.
+    """
+    try:
+        if isinstance(source, Path):
+            return source.stat().st_size
+        return _get(source, lambda files, path: files.info(path)).get("size")
+    except FileNotFoundError:
+        return None
+
+
 def images_below(folder: Address, *, without: Address | None = None) -> Iterator[Address]:
     """The images below a folder of a store, a folder at a time: its own by name, then those of its sub-folders.
 

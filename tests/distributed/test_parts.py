@@ -22,6 +22,7 @@ from semask_cli.distributed.parts import Format, Parts
 from semask_cli.distributed.prediction import Run, segment_here
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
+from semask_cli.distributed.status import read_status
 from semask_cli.io.inputs import find_inputs
 from semask_cli.output.paths import plan_outputs
 from tests.support import filled
@@ -80,6 +81,21 @@ def test_parts_hold_a_row_for_each_image(album: Path, tmp_path: Path, monkeypatc
     assert {row["id"]: row["mask"] for row in rows(tmp_path / "out")} == {id: row["mask"] for id, row in by_id.items()}
     assert run(album, tmp_path / "out", "parquet", fresh=True)[1] == IMAGES
     assert sorted(row["id"] for row in rows(tmp_path / "out")) == sorted(by_id)
+
+
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_part_that_was_cut_off_is_made_anew(
+    album: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: float
+) -> None:
+    run(album, tmp_path / "out", "parquet")
+    [part] = (tmp_path / "out").glob("*.parquet")
+    expected = rows(tmp_path / "out")
+    part.write_bytes(part.read_bytes()[: int(left * part.stat().st_size)])
+    assert [status.done for status in read_status(tmp_path / "out")] == [0]
+    again, looked = run(album, tmp_path / "out", "parquet")
+    assert (looked, again.done_before) == (IMAGES, 0)
+    assert f"{part} is damaged" in caplog.text
+    assert [row["mask"] for row in rows(tmp_path / "out")] == [row["mask"] for row in expected]
 
 
 def test_classes_alone_need_no_masks(album: Path, tmp_path: Path) -> None:

@@ -187,10 +187,13 @@ def test_a_kill_at_any_step_loses_nothing(album: Album, monkeypatch: pytest.Monk
     assert not left(album)
 
 
-def test_a_damaged_part_is_told_in_words(album: Album) -> None:
+def test_a_damaged_part_is_made_anew_or_told_in_words(album: Album) -> None:
     album.run(images=4)
     [part] = left(album)
     part.write_bytes(part.read_bytes()[:200])
+    album.run(images=4)
+    [part] = left(album)
+    part.write_bytes(bytes(part.stat().st_size))
     with pytest.raises(OutputError, match=r"cannot join the parts of .*results\.parquet"):
         album.run()
     part.unlink()

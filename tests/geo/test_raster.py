@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,12 @@ def test_what_cannot_be_done(segmenter: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot read the raster"):
         list(segment_raster(segmenter, tmp_path / "text.tif", tmp_path / "b.tif"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "text.tif"]
+
+
+def test_a_pipe_is_not_waited_for(segmenter: Segmenter, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match="it is a pipe or a device"):
+        list(segment_raster(segmenter, tmp_path / "a.tif", tmp_path / "b.tif"))
 
 
 def test_a_damaged_raster_leaves_nothing(segmenter: Segmenter, tmp_path: Path) -> None:
