@@ -116,7 +116,7 @@ def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
     buffer = io.BytesIO()
     texts = [row | {"id": as_text(row["id"]), "path": as_text(row["path"])} for row in rows]
     table = arrow.Table.from_pylist(texts, schema=arrow_schema(kinds, path=True))
-    arrow.parquet.write_table(table, buffer, compression="zstd")
+    arrow.parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 

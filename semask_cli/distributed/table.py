@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from semask_cli.errors import OutputError
 from semask_cli.io.extras import import_extra
@@ -81,10 +82,8 @@ def join(table: Place, parts: Sequence[Place], *, prefix: str) -> None:
         if new := [part for part in parts if part.name not in inside]:
             stay = {name for name in inside if name.startswith(prefix)}
             _write(table, [table, *new] if stay else new, names=sorted(stay | {part.name for part in new}))
-    except (OSError, pyarrow().ArrowInvalid) as error:
-        raise OutputError(
-            f"cannot join the parts of {table}: {error}", "Images of a part that is gone are made again."
-        ) from error
+    except OSError as error:
+        raise OutputError(f"cannot join the parts of {table}: {error}") from error
     for part in parts:
         remove(part)
 
@@ -98,26 +97,36 @@ def _write(table: Place, sources: Sequence[Place], *, names: Sequence[str]) -> N
             for group in _groups(source):
                 yield group.filter([latest[id] == number for id in group["id"].to_pylist()])
 
-    with reading(sources[0]) as file:
+    with _reading(sources[0]) as file:
         schema = arrow.parquet.read_schema(file).with_metadata({_PARTS: json.dumps(names)})
     with (
         whole_file_at(table) as unfinished,
-        arrow.parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer,
+        arrow.parquet.ParquetWriter(unfinished, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for group in _regrouped(rows()):
             writer.write_table(group)
 
 
+@contextmanager
+def _reading(source: Place) -> Iterator[BinaryIO]:
+    """Turns what is wrong with a Parquet file into an OutputError that names it."""
+    try:
+        with reading(source) as file:
+            yield file
+    except (OSError, pyarrow().ArrowInvalid) as error:
+        raise OutputError(f"cannot read {source}: {error}", "Remove it: its images are made again.") from error
+
+
 def _ids(source: Place) -> list[str]:
     arrow = pyarrow()
-    with reading(source) as file:
-        return arrow.parquet.read_table(file, columns=["id"])["id"].to_pylist()
+    with _reading(source) as file:
+        return arrow.parquet.read_table(file, columns=["id"], page_checksum_verification=True)["id"].to_pylist()
 
 
 def _groups(source: Place) -> Iterator[Any]:
     """The rows of a file, a group at a time."""
-    with reading(source) as file:
-        parquet = pyarrow().parquet.ParquetFile(file)
+    with _reading(source) as file:
+        parquet = pyarrow().parquet.ParquetFile(file, page_checksum_verification=True)
         for number in range(parquet.num_row_groups):
             yield parquet.read_row_group(number)
 
