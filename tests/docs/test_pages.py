@@ -36,6 +36,12 @@ def test_an_outdated_table_is_noticed(tmp_path: Path) -> None:
     assert filled(changed) == readme
 
 
+def test_every_variable_of_the_environment_is_explained() -> None:
+    code = "".join(file.read_text() for file in (ROOT / "semask_cli").rglob("*.py"))
+    explained = (ROOT / "docs/exit-codes.md").read_text()
+    assert set(re.findall(r"SEMASK_[A-Z]+", code)) == set(re.findall(r"SEMASK_[A-Z]+", explained))
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/models.md"], ids=lambda page: page.name)
 def test_the_models_table_has_every_published_row(page: Path) -> None:
     rows = re.findall(r"^\| ([\w-]+)(?: \*)? \| (\S+) \| ([\d.]+) \| ([\d.]+) \|", page.read_text(), flags=re.MULTILINE)
