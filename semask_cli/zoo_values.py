@@ -48,9 +48,10 @@ def check_row(row: Mapping[str, Any]) -> None:
         raise ValueError(f"size_divisor {row['size_divisor']!r} is not 1: a semantic-fpn takes images of any size")
     if row["preprocessing"] == "detectron2" and not _is_whole(row["ms_long_side"]):
         raise ValueError(f"ms_long_side {row['ms_long_side']!r} is not {_WHOLE}")
-    head = row.get("head", {})
-    for key, value in head.items():
-        check_choice(f"a key of the head of a {row['decoder']},", key, sorted(HEAD_KEYS[row["decoder"]]))
+    known = HEAD_KEYS[row["decoder"]]
+    for key, value in row.get("head", {}).items():
+        if key not in known:
+            raise ValueError(f"head has an unknown key {key!r}: a {row['decoder']} has {', '.join(sorted(known))}")
         if not _is_whole(value):
             raise ValueError(f"{key} {value!r} of the head is not {_WHOLE}")
 

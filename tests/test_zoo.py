@@ -178,7 +178,7 @@ def test_a_broken_zoo_file_is_refused_with_its_reason(tmp_path: Path, text: str,
         ("depths = [1, 1, 1]", r"depths \[1, 1, 1\]"),
         ("size_divisor = 32", "size_divisor 32 is not 1"),
         ('preprocessing = "detectron2"', "the key 'ms_long_side' is missing"),
-        ("head = { chanels = 64 }", "'chanels' is none of channels"),
+        ("head = { chanels = 64 }", "head has an unknown key 'chanels': a semantic-fpn has channels"),
         ("head = { channels = 0 }", "channels 0 of the head"),
     ],
 )
