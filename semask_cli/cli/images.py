@@ -165,7 +165,7 @@ def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console,
         if as_json:
             print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
         if run.done_before:
-            print(f"{run.done_before} of {run.images} images were done before", file=sys.stderr)
+            print(f"{run.done_before} of {run.images} images were done before; --fresh redoes them", file=sys.stderr)
     return failures
 
 

@@ -162,7 +162,7 @@ def test_kills_of_the_command_change_nothing(semask: CommandLine, album: Path, t
     assert written_files(output) == undisturbed
     again = semask(*command)
     assert (again.stdout, written_files(output)) == ("", undisturbed)
-    assert f"{IMAGES} of {IMAGES} images were done before" in again.stderr
+    assert f"{IMAGES} of {IMAGES} images were done before; --fresh redoes them" in again.stderr
     assert len(json.loads(semask(*command, "--json").stdout)["pictures"]) == IMAGES
     assert written_files(output) == undisturbed
 
