@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.datasets import IGNORE, classes
-from semask_cli.errors import ImageError, UsageError
+from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.geo.blocks import Span, spans
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.extras import import_extra
@@ -98,17 +99,34 @@ def segment_raster(
                 "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
                 "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
             }  # fmt: skip
+            written: list[int] = []
             with library.open(unfinished, "w", **profile) as labels:
                 labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
                 labels.update_tags(semask=json.dumps(tags))
                 for rows, columns in _blocks(segmenter, raster.height, raster.width):
                     own = _labels(segmenter, reader, rows, columns)
                     labels.write(own, 1, window=_window(rows.own, columns.own))
+                    written.append(zlib.crc32(own.tobytes()))
                     yield (
                         (rows.own.start * raster.width + columns.own.stop * len(rows.own))
                         / raster.width
                         / raster.height
                     )
+
+            if _sums(segmenter, unfinished) != written:
+                raise OutputError(f"{target} is not what was written to it", "Is the disk full?")
+
+
+def _sums(segmenter: Segmenter, path: Path) -> list[int] | None:
+    """CRC-32 of each block of a file of labels, None if it is none: GDAL is silent about what it could not write."""
+    try:
+        with rasterio().open(path) as labels:
+            return [
+                zlib.crc32(labels.read(1, window=_window(rows.own, columns.own)).tobytes())
+                for rows, columns in _blocks(segmenter, *labels.shape)
+            ]
+    except rasterio().errors.RasterioIOError:
+        return None
 
 
 @contextmanager

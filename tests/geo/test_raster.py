@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from semask_cli.errors import ImageError, UsageError
+from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.geo import raster as geo
 from semask_cli.geo.raster import Stretch, segment_raster
 from semask_cli.inference.segmenter import Segmenter
@@ -93,6 +94,18 @@ def test_what_cannot_be_done(segmenter: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot read the raster"):
         list(segment_raster(segmenter, tmp_path / "text.tif", tmp_path / "b.tif"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "text.tif"]
+
+
+def test_a_file_that_could_not_be_written_to_its_end_is_not_kept(segmenter: Segmenter, tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "a.tif", filled.image(*SIZE, 1).transpose(2, 0, 1))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a full disk, which GDAL does not tell
+    try:
+        with pytest.raises(OutputError, match=r"b\.tif is not what was written"):
+            list(segment_raster(segmenter, source, tmp_path / "b.tif"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_a_pipe_is_not_waited_for(segmenter: Segmenter, tmp_path: Path) -> None:
