@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,18 +52,18 @@ def plan_outputs(
     entries, kinds = iter(entries), tuple(kinds)
     first = list(dict.fromkeys(islice(entries, CHECKED_FIRST)))
     inputs = {_real(path) for path in (*read, *(entry.path for entry in first if entry.path))}
-    owner: dict[Place, Input] = {}
+    owner: dict[str, Input] = {}
     tasks = [Task(entry=entry, files=_files(entry, folder, kinds)) for entry in first]
     for task in tasks:
         for path in task.files.values():
             if _real(path) in inputs:
                 raise _replaces(path)
-            if (other := owner.setdefault(path, task.entry)) is not task.entry:
+            if (other := owner.setdefault(_folded(path), task.entry)) is not task.entry:
                 raise OutputError(
                     f"{other.name} and {task.entry.name} would both be written to {path}",
                     _APART,
                 )
-    written = {hash(path) for path in owner}
+    written = {hash(name) for name in owner}
     folders = {_real_folder(os.path.dirname(path)) for path in inputs if "://" not in path}
     del owner, first, inputs
     yield from tasks
@@ -112,12 +113,12 @@ def _conflict(
             return _replaces(path)
         if path == entry.path:
             return _replaces(path)
-        if hash(path) in written:
+        if hash(_folded(path)) in written:
             return OutputError(
                 f"{path} has been written for another image than {entry.name}",
                 _APART,
             )
-        written.add(hash(path))
+        written.add(hash(_folded(path)))
     return None
 
 
@@ -130,8 +131,17 @@ def _real(path: Place) -> str:
     if not isinstance(path, Path):
         return path.url
     if os.path.islink(path):
-        return os.path.realpath(path)
-    return os.path.join(_real_folder(os.path.dirname(path)), os.path.basename(path))
+        return _folded(Path(os.path.realpath(path)))
+    return _folded(Path(_real_folder(os.path.dirname(path)), os.path.basename(path)))
+
+
+def _folded(path: Place) -> str:
+    """The name that a file has however it is spelled: to macOS and Windows a.png is A.png."""
+    return str(path).casefold() if isinstance(path, Path) and _ignores_case() else str(path)
+
+
+def _ignores_case() -> bool:
+    return sys.platform in ("darwin", "win32")
 
 
 def _files(entry: Input, folder: Place, kinds: Iterable[Kind]) -> dict[Kind, Place]:

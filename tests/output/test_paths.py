@@ -78,6 +78,18 @@ def test_a_checkpoint_or_a_list_of_images_is_never_replaced(tmp_path: Path) -> N
         )
 
 
+def test_names_that_macos_takes_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [Input(Path("a.jpg"), Path("a")), Input(Path("A.tif"), Path("A"))]
+    assert len(planned(both, tmp_path)) == 2
+    monkeypatch.setattr(paths, "_ignores_case", lambda: True)
+    with pytest.raises(OutputError, match="would both be written"):
+        planned(both, tmp_path)
+    with pytest.raises(OutputError, match="would replace a file that is read"):
+        planned([Input(tmp_path / "B.PNG", Path("B"))], tmp_path)
+    monkeypatch.setattr(paths, "CHECKED_FIRST", 1)
+    assert [bool(task.error) for task in planned(both, tmp_path)] == [False, True]
+
+
 def test_an_image_that_is_named_twice_is_segmented_once() -> None:
     entry = Input(Path("a.jpg"), Path("a"))
     assert [task.entry for task in planned([entry, entry], Path("out"))] == [entry]
