@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,7 +57,10 @@ def _write_openvino(program: ExportedProgram, path: Path, about: Mapping[str, An
     model.output(0).set_names({OUTPUT})
     for key, value in about.items():
         model.set_rt_info(_text(value), ["semask", key])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # its streams do not say why
+        raise OSError(errno.EIO, "OpenVINO could not write all of it; is the disk full?") from error
 
 
 def _run_openvino(path: Path) -> Run:
@@ -64,7 +69,9 @@ def _run_openvino(path: Path) -> Run:
 
 
 def _write_torch_export(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
-    torch.export.save(program, path, extra_files={"semask.json": json.dumps(about)})
+    content = io.BytesIO()  # to a file on a full disk torch's C++ would end the process
+    torch.export.save(program, content, extra_files={"semask.json": json.dumps(about)})
+    path.write_bytes(content.getbuffer())
 
 
 @torch.no_grad()

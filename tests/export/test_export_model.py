@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import openvino
 import pytest
+import torch
 from PIL import Image
 from torch.export import ExportedProgram
 
@@ -115,3 +117,16 @@ def test_a_missing_package_says_what_to_install(
         export_model(fpn, tmp_path / "a.xml", format="openvino", size=SIZE)
     assert "semask[export]" in caught.value.suggestion
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_that_is_full_is_an_error_to_python(tmp_path: Path, format: Format) -> None:
+    """Where the other engine's C++ writes, it may end the process, or say nothing of a disk."""
+    program = torch.export.export(torch.nn.Linear(64, 64), (torch.zeros(1, 64),))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"large|full"):
+            ENGINES[format].write(program, tmp_path / f"x{ENGINES[format].ending}", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
