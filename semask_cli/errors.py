@@ -1,6 +1,6 @@
 """Everything that can go wrong for a user: one class, one exit code and one suggestion for each kind of failure.
 
-The command line prints `message` and `suggestion` and leaves with `exit_code`; the table in the README lists the codes.
+The command line prints `message` and `suggestion` and leaves with `exit_code`; docs/exit-codes.md lists the codes.
 """
 
 from __future__ import annotations
