@@ -26,6 +26,7 @@ def test_defaults_are_the_rows() -> None:
     assert (config.scales, config.flip) == (None, False)
     assert (segmenter.device, segmenter.precision) == (torch.device("cpu"), "fp32")
     assert segmenter.digest
+    assert repr(segmenter) == "<Segmenter of toy-street-fpn on cpu in fp32>"
 
 
 @pytest.mark.parametrize("settings", [{"crop": 0}, {"stride": 0}, {"memory_budget": 0}, {"memory_budget": -1}])

@@ -65,7 +65,7 @@ def find_dataset(
     split = split or spec.evaluated_split
     if split not in spec.splits:
         raise UsageError(f"{spec.name} has no split {split!r}", f"Its splits: {', '.join(spec.splits)}.")
-    folders = [base / place for base in _roots(root) for place in spec.places]
+    folders = [base / place for base in _roots(root, name=spec.name) for place in spec.places]
     found = [(folder, layout, *find_samples(folder, layout, split)) for folder in folders for layout in spec.layouts]
     folder, layout, samples, orphans = max(found, key=lambda f: (sum(s.label is not None for s in f[2]), len(f[2])))
     if not samples:
@@ -133,8 +133,10 @@ def as_dataset(
     return dataset
 
 
-def _roots(root: str | os.PathLike[str] | None) -> list[Path]:
+def _roots(root: str | os.PathLike[str] | None, *, name: str) -> list[Path]:
     roots = [root] if root else [os.environ[name] for name in ROOT_VARIABLES if os.environ.get(name)]
     if not roots:
-        raise UsageError("where is the dataset?", f"Name its folder with --root, or set {' or '.join(ROOT_VARIABLES)}.")
+        raise UsageError(
+            f"where is the dataset {name}?", f"Name its folder with --root, or set {' or '.join(ROOT_VARIABLES)}."
+        )
     return [Path(folder) for folder in roots]

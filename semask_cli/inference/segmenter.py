@@ -77,6 +77,9 @@ class Segmenter:
         self._versions = versions() if engine == "torch" else versions(engine)
         self._batches = Batches(network, device=device, precision=precision, engine=engine, cuda_graphs=cuda_graphs)
 
+    def __repr__(self) -> str:
+        return f"<Segmenter of {self.spec.name} on {self.device} in {self.precision}>"
+
     @property
     def precision(self) -> ChosenPrecision:
         """What the network computes in."""

@@ -224,7 +224,7 @@ def test_a_journal_of_another_evaluation_is_refused_until_begun_again(semask, pl
         (("--verify", "x", "--json"), "--verify runs nothing"),
         (("--verify", "x", "--ms-flip"), "--verify runs nothing"),
         (("--pred", "x"), "which dataset?"),
-        (("--pred", "x", "-d", "ade20k"), "where is the dataset?"),
+        (("--pred", "x", "-d", "ade20k"), "where is the dataset ade20k?"),
         (("--pred", "x", "-d", "ade20k", "--json", "--csv"), "both print on stdout"),
         (("--pred", "x", "-d", "ade20k", "--shuffle-seed", "1"), "draws the images of --limit"),
         (("--model", "swin-t-fpm", "-d", "ade20k"), "swin-t-fpn"),

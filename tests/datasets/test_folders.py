@@ -104,7 +104,7 @@ def test_two_images_for_one_label_are_refused(tmp_path):
 
 
 def test_what_cannot_be_found_says_where_it_was_looked_for(tmp_path):
-    with pytest.raises(UsageError, match="where is the dataset") as no_root:
+    with pytest.raises(UsageError, match="where is the dataset ade20k") as no_root:
         find_dataset("ade20k")
     assert "--root" in no_root.value.suggestion
     with pytest.raises(UsageError, match="no split 'val'"):
