@@ -4,9 +4,8 @@ segmentation = semask_cli.load("swin-l-m2f").predict("photo.jpg")
 segmentation.save("photo.png")
 """
 
-from __future__ import annotations
-
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from semask_cli.version import __version__ as __version__
 
@@ -23,10 +22,7 @@ __all__ = [
     "load",
 ]
 
-TYPE_CHECKING = False  # typing takes longer to import than all else before Ctrl-C is handled
 if TYPE_CHECKING:
-    from typing import Any
-
     from semask_cli.api import build_model, load
     from semask_cli.datasets.check import CheckReport, check
     from semask_cli.evaluation.compare import Comparison, compare

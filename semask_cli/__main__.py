@@ -10,11 +10,10 @@ import contextlib
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING, NoReturn
 
-TYPE_CHECKING = False  # typing takes longer to import than all else here
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import NoReturn
 
 
 def main() -> None:

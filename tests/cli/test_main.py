@@ -56,13 +56,6 @@ def test_file_names_that_are_no_text_are_predicted_and_printed(semask: Run, tmp_
     assert os.path.exists(os.fsencode(tmp_path) + b"/masks/caf\xe9.png")
 
 
-def test_little_is_imported_before_an_interrupt_is_handled() -> None:
-    known = "print('typing' in sys.modules)"
-    code = f"import sys; {known}; import semask_cli.__main__; {known}"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed in ("False\nFalse\n", "True\nTrue\n")
-
-
 @pytest.mark.parametrize("megabytes", [350, 900])
 def test_an_address_space_without_room_for_libraries_is_said_in_words(
     semask: Run, tmp_path: Path, megabytes: int
