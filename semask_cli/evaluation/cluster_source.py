@@ -22,6 +22,7 @@ from semask_cli.evaluation.journal import Settings
 from semask_cli.evaluation.sources import JournalSource, ModelSource
 from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.segmenter import Segmenter
+from semask_cli.io.storage import state
 from semask_cli.output.segmentation import Segmentation
 from semask_cli.zoo import ModelSpec
 
@@ -81,19 +82,26 @@ class CountBatch(SegmentBatch):
         import pyarrow
 
         counting = self._counting
+        before: dict[str, str | None] = {}
+
+        def open_item(sample: Sample) -> Path:
+            before[sample.id] = state(sample.image)
+            return sample.image
 
         def finish(sample: Sample, result: Segmentation | SemaskError) -> dict[str, Any]:
             try:
                 if isinstance(result, SemaskError):
                     raise result
-                counted = counting.count(sample, result.labels, result.confidence, file=sample.image)
+                counted = counting.count(
+                    sample, result.labels, result.confidence, file=sample.image, before=before[sample.id]
+                )
                 return {"counted": counted.to_message(), "error": None}
             except SemaskError as error:
                 return {"counted": None, "error": error_row(error)}
 
         results = self.segmenter.process(
             _samples(rows),
-            open_item=lambda sample: sample.image,
+            open_item=open_item,
             finish=finish,
             keep=Keep(confidence=True) if counting.calibration else LABELS_ALONE,
         )

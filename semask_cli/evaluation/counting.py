@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -23,6 +23,7 @@ from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.records import Instance, Record, labels_digest, nonzero_counts, parsed_record
 from semask_cli.evaluation.sources import ModelSource, Source
 from semask_cli.io.regular import open_regular
+from semask_cli.io.storage import state
 from semask_cli.output.render import encode_mask
 
 
@@ -57,7 +58,7 @@ class Counting:
     masks: bool = False
 
     def predictions(
-        self, source: Source, samples: Sequence[Sample]
+        self, source: Source, samples: Iterable[Sample]
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
         """The labels of each sample, with the scores of these where calibration needs them."""
         if self.calibration and isinstance(source, ModelSource):
@@ -67,14 +68,25 @@ class Counting:
                 yield labels, None
 
     def count(
-        self, sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None, *, file: Path
+        self,
+        sample: Sample,
+        predicted: NDArray[np.uint8],
+        scores: NDArray[np.float32] | None,
+        *,
+        file: Path,
+        before: str | None,
     ) -> Counted:
-        """What `predicted` (H, W), which was made from `file`, counts. All that is read is read here.
+        """What `predicted` (H, W) counts. It was made from `file`, of which `storage.state` said `before` then.
 
         Raises:
-            DatasetError: a label that cannot be read, holds values that are not classes, or has another size.
+            DatasetError: a label that cannot be read, holds values that are not classes, or has another size; or a file
+                that has changed since.
         """
         record = self._record(sample, predicted, scores, file)
+        if state(file) != before:
+            raise DatasetError(
+                f"{file} has changed since it was read", "What is counted stays: start the command again."
+            )
         return Counted(record=record, mask=self._mask(predicted) if self.masks else b"")
 
     def _record(

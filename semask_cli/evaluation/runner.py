@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from semask_cli.evaluation.selection import Selection, is_published_split, split
 from semask_cli.evaluation.sources import ModelSource, Source
 from semask_cli.evaluation.summary import summarise
 from semask_cli.io.files import write_atomically
+from semask_cli.io.storage import state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,18 +193,24 @@ def _collect(
 
 def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], keep: Callable[[Counted], None]) -> None:
     """While one image is predicted the one before it is counted, and kept."""
+    before: dict[str, str | None] = {}
+
+    def to_read() -> Iterator[Sample]:
+        for sample in samples:
+            before[sample.id] = state(source.file_of(sample))
+            yield sample
 
     def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> None:
-        keep(counting.count(sample, predicted, scores, file=source.file_of(sample)))
+        keep(counting.count(sample, predicted, scores, file=source.file_of(sample), before=before.pop(sample.id)))
 
     with ThreadPoolExecutor(1) as worker:
-        before: Future[None] | None = None
-        for sample, prediction in zip(samples, counting.predictions(source, samples), strict=True):
-            if before:
-                before.result()
-            before = worker.submit(count, sample, *prediction)
-        if before:
-            before.result()
+        last: Future[None] | None = None
+        for sample, prediction in zip(samples, counting.predictions(source, to_read()), strict=True):
+            if last:
+                last.result()
+            last = worker.submit(count, sample, *prediction)
+        if last:
+            last.result()
 
 
 class _Recorder:

@@ -79,6 +79,25 @@ def test_a_source_that_breaks_off_leaves_what_it_gave_in_the_journal(planted_str
     assert source.asked[before] == bad.id
 
 
+def test_an_image_that_is_replaced_while_it_is_predicted_is_not_counted(planted_street, evaluated, monkeypatch):
+    dataset, source = planted_street
+    replaced = dataset.samples[3]
+
+    def labels(samples):
+        for sample, predicted in zip(dataset.samples, PlantedSource.labels(source, samples), strict=False):
+            if sample == replaced:
+                sample.image.write_bytes(dataset.samples[0].image.read_bytes() + b" ")
+            yield predicted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "labels", labels)
+        with pytest.raises(DatasetError, match=f"{replaced.image.name} has changed"):
+            evaluated()
+    before = len(source.asked)
+    evaluated()
+    assert source.asked[before] == replaced.id
+
+
 def test_the_published_figure_stands_beside_a_whole_split_alone(planted_street, evaluated, capsys):
     dataset, source = planted_street
     whole = evaluated()
