@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-STAGES = 4
+_STAGES = 4
 
 HEAD_KEYS: Mapping[str, frozenset[str]] = {
     "semantic-fpn": frozenset(("channels",)),
@@ -79,7 +79,7 @@ def _are_whole(value: object, count: int) -> bool:
 
 
 def _are_stages(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(type(n) is int and 0 <= n < STAGES for n in value)
+    return isinstance(value, list | tuple) and all(type(n) is int and 0 <= n < _STAGES for n in value)
 
 
 def _are_factors(value: object) -> bool:
@@ -89,12 +89,12 @@ def _are_factors(value: object) -> bool:
 _WHOLE = "a whole number from 1 on"
 _NUMBER = (_is_whole, _WHOLE)
 _PAIR = (lambda value: _are_whole(value, 2), "two whole numbers from 1 on, height and width")
-_BY_STAGE = (lambda value: _are_whole(value, STAGES), f"{STAGES} whole numbers from 1 on, one for each stage")
+_BY_STAGE = (lambda value: _are_whole(value, _STAGES), f"{_STAGES} whole numbers from 1 on, one for each stage")
 _ROW = {
     **dict.fromkeys(("num_classes", "semantic_classes", "semantic_window", "size_divisor"), _NUMBER),
     **dict.fromkeys(("short_side", "long_side"), _NUMBER),
     **dict.fromkeys(("crop", "stride"), _PAIR),
-    "global_stages": (_are_stages, f"a list of stages, 0 to {STAGES - 1}"),
+    "global_stages": (_are_stages, f"a list of stages, 0 to {_STAGES - 1}"),
     "ms_scales": (_are_factors, "a list of factors above 0"),
 }
 _BACKBONE = {

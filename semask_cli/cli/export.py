@@ -9,16 +9,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from semask_cli.cli.completion import complete_model
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.model_options import ModelOptions, parse_size
+from semask_cli.cli.model_options import ModelName, ModelOptions, parse_size
 
 
 def export(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.", autocompletion=complete_model),
-    ],
+    name: ModelName,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Ends in .onnx, .xml or .pt2.")],
     format: Annotated[
@@ -49,7 +45,7 @@ def export(
 
     sides = None if size is None else parse_size("--size", size)
     paths = [entry.path for entry in find_inputs(images or ()) if entry.path]
-    refuse_replacing([output], [path for path in (checkpoint, zoo, *paths) if isinstance(path, Path)])
+    refuse_replacing([output], [checkpoint, zoo, *paths])
     sources = [image_source(path) for path in paths] or None
     segmenter = ModelOptions(
         model=name, dataset=dataset, checkpoint=checkpoint, zoo=zoo, device="cpu", precision="fp32"

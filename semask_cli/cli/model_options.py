@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _MODEL, _VIEWS, _MACHINE = "Model", "Views", "Machine"
 
+ModelName = Annotated[
+    str, typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.", autocompletion=complete_model)
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:

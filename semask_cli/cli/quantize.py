@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from semask_cli.cli.completion import complete_model
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.model_options import ModelOptions
+from semask_cli.cli.model_options import ModelName, ModelOptions
 from semask_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +27,7 @@ Item = TypeVar("Item")
 
 
 def quantize(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.", autocompletion=complete_model),
-    ],
+    name: ModelName,
     *,
     images: Annotated[
         list[str], typer.Option(metavar="INPUT", help="Images like those to be segmented, or folders of them.")
@@ -81,7 +77,7 @@ def quantize(
         sources = [image_source(path) for path in _drawn(paths, samples)]
         read = [*paths]
     if output:
-        refuse_replacing([output], [path for path in (checkpoint, zoo, *read) if isinstance(path, Path)])
+        refuse_replacing([output], [checkpoint, zoo, *read])
     made = quantize_model(segmenter, sources, output=output, keep_anyway=keep_anyway)
     difference = _difference(labelled, made, definition=segmenter.spec.definition) if labelled else None
     compared_on = len(made.held_back)

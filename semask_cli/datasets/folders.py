@@ -134,7 +134,7 @@ def as_dataset(
 
 
 def _roots(root: str | os.PathLike[str] | None, *, name: str) -> list[Path]:
-    roots = [root] if root else [os.environ[name] for name in ROOT_VARIABLES if os.environ.get(name)]
+    roots = [root] if root else [os.environ[variable] for variable in ROOT_VARIABLES if os.environ.get(variable)]
     if not roots:
         raise UsageError(
             f"where is the dataset {name}?", f"Name its folder with --root, or set {' or '.join(ROOT_VARIABLES)}."

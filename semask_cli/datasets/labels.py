@@ -118,7 +118,7 @@ def _opened(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
         with open_image(path, verify=verify) as image:
             if image.mode not in _ONE_CHANNEL:
                 raise ColourMaskError(path, image.mode)
-            if {"L;2", "L;4"} & {tile.args for tile in getattr(image, "tile", ())}:  # a file's, which Pillow stretches
+            if any(tile.args in ("L;2", "L;4") for tile in getattr(image, "tile", ())):  # which Pillow stretches
                 raise DatasetError(
                     f"{path} has less than 8 bits a pixel: programs differ in whether 1 means 1, or a part of 255",
                     "Write it with 8 bits, or as a palette PNG.",

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,7 @@ def read_polygons(path: Path, names: Mapping[str, int]) -> NDArray[np.uint8]:
     Raises:
         DatasetError: the file is missing, damaged or of another kind, or names a label that is unknown.
     """
-    document = _document(path)
-    try:
+    with _document(path) as document:
         height, width = _size(document)
         labels = Image.new("L", (width, height))
         draw = ImageDraw.Draw(labels)
@@ -43,29 +43,29 @@ def read_polygons(path: Path, names: Mapping[str, int]) -> NDArray[np.uint8]:
             if number >= 0 and not drawn.get("deleted"):
                 draw.polygon([(_coordinate(x), _coordinate(y)) for x, y in drawn["polygon"]], fill=number)
         return np.array(labels)
-    except (KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
-        raise DatasetError(f"cannot read {path}: {error!r:.200}", _AGAIN) from error
 
 
 def polygons_size(path: Path) -> tuple[int, int]:
     """(height, width) of the image that a file's polygons are of. Raises as `read_polygons`."""
-    try:
-        return _size(_document(path))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"cannot read {path}: {error!r:.200}", _AGAIN) from error
+    with _document(path) as document:
+        return _size(document)
 
 
-def _document(path: Path) -> Any:
+@contextmanager
+def _document(path: Path) -> Iterator[Any]:
+    """The content of a file. What is wrong with it becomes a DatasetError that names the file."""
     try:
         with open_regular(path) as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ValueError(f"it has more than {_MAX_BYTES} bytes")
-        return json.loads(content)
+        yield json.loads(content)
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}", _AGAIN) from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"cannot read {path}: {error}", _AGAIN) from error
+    except ValueError as error:
+        raise DatasetError(f"cannot read {path}: {error!s:.200}", _AGAIN) from error
+    except (KeyError, TypeError, AttributeError, MemoryError, RecursionError) as error:
+        raise DatasetError(f"cannot read {path}: {error!r:.200}", _AGAIN) from error
 
 
 def _size(document: Any) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ from semask_cli.io.files import whole_file
 from semask_cli.io.images import RGB
 from semask_cli.io.regular import open_regular
 from semask_cli.version import __version__
+
+Window = tuple[tuple[int, int], tuple[int, int]]
+"""Rows and columns, from and to, as rasterio takes them."""
 
 WINDOWS = 8  # of a block, down and across
 TILE = 512  # pixels, of the file that is written
@@ -99,34 +102,32 @@ def segment_raster(
                 "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
                 "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
             }  # fmt: skip
-            written: list[int] = []
+            written: list[tuple[Window, int]] = []  # windows, and the CRC-32 of what is in each
             with library.open(unfinished, "w", **profile) as labels:
                 labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
                 labels.update_tags(semask=json.dumps(tags))
                 for rows, columns in _blocks(segmenter, raster.height, raster.width):
                     own = _labels(segmenter, reader, rows, columns)
-                    labels.write(own, 1, window=_window(rows.own, columns.own))
-                    written.append(zlib.crc32(own.tobytes()))
+                    window = _window(rows.own, columns.own)
+                    labels.write(own, 1, window=window)
+                    written.append((window, zlib.crc32(own.tobytes())))
                     yield (
                         (rows.own.start * raster.width + columns.own.stop * len(rows.own))
                         / raster.width
                         / raster.height
                     )
 
-            if _sums(segmenter, unfinished) != written:
+            if not _holds(unfinished, written):
                 raise OutputError(f"{target} is not what was written to it", "Is the disk full?")
 
 
-def _sums(segmenter: Segmenter, path: Path) -> list[int] | None:
-    """CRC-32 of each block of a file of labels, None if it is none: GDAL is silent about what it could not write."""
+def _holds(path: Path, written: Sequence[tuple[Window, int]]) -> bool:
+    """Whether each window of a file has its CRC-32: GDAL is silent about what it could not write."""
     try:
         with rasterio().open(path) as labels:
-            return [
-                zlib.crc32(labels.read(1, window=_window(rows.own, columns.own)).tobytes())
-                for rows, columns in _blocks(segmenter, *labels.shape)
-            ]
+            return all(zlib.crc32(labels.read(1, window=window).tobytes()) == crc for window, crc in written)
     except rasterio().errors.RasterioIOError:
-        return None
+        return False
 
 
 @contextmanager
@@ -191,5 +192,5 @@ class _Reader:
             return self._raster.dataset_mask(window=_window(rows, columns)) > 0
 
 
-def _window(rows: range, columns: range) -> tuple[tuple[int, int], tuple[int, int]]:
+def _window(rows: range, columns: range) -> Window:
     return (rows.start, rows.stop), (columns.start, columns.stop)

@@ -9,25 +9,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from semask_cli.errors import OutputError
+from semask_cli.io.storage import Place
 
 _ELSEWHERE = "Name another place for the results."
 
 
-def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Place | None]) -> None:
     """Compare the files themselves, so that links and other spellings of a path do not hide one.
+
+    No file here is one in a store.
 
     Raises:
         OutputError: an output is one of the inputs, is a folder, or lies below a file or a folder that is closed.
     """
     read: dict[tuple[int, int], Path] = {}
-    for path in inputs:
-        with suppress(OSError):  # reading it will say why
-            read[_identity(os.stat(path))] = path
+    for source in inputs:
+        if isinstance(source, Path):
+            with suppress(OSError):  # reading it will say why
+                read[_identity(os.stat(source))] = source
     for path in outputs:
         try:
             status = _status(path)
-            if status and (source := read.get(_identity(status))):
-                raise OutputError(f"writing {path} would replace {source}, which is read", _ELSEWHERE)
+            if status and (replaced := read.get(_identity(status))):
+                raise OutputError(f"writing {path} would replace {replaced}, which is read", _ELSEWHERE)
             if status and stat.S_ISDIR(status.st_mode):
                 raise OutputError(f"cannot write {path}: it is a folder", _ELSEWHERE)
             refuse_file_as_folder(path.parent)
