@@ -1,27 +1,57 @@
-"""What the values of a zoo file may be: one that is none of them is an error that names it, never a default.
+"""The values that a row of the zoo may have: the numbers of its head, and the validation of all of them.
 
-A stage that is no stage, or a test size of nothing, would run, and cost mIoU in silence.
+An invalid value is an error that names it, never replaced by a default.
+
+A stage that does not exist, or a test size of zero, would run and silently cost mIoU.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 _STAGES = 4
 
-HEAD_KEYS: Mapping[str, frozenset[str]] = {
-    "semantic-fpn": frozenset(("channels",)),
-    "maskformer": frozenset(("hidden", "queries", "heads", "layers", "feedforward")),
-    "mask2former": frozenset(
-        (
-            *("hidden", "queries", "heads", "encoder_layers", "encoder_feedforward"),
-            *("decoder_layers", "decoder_feedforward"),
-        )
-    ),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FPNHeadSpec:
+    """A Semantic-FPN head: `channels` of its convolutions."""
+
+    channels: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskFormerHeadSpec:
+    """A MaskFormer head: `hidden` channels of queries and mask features, and the size of its decoder."""
+
+    hidden: int = 256
+    queries: int = 100
+    heads: int = 8
+    layers: int = 6
+    feedforward: int = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask2FormerHeadSpec:
+    """A Mask2Former head: as MaskFormer's, with the sizes of the pixel decoder's encoder and of the query decoder."""
+
+    hidden: int = 256
+    queries: int = 100
+    heads: int = 8
+    encoder_layers: int = 6
+    encoder_feedforward: int = 1024
+    decoder_layers: int = 9
+    decoder_feedforward: int = 2048
+
+
+HEAD_SPECS: Mapping[str, type[FPNHeadSpec | MaskFormerHeadSpec | Mask2FormerHeadSpec]] = {
+    "semantic-fpn": FPNHeadSpec,
+    "maskformer": MaskFormerHeadSpec,
+    "mask2former": Mask2FormerHeadSpec,
 }
-"""The numbers that a row may have of its own, by decoder."""
+"""The dataclass of each decoder's head. Defaults are the published numbers; a row may give others."""
 
 
 def check_choice(key: str, value: object, choices: Iterable[str]) -> None:
@@ -37,7 +67,7 @@ def check_form(key: str, value: object, form: re.Pattern[str], words: str) -> No
 
 
 def check_row(row: Mapping[str, Any]) -> None:
-    """Look at the numbers of a row, its family's included.
+    """Validate the numbers of a row, its family's included.
 
     Raises:
         ValueError: a value that no network or image can have; it names the key and the value.
@@ -48,7 +78,7 @@ def check_row(row: Mapping[str, Any]) -> None:
         raise ValueError(f"size_divisor {row['size_divisor']!r} is not 1: a semantic-fpn takes images of any size")
     if row["preprocessing"] == "detectron2" and not _is_whole(row["ms_long_side"]):
         raise ValueError(f"ms_long_side {row['ms_long_side']!r} is not {_WHOLE}")
-    known = HEAD_KEYS[row["decoder"]]
+    known = {field.name for field in fields(HEAD_SPECS[row["decoder"]])}
     for key, value in row.get("head", {}).items():
         if key not in known:
             raise ValueError(f"head has an unknown key {key!r}: a {row['decoder']} has {', '.join(sorted(known))}")

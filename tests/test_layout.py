@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "checkpoints/parts.py": "checkpoints/test_transfer.py",
     "checkpoints/pickle_calls.py": "checkpoints/test_pickles.py",
     "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
+    "io/source_states.py": "distributed/test_prediction.py",
     "evaluation/labels_difference.py": "quantization/test_quantize_model.py",
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",

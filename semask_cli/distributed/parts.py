@@ -14,11 +14,12 @@ import json
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal, get_args
 
 from semask_cli.distributed.answers import Answer, as_text
-from semask_cli.distributed.run_journal import SAVE_SECONDS, RunJournal
+from semask_cli.distributed.run_journal import SAVE_SECONDS, Entry, RunJournal
 from semask_cli.distributed.table import BYTES, ROWS, pyarrow
 from semask_cli.io.storage import Place, write
 from semask_cli.output.kinds import Kind, file_name
@@ -29,8 +30,13 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 _ENDINGS: Mapping[Format, str] = {"parquet": ".parquet", "webdataset": ".tar"}
 
-_Result = tuple[Task, Answer, str | None, float]
-"""Of an image, with what its source was and the Unix time at which it came."""
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """The row of an image, and what the journal notes of it."""
+
+    row: dict[str, Any]
+    entry: Entry
 
 
 class Parts:
@@ -46,9 +52,9 @@ class Parts:
         if format == "parquet":
             pyarrow()
         self._folder, self._format, self._kinds, self._journal = folder, format, tuple(kinds), journal
-        self._rows: list[_Result] = []
+        self._results: list[_Result] = []
         self._bytes, self._lock = 0, Lock()
-        self._small: list[str] = []  # parts that hold the first `_saved` rows
+        self._small: list[str] = []  # parts that hold the first `_saved` results
         self._saved, self._saved_at = 0, time.monotonic()
 
     def add(self, task: Task, answer: Answer, source: str | None) -> None:
@@ -58,13 +64,18 @@ class Parts:
             OutputError: a part cannot be written.
         """
         with self._lock:
-            self._rows.append((task, answer, source, time.time()))
+            self._results.append(
+                _Result(
+                    {"id": task.entry.id, "path": task.entry.name, **answer.to_row()},
+                    Entry(id=task.entry.id, source=source, error=answer.error, at=time.time()),
+                )
+            )
             self._bytes += sum(map(len, answer.files.values()))
-            if len(self._rows) >= ROWS or self._bytes >= BYTES:
+            if len(self._results) >= ROWS or self._bytes >= BYTES:
                 self._complete()
             elif time.monotonic() >= self._saved_at + SAVE_SECONDS:
-                self._small.append(self._written(self._rows[self._saved :]))
-                self._saved, self._saved_at = len(self._rows), time.monotonic()
+                self._small.append(self._written(self._results[self._saved :]))
+                self._saved, self._saved_at = len(self._results), time.monotonic()
 
     def close(self) -> None:
         """Write what has been collected.
@@ -73,22 +84,22 @@ class Parts:
             OutputError: the part cannot be written.
         """
         with self._lock:
-            if self._rows:
+            if self._results:
                 self._complete()
 
     def _complete(self) -> None:
-        self._written(self._rows, replaces=self._small)
+        self._written(self._results, replaces=self._small)
         self._journal.remove_parts(self._small)
-        self._rows, self._bytes, self._small = [], 0, []
+        self._results, self._bytes, self._small = [], 0, []
         self._saved, self._saved_at = 0, time.monotonic()
 
     def _written(self, results: Sequence[_Result], *, replaces: Sequence[str] = ()) -> str:
-        """The name of a part with these results, which is there now."""
-        rows = [{"id": task.entry.id, "path": task.entry.name, **answer.to_row()} for task, answer, *_ in results]
+        """Write a part with these results, and return its name."""
+        rows = [result.row for result in results]
         content = _parquet(rows, self._kinds) if self._format == "parquet" else _tar(rows, self._kinds)
         name = self._journal.next_part(_ENDINGS[self._format])
-        noted = [(task.entry.id, source, answer.error, at) for task, answer, source, at in results]
-        self._journal.note_part(name, noted, size=len(content), replaces=replaces)
+        entries = [result.entry for result in results]
+        self._journal.note_part(name, entries, size=len(content), replaces=replaces)
         write(self._folder / name, content)
         return name
 

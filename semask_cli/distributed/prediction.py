@@ -15,7 +15,8 @@ from semask_cli.distributed.table import join
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import ImageSource
-from semask_cli.io.storage import Place, image_source, state, write
+from semask_cli.io.source_states import SourceStates
+from semask_cli.io.storage import Place, image_source, write
 from semask_cli.output.paths import Task
 from semask_cli.output.segmentation import Segmentation
 
@@ -41,7 +42,7 @@ class Run:
     def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None, parts: Parts | None = None) -> None:
         self._tasks, self._journal, self.parts = tasks, journal, parts
         self.images = self.done_before = 0
-        self._sources: dict[str, str | None] = {}
+        self._states = SourceStates()
 
     def pending(self) -> Iterator[Task]:
         """The tasks that are not done yet."""
@@ -55,9 +56,9 @@ class Run:
                 yield task
 
     def reading(self, task: Task) -> None:
-        """The task's image is about to be read: if it changes from now on, it is not done; for several threads."""
+        """Record that the image is about to be read: if it changes from now on, it is not done; for several threads."""
         if task.entry.path:
-            self._sources[task.entry.id] = state(task.entry.path)
+            self._states.record(task.entry.id, task.entry.path)
 
     def write(self, task: Task, answer: Answer) -> Answer:
         """The answer, once the image's files are on disk and noted; for several threads.
@@ -67,7 +68,7 @@ class Run:
         Raises:
             OutputError: the disk is full, so that no other could be written, or the journal cannot be written.
         """
-        source = self._sources.pop(task.entry.id, None)
+        source = self._states.take(task.entry.id)
         if self.parts:
             self.parts.add(task, answer, source)
             return answer

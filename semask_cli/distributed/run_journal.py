@@ -16,6 +16,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -41,6 +42,19 @@ log = logging.getLogger(__name__)
 _SYNC_SECONDS = 1.0
 _SEGMENT_LINES = 10_000
 _BEGIN_AGAIN = "Begin it again with --fresh, or name another folder with -o."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An image that is done, or has failed with an `error`, at the Unix time `at`.
+
+    `source` is the `storage.state` of the image before it was read: it may have changed since.
+    """
+
+    id: str
+    source: str | None
+    error: SemaskError | None
+    at: float
 
 
 class RunJournal:
@@ -84,14 +98,13 @@ class RunJournal:
         return place < len(self._done) and int(self._done[place]) == key
 
     def note(self, id: str, source: str | None, files: Iterable[Place], *, error: SemaskError | None = None) -> None:
-        """Record that the image's files are written, or why they are not.
-
-        `source` is what `storage.state` said of the image before it was read: it may have changed since.
+        """Record that the image's files are written, or why they are not. `source` and `error` as in `Entry`.
 
         Raises:
             OutputError: the journal cannot be written.
         """
-        self._append(_line(id, None if error else done_key(id, source, files), error, time.time()))
+        entry = Entry(id=id, source=source, error=error, at=time.time())
+        self._append(_line(entry, None if error else done_key(id, source, files)))
 
     def next_part(self, ending: str) -> str:
         """A name for a part that is not there yet."""
@@ -105,29 +118,21 @@ class RunJournal:
         there = [file for file in files_in(self._output, "") if file.name in noted]
         return sorted(there, key=lambda part: _number(part.name))
 
-    def note_part(
-        self,
-        part: str,
-        images: Iterable[tuple[str, str | None, SemaskError | None, float]],
-        *,
-        size: int,
-        replaces: Sequence[str] = (),
-    ) -> None:
-        """Record what is in a part that is about to be written: ids, sources as for `note`, errors, and when it was.
+    def note_part(self, part: str, entries: Iterable[Entry], *, size: int, replaces: Sequence[str] = ()) -> None:
+        """Record what is in a part that is about to be written.
 
-        `size` is that of the part in bytes: one of another size is damaged, and does not count.
-
-        An error is a result that is done too, in a folder of parts: there another row would stand beside it. Once the
-        part is there, those that it `replaces` count no more.
+        `size` is that of the part in bytes: one of another size is damaged, and does not count. Once the part is there,
+        those that it `replaces` no longer count. In a folder of parts an error counts as done too: retrying the image
+        would add a second row.
 
         Raises:
             OutputError: the journal cannot be written.
         """
         lines = [encoded({**self._header, "size": size} | ({"replaces": replaces} if replaces else {}))]
         in_folder = table_of(self._output) is None
-        for id, source, error, at in images:
-            key = done_key(id, source, ()) if in_folder or not error else None
-            lines.append(encoded(_line(id, key, error, at)))
+        for entry in entries:
+            key = done_key(entry.id, entry.source, ()) if in_folder or not entry.error else None
+            lines.append(encoded(_line(entry, key)))
         write(self.folder / f"{part}.jsonl", b"".join(lines))
 
     def remove_parts(self, names: Iterable[str]) -> None:
@@ -227,10 +232,10 @@ def done_key(id: str, source: str | None, files: Iterable[Place]) -> int | None:
     return stable_hash("\0".join((id, *filter(None, states))))
 
 
-def _line(id: str, key: int | None, error: SemaskError | None, at: float) -> dict[str, Any]:
-    line: dict[str, Any] = {"id": f"{stable_hash(id):016x}", "at": round(at, 3)}
-    if error:
-        line |= {"failed": type(error).__name__, "message": error.message}
+def _line(entry: Entry, key: int | None) -> dict[str, Any]:
+    line: dict[str, Any] = {"id": f"{stable_hash(entry.id):016x}", "at": round(entry.at, 3)}
+    if entry.error:
+        line |= {"failed": type(entry.error).__name__, "message": entry.error.message}
     if key is not None:
         line["done"] = f"{key:016x}"
     return line

@@ -22,7 +22,7 @@ from semask_cli.evaluation.journal import Settings
 from semask_cli.evaluation.sources import JournalSource, ModelSource
 from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.segmenter import Segmenter
-from semask_cli.io.storage import state
+from semask_cli.io.source_states import SourceStates
 from semask_cli.output.segmentation import Segmentation
 from semask_cli.zoo import ModelSpec
 
@@ -82,10 +82,10 @@ class CountBatch(SegmentBatch):
         import pyarrow
 
         counting = self._counting
-        before: dict[str, str | None] = {}
+        states = SourceStates()
 
         def open_item(sample: Sample) -> Path:
-            before[sample.id] = state(sample.image)
+            states.record(sample.id, sample.image)
             return sample.image
 
         def finish(sample: Sample, result: Segmentation | SemaskError) -> dict[str, Any]:
@@ -93,7 +93,11 @@ class CountBatch(SegmentBatch):
                 if isinstance(result, SemaskError):
                     raise result
                 counted = counting.count(
-                    sample, result.labels, result.confidence, file=sample.image, before=before[sample.id]
+                    sample,
+                    result.labels,
+                    result.confidence,
+                    file=sample.image,
+                    read_state=states.take(sample.id),
                 )
                 return {"counted": counted.to_message(), "error": None}
             except SemaskError as error:

@@ -74,16 +74,23 @@ class Counting:
         scores: NDArray[np.float32] | None,
         *,
         file: Path,
-        before: str | None,
+        read_state: str | None,
     ) -> Counted:
-        """What `predicted` (H, W) counts. It was made from `file`, of which `storage.state` said `before` then.
+        """The counts of one prediction.
+
+        Args:
+            sample: the image and its label.
+            predicted: class indices, or IGNORE: (H, W) uint8.
+            scores: those of the predicted classes, (H, W) float32, where calibration is measured.
+            file: what the prediction was made from.
+            read_state: the `storage.state` of `file` before it was read.
 
         Raises:
-            DatasetError: a label that cannot be read, holds values that are not classes, or has another size; or a file
-                that has changed since.
+            DatasetError: the label cannot be read, holds values that are not classes, or has another size; or `file`
+                has changed since it was read.
         """
         record = self._record(sample, predicted, scores, file)
-        if state(file) != before:
+        if state(file) != read_state:
             raise DatasetError(
                 f"{file} has changed since it was read", "What is counted stays: start the command again."
             )

@@ -25,7 +25,7 @@ from semask_cli.evaluation.selection import Selection, is_published_split, split
 from semask_cli.evaluation.sources import ModelSource, Source
 from semask_cli.evaluation.summary import summarise
 from semask_cli.io.files import write_atomically
-from semask_cli.io.storage import state
+from semask_cli.io.source_states import SourceStates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,15 +193,16 @@ def _collect(
 
 def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], keep: Callable[[Counted], None]) -> None:
     """While one image is predicted the one before it is counted, and kept."""
-    before: dict[str, str | None] = {}
+    states = SourceStates()
 
     def to_read() -> Iterator[Sample]:
         for sample in samples:
-            before[sample.id] = state(source.file_of(sample))
+            states.record(sample.id, source.file_of(sample))
             yield sample
 
     def count(sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None) -> None:
-        keep(counting.count(sample, predicted, scores, file=source.file_of(sample), before=before.pop(sample.id)))
+        file, read_state = source.file_of(sample), states.take(sample.id)
+        keep(counting.count(sample, predicted, scores, file=file, read_state=read_state))
 
     with ThreadPoolExecutor(1) as worker:
         last: Future[None] | None = None

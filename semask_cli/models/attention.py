@@ -144,11 +144,12 @@ class WindowAttention(nn.Module):
         return self._kept(None, lambda: (self.relative_position_bias_table.t().float().contiguous(),))[0]
 
     def _kept(self, dtype: torch.dtype | None, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """What was made of the table of biases as it is now, and where it is now."""
+        """What `make` gives for the current bias table, cached until the table changes."""
         table = self.relative_position_bias_table
-        key = (table.data_ptr(), 0 if table.is_inference() else table._version, dtype, table.device)
+        storage = table.untyped_storage()._cdata  # unlike data_ptr(), fake tensors have it
+        key = (storage, table.storage_offset(), 0 if table.is_inference() else table._version, dtype)
         if self._biases is None or self._biases[0] != key:
-            self._biases = (key, table.detach(), make())  # held, so that no other table can lie at its address
+            self._biases = (key, table.detach(), make())  # held, so that no other storage gets its address
         return self._biases[2]
 
     def _fold(self, dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -19,6 +19,7 @@ from semask_cli.models.patches import PatchEmbed
 from semask_cli.models.prediction import DenseLogits, Prediction
 from semask_cli.ops.linear import convolution, linear
 from semask_cli.zoo import ModelSpec
+from semask_cli.zoo_values import FPNHeadSpec
 
 
 class ConvNormReLU(nn.Module):
@@ -56,12 +57,12 @@ class FPNHead(nn.Module):
     upsampling comes after the sum of those that have one size, usually all: a resize is linear.
     """
 
-    def __init__(self, channels_in: tuple[int, ...], *, classes: int, channels: int = 256) -> None:
+    def __init__(self, channels_in: tuple[int, ...], spec: FPNHeadSpec, *, classes: int) -> None:
         super().__init__()
         self.scale_heads = nn.ModuleList(
-            nn.Sequential(*self._scale_head(i, channels_in[i], channels)) for i in range(len(channels_in))
+            nn.Sequential(*self._scale_head(i, channels_in[i], spec.channels)) for i in range(len(channels_in))
         )
-        self.conv_seg = nn.Conv2d(channels, classes, 1)
+        self.conv_seg = nn.Conv2d(spec.channels, classes, 1)
 
     @staticmethod
     def _scale_head(index: int, channels_in: int, channels: int) -> list[nn.Module]:
@@ -109,7 +110,7 @@ class SemanticFPN(Network):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.backbone = SeMaskSwin(spec.backbone)
-        self.decode_head = FPNHead(self.backbone.channels, classes=spec.num_classes, **spec.head)
+        self.decode_head = FPNHead(self.backbone.channels, FPNHeadSpec(**spec.head), classes=spec.num_classes)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, 3, H, W) -> class logits (B, classes, ceil(H / 4), ceil(W / 4))."""

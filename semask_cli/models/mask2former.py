@@ -17,6 +17,7 @@ from semask_cli.models.positions import sine_positions
 from semask_cli.models.transformer import MLP, Attention, mask_logits
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
+from semask_cli.zoo_values import Mask2FormerHeadSpec
 
 LEVELS = 3
 
@@ -27,7 +28,10 @@ class Mask2Former(MaskClassifier):
     def __init__(self, spec: ModelSpec) -> None:
         backbone = SeMaskSwin(spec.backbone)
         head = Mask2FormerHead(
-            backbone.channels, pixel_decoder=spec.pixel_decoder, classes=spec.num_classes, **spec.head
+            backbone.channels,
+            Mask2FormerHeadSpec(**spec.head),
+            pixel_decoder=spec.pixel_decoder,
+            classes=spec.num_classes,
         )
         super().__init__(backbone, head, size_divisor=spec.size_divisor)
 
@@ -39,35 +43,16 @@ class Mask2FormerHead(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: tuple[int, ...],
-        *,
-        pixel_decoder: str,
-        classes: int,
-        hidden: int = 256,
-        queries: int = 100,
-        heads: int = 8,
-        encoder_layers: int = 6,
-        encoder_feedforward: int = 1024,
-        decoder_layers: int = 9,
-        decoder_feedforward: int = 2048,
+        self, channels: tuple[int, ...], spec: Mask2FormerHeadSpec, *, pixel_decoder: str, classes: int
     ) -> None:
         super().__init__()
-        deformable = {"heads": heads, "layers": encoder_layers, "feedforward": encoder_feedforward}
         pixel_decoders: dict[str, Callable[[], nn.Module]] = {
-            "fapn": lambda: FeaturePyramid(channels, hidden=hidden, aligned=True),
-            "msdeform": lambda: DeformablePyramid(channels, hidden=hidden, aligned=False, **deformable),
-            "msfapn": lambda: DeformablePyramid(channels, hidden=hidden, aligned=True, **deformable),
+            "fapn": lambda: FeaturePyramid(channels, hidden=spec.hidden, aligned=True),
+            "msdeform": lambda: DeformablePyramid(channels, spec, aligned=False),
+            "msfapn": lambda: DeformablePyramid(channels, spec, aligned=True),
         }
         self.pixel_decoder = pixel_decoders[pixel_decoder]()
-        self.predictor = MaskedQueryDecoder(
-            classes=classes,
-            dim=hidden,
-            queries=queries,
-            heads=heads,
-            layers=decoder_layers,
-            feedforward=decoder_feedforward,
-        )
+        self.predictor = MaskedQueryDecoder(spec, classes=classes)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         mask_features, maps = self.pixel_decoder(features)
@@ -115,20 +100,21 @@ class FeedForwardLayer(nn.Module):
 class MaskedQueryDecoder(nn.Module):
     """Learned queries, each of which attends only to the pixels inside the mask that it has predicted so far."""
 
-    def __init__(self, *, classes: int, dim: int, queries: int, heads: int, layers: int, feedforward: int) -> None:
+    def __init__(self, spec: Mask2FormerHeadSpec, *, classes: int) -> None:
         super().__init__()
+        dim, layers = spec.hidden, range(spec.decoder_layers)
         self.transformer_cross_attention_layers = nn.ModuleList(
-            CrossAttentionLayer(dim, heads=heads) for _ in range(layers)
+            CrossAttentionLayer(dim, heads=spec.heads) for _ in layers
         )
         self.transformer_self_attention_layers = nn.ModuleList(
-            SelfAttentionLayer(dim, heads=heads) for _ in range(layers)
+            SelfAttentionLayer(dim, heads=spec.heads) for _ in layers
         )
         self.transformer_ffn_layers = nn.ModuleList(
-            FeedForwardLayer(dim, feedforward=feedforward) for _ in range(layers)
+            FeedForwardLayer(dim, feedforward=spec.decoder_feedforward) for _ in layers
         )
         self.decoder_norm = nn.LayerNorm(dim)
-        self.query_feat = nn.Embedding(queries, dim)
-        self.query_embed = nn.Embedding(queries, dim)
+        self.query_feat = nn.Embedding(spec.queries, dim)
+        self.query_embed = nn.Embedding(spec.queries, dim)
         self.level_embed = nn.Embedding(LEVELS, dim)
         self.class_embed = Linear(dim, classes + 1)
         self.mask_embed = MLP(dim, layers=3)

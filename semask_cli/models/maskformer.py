@@ -16,6 +16,7 @@ from semask_cli.models.positions import sine_positions
 from semask_cli.models.transformer import MLP, Attention, mask_logits
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import ModelSpec
+from semask_cli.zoo_values import MaskFormerHeadSpec
 
 
 class MaskFormer(MaskClassifier):
@@ -23,35 +24,17 @@ class MaskFormer(MaskClassifier):
 
     def __init__(self, spec: ModelSpec) -> None:
         backbone = SeMaskSwin(spec.backbone)
-        head = MaskFormerHead(backbone.channels, classes=spec.num_classes, **spec.head)
+        head = MaskFormerHead(backbone.channels, MaskFormerHeadSpec(**spec.head), classes=spec.num_classes)
         super().__init__(backbone, head, size_divisor=spec.size_divisor)
 
 
 class MaskFormerHead(nn.Module):
     """Convolutions make the mask features; the transformer's queries attend to the backbone's last feature."""
 
-    def __init__(
-        self,
-        channels: tuple[int, ...],
-        *,
-        classes: int,
-        hidden: int = 256,
-        queries: int = 100,
-        heads: int = 8,
-        layers: int = 6,
-        feedforward: int = 2048,
-    ) -> None:
+    def __init__(self, channels: tuple[int, ...], spec: MaskFormerHeadSpec, *, classes: int) -> None:
         super().__init__()
-        self.pixel_decoder = FeaturePyramid(channels, hidden=hidden, aligned=False)
-        self.predictor = QueryDecoder(
-            channels[-1],
-            classes=classes,
-            dim=hidden,
-            queries=queries,
-            heads=heads,
-            layers=layers,
-            feedforward=feedforward,
-        )
+        self.pixel_decoder = FeaturePyramid(channels, hidden=spec.hidden, aligned=False)
+        self.predictor = QueryDecoder(channels[-1], spec, classes=classes)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         mask_features, _ = self.pixel_decoder(features)
@@ -95,13 +78,12 @@ class DecoderStack(nn.Module):
 class QueryDecoder(nn.Module):
     """Learned queries that attend to a feature map and become masks and their classes."""
 
-    def __init__(
-        self, channels_in: int, *, classes: int, dim: int, queries: int, heads: int, layers: int, feedforward: int
-    ) -> None:
+    def __init__(self, channels_in: int, spec: MaskFormerHeadSpec, *, classes: int) -> None:
         super().__init__()
-        decoder = DecoderStack(dim, heads=heads, layers=layers, feedforward=feedforward)
+        dim = spec.hidden
+        decoder = DecoderStack(dim, heads=spec.heads, layers=spec.layers, feedforward=spec.feedforward)
         self.transformer = nn.ModuleDict({"decoder": decoder})
-        self.query_embed = nn.Embedding(queries, dim)
+        self.query_embed = nn.Embedding(spec.queries, dim)
         self.input_proj = nn.Conv2d(channels_in, dim, 1)
         self.class_embed = Linear(dim, classes + 1)
         self.mask_embed = MLP(dim, layers=3)

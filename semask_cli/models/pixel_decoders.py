@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from semask_cli.models.deformable_encoder import DeformableEncoder
 from semask_cli.ops import deform_conv2d
+from semask_cli.zoo_values import Mask2FormerHeadSpec
 
 NORM_GROUPS = 32
 DEFORMABLE_GROUPS = 8
@@ -116,15 +117,16 @@ class FeaturePyramid(TopDown):
 class DeformablePyramid(TopDown):
     """A deformable encoder, then one step to stride 4: the decoder of Mask2Former, and of MSFaPN when `aligned`."""
 
-    def __init__(
-        self, channels: tuple[int, ...], *, hidden: int, heads: int, layers: int, feedforward: int, aligned: bool
-    ) -> None:
+    def __init__(self, channels: tuple[int, ...], spec: Mask2FormerHeadSpec, *, aligned: bool) -> None:
         super().__init__(aligned=aligned)
+        hidden = spec.hidden
         self.input_proj = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels_in, hidden, 1), nn.GroupNorm(NORM_GROUPS, hidden))
             for channels_in in reversed(channels[1:])
         )
-        self.transformer = DeformableEncoder(hidden, heads=heads, layers=layers, feedforward=feedforward)
+        self.transformer = DeformableEncoder(
+            hidden, heads=spec.heads, layers=spec.encoder_layers, feedforward=spec.encoder_feedforward
+        )
         self.mask_features = nn.Conv2d(hidden, hidden, 1)
         self.add_step(1, channels[0], hidden)
 

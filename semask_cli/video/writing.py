@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from itertools import dropwhile
 from pathlib import Path
@@ -40,8 +40,7 @@ class VideoParts:
         write_atomically(self._folder / _SETTINGS, document)
         for part in list(dropwhile(_is_sound, self._finished())):
             part.unlink()
-        self._open: AbstractContextManager[_Encoder] | None = None
-        self._encoder: _Encoder | None = None
+        self._unfinished: _Part | None = None
 
     def _has(self, document: bytes) -> bool:
         try:
@@ -66,21 +65,20 @@ class VideoParts:
         Raises:
             OutputError: the part cannot be written.
         """
-        if self._encoder is None:
-            self._path = self._folder / f"{index:09d}-{round(seconds * CLOCK)}.mp4"
-            self._open = _part(self._path, height=pixels.shape[0], width=pixels.shape[1])
-            self._encoder = self._open.__enter__()
-        self._encoder.add(seconds, pixels)
-        if self._encoder.frames == PART_FRAMES:
+        if self._unfinished is None:
+            path = self._folder / f"{index:09d}-{round(seconds * CLOCK)}.mp4"
+            self._unfinished = _Part(path, height=pixels.shape[0], width=pixels.shape[1])
+        self._unfinished.add(seconds, pixels)
+        if self._unfinished.frames == PART_FRAMES:
             self.end_part()
 
     def end_part(self) -> None:
         """Publish the unfinished part."""
-        if self._open is not None:
-            opened, self._open, self._encoder = self._open, None, None
-            opened.__exit__(None, None, None)
-            with writing(self._path):
-                self._path.rename(self._path.with_stem(f"{self._path.stem}-{_digest(self._path)}"))
+        if self._unfinished is not None:
+            part, self._unfinished = self._unfinished, None
+            part.end()
+            with writing(part.path):
+                part.path.rename(part.path.with_stem(f"{part.path.stem}-{_digest(part.path)}"))
 
     def finish(self) -> None:
         """Join the parts to the video, and remove them; without a part there is no video.
@@ -104,14 +102,17 @@ def _is_sound(part: Path) -> bool:
     return part.stem.rpartition("-")[2] == _digest(part)
 
 
-class _Encoder:
-    """H.264 in an mp4 file, which is what browsers play."""
+class _Part:
+    """A part that is being written: H.264 in an mp4 file, which browsers play. It is at `path` once it has ended."""
 
-    def __init__(self, container: Any, *, height: int, width: int) -> None:
-        self.frames = 0
-        self._container = container
+    def __init__(self, path: Path, *, height: int, width: int) -> None:
+        self.path, self.frames = path, 0
         self._odd = ((0, height % 2), (0, width % 2), (0, 0))
-        self._stream = container.add_stream("libx264", options={"crf": _QUALITY, "preset": "veryfast", "bf": "0"})
+        with ExitStack() as stack:
+            unfinished = stack.enter_context(whole_file(path))
+            self._container = stack.enter_context(av().open(unfinished, "w", format="mp4"))
+            self._closing = stack.pop_all()
+        self._stream = self._container.add_stream("libx264", options={"crf": _QUALITY, "preset": "veryfast", "bf": "0"})
         self._stream.width, self._stream.height, self._stream.pix_fmt = (
             width + width % 2,
             height + height % 2,
@@ -127,15 +128,8 @@ class _Encoder:
         self.frames += 1
 
     def end(self) -> None:
-        self._container.mux(self._stream.encode())
-
-
-@contextmanager
-def _part(path: Path, *, height: int, width: int) -> Iterator[_Encoder]:
-    with whole_file(path) as unfinished, av().open(unfinished, "w", format="mp4") as container:
-        encoder = _Encoder(container, height=height, width=width)
-        yield encoder
-        encoder.end()
+        with self._closing:
+            self._container.mux(self._stream.encode())
 
 
 def _join(path: Path, parts: Sequence[Path]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from semask_cli.models import attention
 from semask_cli.models.attention import SemanticAttention, WindowAttention, semantic_attention
@@ -131,3 +134,11 @@ def test_semantic_scores_are_float32_in_bf16(channels: int, monkeypatch: pytest.
     q, k = 8 * q, 8 * k
     expected = (q.double() @ k.double().mT).softmax(-1) @ v.double()
     torch.testing.assert_close(semantic_attention(q, k, v).double(), expected, rtol=1e-2, atol=1e-2)
+
+
+def test_the_biases_of_a_fake_network_have_shapes_and_no_warning() -> None:
+    with FakeTensorMode(), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer = WindowAttention(8, window=4, shift=2, heads=2)
+        assert layer.table().shape == (2, 49)
+        assert layer.biases(torch.float32)[0].shape == (2, 16, 16)
