@@ -1,7 +1,6 @@
-"""The program: `semask`, and `python -m semask_cli` for torchrun.
+"""The entry point: `semask`, and `python -m semask_cli` for torchrun.
 
-Importing the commands takes a while, and Ctrl-C may come at any moment of it: this module imports nothing before it is
-ready to handle it.
+Importing the commands takes a while, during which Ctrl-C may come: nothing is imported before it is handled.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code; interrupted, with one line and code 130."""
+    """Run the command line and exit with its code; on Ctrl-C, print one line and exit with 130."""
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)
@@ -25,14 +24,14 @@ def main() -> None:
         from semask_cli.cli import main as run
 
         code = run()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C while Python shuts down changes nothing
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # done: ignore Ctrl-C while Python shuts down
     except KeyboardInterrupt:
         _leave()
     sys.exit(code)
 
 
 def _interrupt(_signal: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, except in an import: C++ that imports ends the process by it, or swallows it."""
+    """Raise KeyboardInterrupt; during an import, exit: C++ code that imports would abort, or swallow it."""
     while frame is not None:
         if frame.f_globals.get("__name__") == "importlib._bootstrap":
             _leave()
@@ -41,19 +40,19 @@ def _interrupt(_signal: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(failure: sys.UnraisableHookArgs) -> None:
-    """An interrupt that came in a finalizer, which Python would only print, ends the program as any other."""
+    """Exit on an interrupt in a finalizer, which Python would only print."""
     if failure.exc_type is KeyboardInterrupt:
         _leave()
     sys.__unraisablehook__(failure)
 
 
 def _leave() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not end in a traceback
-    with contextlib.suppress(OSError, AttributeError, RuntimeError):  # RuntimeError: it came while stdout was written
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not print a traceback
+    with contextlib.suppress(OSError, AttributeError, RuntimeError):  # RuntimeError: interrupted while writing stdout
         sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
         os.write(2, b"interrupted\n")
-    os._exit(128 + signal.SIGINT)  # Python's own exit would wait for threads, and be interrupted there
+    os._exit(128 + signal.SIGINT)  # sys.exit would wait for threads, and could be interrupted there
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The Python API: from a model's name to something that segments images."""
+"""The Python API: from a model's name to a segmenter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from semask_cli.models.build import build_model as build_network
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, load_zoo
 
-_OWN_CLASSES = "A dataset of your own is one file: CONTRIBUTING.md says which."
+_OWN_CLASSES = "Describe your own dataset in a file: see CONTRIBUTING.md."
 
 
 def load(
@@ -46,35 +46,35 @@ def load(
     random_weights: bool = False,
     progress: Progress | None = None,
 ) -> Segmenter:
-    """A published model, ready to segment. Its checkpoint is fetched on first use.
+    """Load a published model. Its checkpoint is downloaded on first use.
 
-    On a CPU the process keeps memory that it has freed for the next layer (see `inference.memory`).
+    On a CPU, freed memory is kept for the next layer (see `inference.memory`).
 
     Args:
-        name: a row of the zoo ("swin-l-m2f"); None is the default row of `dataset`, or of ADE20K.
+        name: a model of the zoo ("swin-l-m2f"); None is the default model of `dataset`, or of ADE20K.
         dataset: "ade20k", "cityscapes" or "coco-stuff10k"; completes a bare name.
         checkpoint: a .pth, .pkl or .safetensors file to use instead of the published one.
-        zoo: a TOML file with rows of your own.
+        zoo: a TOML file with your own models.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: of matrix products and convolutions: "fp32", "bf16", "fp16" (for GPUs before Ampere: T4, RTX 20),
-            "tf32" (float32 whose products an Ampere or later GPU rounds to ten bits), or "auto": bf16 on a GPU that is
-            fast at it, else fp32; or "int8", on CPUs with VNNI or AMX, for what `semask quantize` has prepared.
-        engine: what runs the network: "torch", or "openvino" on a CPU, which compiles it for each size of images or
-            windows when that first comes (`pip install 'semask[export]'`). All else stays semask's.
-        quantized: for int8, what `semask quantize -o` wrote; unless given, what lies in the cache.
-        mode: "whole" images (the default), or windows that "slide".
-        crop: height and width of a window, in pixels; the row's training crop unless given.
-        stride: step of the windows; the row's published one unless given, at most `crop`.
-        scales: factors of the row's test size to average over, "published" for the row's multi-scale list, or "native"
-            for the image as it is. None is the test size.
+            "tf32" (Ampere and later GPUs: float32, whose factors are rounded to ten bits), "int8" (CPUs with VNNI or
+            AMX, after `semask quantize`), or "auto": bf16 on Ampere and later GPUs, else fp32.
+        engine: what runs the network: "torch", or "openvino" on a CPU, which compiles the network once for each input
+            size (`pip install 'semask[export]'`).
+        quantized: for int8, a file of `semask quantize -o`; by default the one in the cache.
+        mode: "whole" images (the default), or "slide" for sliding windows.
+        crop: size of a window in pixels, (height, width) or one number; by default the model's training crop.
+        stride: step of the windows, likewise, at most `crop`; by default the published one.
+        scales: factors of the model's test size to average over, "published" for its multi-scale list, or "native" for
+            the image's own size. None is the test size.
         flip: average with the mirrored image too.
-        memory_budget: bytes that an image may take beyond the weights: on a GPU for everything, where batches shrink
-            and merging moves to the CPU to keep it (unless given, all there is); on a CPU, beyond the layers of one
-            view or window, for class scores and windows that wait to be merged (1 GiB unless given).
-        cuda_graphs: replay the network from CUDA graphs for sizes of windows or images that recur, unless it is
-            False; on NVIDIA's GPUs by default. Not measured yet.
-        random_weights: need no checkpoint; for measuring speed. int8 is then calibrated on noise.
-        progress: called with (bytes so far, bytes in all or None) during a download.
+        memory_budget: bytes that an image may take beyond the weights. On a GPU this bounds everything: batches shrink
+            and merging moves to the CPU to keep it (default: all memory). On a CPU it bounds class scores and windows
+            that wait to be merged (default: 1 GiB), but not the layers of one view or window.
+        cuda_graphs: replay the network from CUDA graphs for recurring input sizes; by default on NVIDIA GPUs. Not
+            measured yet.
+        random_weights: skip the checkpoint, to measure speed; int8 is then calibrated on noise.
+        progress: called with (bytes received, total bytes or None) during a download.
 
     Raises:
         UsageError, CheckpointError, DownloadError, DeviceError, QuantizationError: each says what to do.
@@ -82,30 +82,21 @@ def load(
     zoo_rows = load_zoo(Path(zoo) if zoo else None)
     spec = zoo_rows.find(name, dataset=dataset)
     if spec.num_classes != (named := len(classes(spec.dataset))):
-        raise UsageError(f"{spec.name} has {spec.num_classes} classes, and {spec.dataset} has {named}", _OWN_CLASSES)
+        raise UsageError(f"{spec.name} has {spec.num_classes} classes, but {spec.dataset} has {named}", _OWN_CLASSES)
     if memory_budget is not None and memory_budget < 1:
-        raise UsageError(f"a memory budget of {memory_budget} bytes", "Leave it out, or give the bytes there are.")
-    crop_size = _pair(spec.crop if crop is None else crop)
-    # A crop of the user's own keeps the published overlap, a third.
-    usual_stride = spec.stride if crop is None else tuple(max(1, side * 2 // 3) for side in crop_size)
-    config = InferenceConfig(
-        mode=mode or "whole",
-        crop=crop_size,
-        stride=_pair(usual_stride if stride is None else stride),
-        scales=spec.ms_scales if scales == "published" else "native" if scales == "native" else _floats(scales),
-        flip=flip,
-    )
+        raise UsageError(f"a memory budget of {memory_budget} bytes is too small", "Leave it out, or give more.")
+    config = _inference_config(spec, mode=mode, crop=crop, stride=stride, scales=scales, flip=flip)
     chosen_device = choose_device(device)
     if cuda_graphs and chosen_device.type != "cuda":
         raise DeviceError(
-            f"CUDA graphs need a CUDA device, not {chosen_device}", "Go without, or choose --device cuda."
+            f"CUDA graphs need a CUDA device, not {chosen_device}", "Leave them out, or use --device cuda."
         )
     if chosen_device.type == "cpu":
         reuse_freed_memory()
     chosen_precision = choose_precision(precision, chosen_device)
     check_engine(engine, chosen_device, chosen_precision)
     if quantized and chosen_precision != "int8":
-        raise UsageError("a quantized model runs in int8", "Give --precision int8 with --quantized.")
+        raise UsageError("a quantized model runs in int8", "Add --precision int8 to --quantized.")
     if random_weights:
         network, digest = build_network(spec).requires_grad_(False).to(chosen_device), ""
     else:
@@ -137,13 +128,13 @@ def load(
 
 
 def build_model(name: str, *, dataset: str | None = None) -> Network:
-    """The bare network of a row, with random weights, in evaluation mode, on the CPU.
+    """The bare network of a model, with random weights, in evaluation mode, on the CPU.
 
-    Normalised pixels (B, 3, H, W) in; a Semantic-FPN gives logits (B, classes, H / 4, W / 4), a mask classifier class
-    logits (B, queries, classes + 1) and mask logits (B, queries, H / 4, W / 4).
+    Its input is normalised pixels (B, 3, H, W). A Semantic-FPN returns logits (B, classes, H / 4, W / 4), a mask
+    classifier class logits (B, queries, classes + 1) and mask logits (B, queries, H / 4, W / 4).
 
     Raises:
-        UnknownModelError: no such row.
+        UnknownModelError: no such model.
     """
     return build_network(load_zoo().find(name, dataset=dataset))
 
@@ -151,10 +142,10 @@ def build_model(name: str, *, dataset: str | None = None) -> Network:
 def _quantize_(
     network: Network, spec: ModelSpec, digest: str, *, file: str | os.PathLike[str] | None, prepare: str
 ) -> str:
-    """Make the network of a checkpoint int8, in place; the SHA-256 of the scales, in `file` unless they are found.
+    """Quantize a network in place, and return the SHA-256 of its scales.
 
-    Where there are none, the error names `prepare`, the command that makes them. Random weights, which have no digest,
-    are calibrated on noise.
+    Scales are read from `file`, else found for the checkpoint's `digest`. If there are none, the error suggests the
+    command `prepare`. Random weights, which have no digest, are calibrated on noise.
     """
     from semask_cli.quantization.calibration import noise_scales
     from semask_cli.quantization.conversion import quantize_network_
@@ -165,10 +156,31 @@ def _quantize_(
         return ""
     path = Path(file) if file else find_scales(spec, digest)
     if path is None:
-        raise QuantizationError(f"{spec.name} is not prepared for int8", f"Prepare it: {prepare}")
+        raise QuantizationError(f"{spec.name} is not calibrated for int8", f"Calibrate it: {prepare}")
     scales = read_scales(path, network, checkpoint=digest)
     quantize_network_(network, scales.layers)
     return scales.digest
+
+
+def _inference_config(
+    spec: ModelSpec,
+    *,
+    mode: Mode | None,
+    crop: int | tuple[int, int] | None,
+    stride: int | tuple[int, int] | None,
+    scales: Sequence[float] | Literal["native", "published"] | None,
+    flip: bool,
+) -> InferenceConfig:
+    crop_size = _pair(spec.crop if crop is None else crop)
+    # For another crop, the default keeps the published overlap of a third.
+    default_stride = spec.stride if crop is None else tuple(max(1, side * 2 // 3) for side in crop_size)
+    return InferenceConfig(
+        mode=mode or "whole",
+        crop=crop_size,
+        stride=_pair(default_stride if stride is None else stride),
+        scales=spec.ms_scales if scales == "published" else "native" if scales == "native" else _floats(scales),
+        flip=flip,
+    )
 
 
 def _nvidia(device: torch.device) -> bool:

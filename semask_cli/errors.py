@@ -1,6 +1,6 @@
-"""Everything that can go wrong for a user: one class, one exit code and one suggestion for each kind of failure.
+"""The errors that a user can meet: one class and one exit code for each kind.
 
-The command line prints `message` and `suggestion` and leaves with `exit_code`; docs/exit-codes.md lists the codes.
+The command line prints `message` and `suggestion` and exits with `exit_code`; docs/exit-codes.md lists the codes.
 """
 
 from __future__ import annotations
@@ -8,144 +8,144 @@ from __future__ import annotations
 from typing import ClassVar
 
 INTERRUPTED = 130
-"""The exit code of a run that Ctrl-C has ended."""
+"""The exit code after Ctrl-C."""
 
 
 def printable(text: str, *, limit: int = 200) -> str:
-    """Text of a file, or a file's name, as it may stand in a line on a terminal: short, without control characters.
+    """Untrusted text, such as a file name, made safe for a line on a terminal: shortened, no control characters.
 
-    Escape sequences and line breaks in it could clear the screen, or forge a message.
+    Escape sequences and line breaks could clear the screen or forge a message.
     """
     shown = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 class SemaskError(Exception):
-    """A failure that a user can act on.
+    """An error that a user can act on.
 
-    `message` says what happened and to which file, `suggestion` what to do next (may be empty).
+    `message` says what happened, and to which file; `suggestion`, which may be empty, what to do next.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, suggestion: str = "") -> None:
-        # Names of files stand in messages; the lines are ours.
+        # Messages hold file names; the line breaks are ours.
         self.message = "\n".join(printable(line, limit=2000) for line in message.split("\n"))
         self.suggestion = "\n".join(printable(line, limit=2000) for line in suggestion.split("\n"))
         super().__init__(self.message)
 
 
 class UsageError(SemaskError):
-    """Arguments that do not go together. The same code as an option that does not exist."""
+    """Invalid arguments, or arguments that exclude each other."""
 
     exit_code = 2
 
 
 class UnknownModelError(UsageError):
-    """No row of the zoo has this name."""
+    """No model of the zoo has this name."""
 
 
 class ZooError(UsageError):
-    """A zoo file (weights.toml or the user's own) that cannot be used."""
+    """A zoo file (weights.toml or the user's own) is invalid."""
 
 
 class ImageError(SemaskError):
-    """An image that cannot be read."""
+    """An image cannot be read."""
 
     exit_code = 3
 
 
 class OutputError(SemaskError):
-    """A result that cannot be written: a full disk, a folder without permission, two inputs with one output."""
+    """A result cannot be written: a full disk, a missing permission, or two inputs with the same output."""
 
     exit_code = 4
 
 
 class CheckpointError(SemaskError):
-    """A checkpoint that cannot be used."""
+    """A checkpoint cannot be used."""
 
     exit_code = 10
 
 
 class MissingTensorsError(CheckpointError):
-    """The names in the file are not the names of the model."""
+    """The names of a checkpoint's tensors do not match the model."""
 
     exit_code = 11
 
 
 class TensorShapeError(CheckpointError):
-    """The names are right, a shape or a kind of number is not."""
+    """The names match, but a shape or dtype does not."""
 
     exit_code = 12
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A file that begins like a checkpoint and cannot be read to its end."""
+    """A checkpoint is truncated or corrupt."""
 
     exit_code = 13
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A pickle that asks for more than tensors. Nothing of it was executed."""
+    """A pickle refers to more than tensors. Nothing in it was executed."""
 
     exit_code = 14
 
 
 class NotACheckpointError(CheckpointError):
-    """A file of another kind: text, a web page, an empty file."""
+    """A file is no checkpoint: text, a web page, an empty file."""
 
     exit_code = 15
 
 
 class DigestError(CheckpointError):
-    """A file whose SHA-256 is not the expected one."""
+    """The SHA-256 of a file is not the expected one."""
 
     exit_code = 16
 
 
 class DownloadError(SemaskError):
-    """The network, or the server behind it, did not give the file."""
+    """A file could not be downloaded."""
 
     exit_code = 20
 
 
 class OfflineError(DownloadError):
-    """The checkpoint is not on disk and SEMASK_OFFLINE forbids fetching it."""
+    """The checkpoint is not on disk, and SEMASK_OFFLINE forbids downloading it."""
 
     exit_code = 21
 
 
 class DatasetError(SemaskError):
-    """A dataset folder that is incomplete or not laid out as expected."""
+    """A dataset folder is incomplete, or not laid out as expected."""
 
     exit_code = 30
 
 
 class VerificationError(SemaskError):
-    """A result that its journal, or the files that it names, do not bear out."""
+    """A result does not match its journal or its files."""
 
     exit_code = 31
 
 
 class DeviceError(SemaskError):
-    """A device, a precision, memory or a library that this machine does not have."""
+    """This machine lacks a device, a precision, memory or a library."""
 
     exit_code = 40
 
 
 class ExportError(SemaskError):
-    """A network that computes something else in another engine. It was not kept."""
+    """An exported network differs from the original. It was not kept."""
 
     exit_code = 41
 
 
 class QuantizationError(SemaskError):
-    """A model that gives other labels in int8, or that was not prepared for it."""
+    """A model gives too many other labels in int8, or was not calibrated for it."""
 
     exit_code = 42
 
 
 class WorldError(SemaskError):
-    """A process of a run that several share has ended before the others."""
+    """A process of a distributed run ended before the others."""
 
     exit_code = 50

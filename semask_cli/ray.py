@@ -6,7 +6,7 @@
     masks = semask_cli.ray.segment(images, "swin-l-m2f", num_gpus=1, concurrency=(1, 8))
     masks.write_parquet("s3://bucket/masks")
 
-Ray restarts lost actors and gives their batches to others; what cannot be segmented is a row with an error.
+Ray restarts lost actors and gives their batches to others. An image that cannot be segmented is a row with an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -31,6 +30,7 @@ from semask_cli.distributed.parts import arrow_schema
 from semask_cli.distributed.prediction import Outcome, Run
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import SemaskError, UsageError
+from semask_cli.io.storage import absolute
 from semask_cli.output.paths import Task
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
 
 CHUNK = 100_000
-"""Images that are handed to the cluster at a time, so that the list of all of them need not be held."""
+"""Images handed to the cluster at a time, so that the list of all images is never held in memory."""
 
 BATCH_SIZE = 8
 MAX_BLOCKS = 1000
-"""Parts of a chunk: results are known, and written, when a part is done."""
+"""Of a chunk: results arrive, and are written, block by block."""
 
 _STORE_REQUESTS = 32  # at a time
 _VARIABLES = ("SEMASK_", "OMP_", "PYTHONPATH")
@@ -64,16 +64,16 @@ def segment(
     batch_size: int = BATCH_SIZE,
     **options: Any,
 ) -> Dataset:
-    """The dataset of the images' masks and classes, as `SegmentBatch` has them.
+    """Segment a dataset of images, into a dataset with the columns of `SegmentBatch`.
 
     Args:
-        dataset: rows with an `id`, a text, and a `path` that every node can read, or the encoded image as `bytes`.
-        model: a row of the zoo, as for `semask_cli.load`.
-        num_gpus: of each actor; with 0 it computes on the CPU.
-        num_cpus: of each actor, and the threads that it computes with.
-        concurrency: the number of actors, or the least and the most.
-        batch_size: rows that an actor takes at a time.
-        options: as for `SegmentBatch`; a `dataset` among them completes the model's name.
+        dataset: rows with an `id` (text), and a `path` that every node can read, or the encoded image as `bytes`.
+        model: a model of the zoo, as for `semask_cli.load`.
+        num_gpus: GPUs per actor; with 0 it runs on the CPU.
+        num_cpus: cores per actor, and its number of threads.
+        concurrency: the number of actors, or its minimum and maximum.
+        batch_size: rows per batch.
+        options: as for `SegmentBatch`; a `dataset` completes the model's name.
     """
     options = {"threads": num_cpus, "device": "cuda" if num_gpus else "cpu", **options}
     return _mapped(
@@ -111,7 +111,7 @@ def _mapped(
 
 
 class _ArrowBatch(SegmentBatch):
-    """The same as an Arrow table: its columns have a type though a batch may hold nothing but errors."""
+    """`SegmentBatch` with Arrow tables as results, whose columns have types even if a batch holds only errors."""
 
     def __call__(self, rows: Any) -> pyarrow.Table:
         import pyarrow
@@ -121,15 +121,15 @@ class _ArrowBatch(SegmentBatch):
 
 @contextmanager
 def cluster(address: str) -> Iterator[None]:
-    """The cluster at `address`, or, with "local", one of this machine alone, for as long as the block runs.
+    """Connect to the cluster at `address`, or start one on this machine ("local"), while the block runs.
 
-    Meanwhile `sys.stdout` is stderr.
+    Within the block `sys.stdout` is stderr.
 
     Raises:
-        UsageError: Ray is not installed, or nothing answers there.
+        UsageError: Ray is not installed, or no cluster answers.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its errors come as exceptions too
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its errors are raised too
     try:
         import ray
         import ray.data
@@ -145,7 +145,7 @@ def cluster(address: str) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_options.preserve_order = True
-    with redirect_stdout(sys.stderr):  # Ray reports there what has died, in its shutdown too; stdout is for results
+    with redirect_stdout(sys.stderr):  # Ray reports dead actors on stdout, even in its shutdown
         try:
             yield
         finally:
@@ -154,36 +154,35 @@ def cluster(address: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterModel:
-    """A model on the cluster that this process has joined: each actor loads it for itself.
+    """A model on the cluster that this process has joined; each actor loads its own copy.
 
-    There are as many actors at most as fill the cluster: one a GPU, or one for every `num_cpus` cores. `options` are
-    those of `SegmentBatch`, which complete the model's name.
+    `max_actors` fill the cluster: one per GPU, or one per `num_cpus` cores. `options` are those of `SegmentBatch`.
     """
 
     model: str | None
-    most_actors: int
+    max_actors: int
     num_cpus: int
     num_gpus: int
     options: Mapping[str, Any]
 
     @classmethod
     def on_cluster(cls, model: str | None, *, device: str, threads: int | None, **options: Any) -> ClusterModel:
-        """On what the cluster has now."""
+        """For the resources that the cluster has now."""
         import ray
 
         resources, num_cpus = ray.cluster_resources(), threads or 1
         gpus = int(resources.get("GPU", 0)) if device != "cpu" else 0
-        most = gpus or int(resources.get("CPU", 1)) // num_cpus
+        actors = gpus or int(resources.get("CPU", 1)) // num_cpus
         return cls(
             model=model,
-            most_actors=max(1, most),
+            max_actors=max(1, actors),
             num_cpus=num_cpus,
             num_gpus=1 if gpus else 0,
             options={**options, "threads": num_cpus, "device": "cuda" if gpus else "cpu"},
         )
 
     def ask(self, question: Callable[[Segmenter], Value]) -> Value:
-        """What `question` says of the model, which is loaded where the actors will run, with the weights there.
+        """The result of `question` for the model, which is loaded on a node of the cluster.
 
         Raises:
             SemaskError: it cannot be loaded.
@@ -203,7 +202,7 @@ class ClusterModel:
         return found
 
     def map(self, rows: list[dict[str, str]], work: type[SegmentBatch], **options: Any) -> Iterator[Any]:
-        """The rows that `work`, made with `options` too, makes of these, in order."""
+        """The results of `work(model, **options)` for these rows, in order."""
         import ray.data
 
         if rows:
@@ -214,21 +213,21 @@ class ClusterModel:
                 {"model": self.model, **self.options, **options},
                 num_gpus=self.num_gpus,
                 num_cpus=self.num_cpus,
-                actors=(1, self.most_actors),
+                actors=(1, self.max_actors),
                 batch_size=BATCH_SIZE,
             )
             yield from results.iter_rows()
 
     def segmented(self, rows: list[dict[str, str]], **options: Any) -> Iterator[Any]:
-        """As `segment`, in order."""
+        """The rows of `segment`, in order."""
         return self.map(rows, _ArrowBatch, **options)
 
 
 def _refuse_unreachable(address: str) -> None:
-    """Refuse a host that does not answer: Ray itself would wait for minutes.
+    """Check that "host:port" or "ray://host:port" answers: Ray itself would wait for minutes.
 
     Raises:
-        OSError: nothing answers at "host:port" or "ray://host:port"; other addresses are Ray's to judge.
+        OSError: nothing answers. Addresses of another form are left to Ray.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
@@ -238,9 +237,9 @@ def _refuse_unreachable(address: str) -> None:
 def segment_on_ray(
     run: Run, model: ClusterModel, outputs: Outputs, *, palette: NDArray[np.uint8], max_pixels: int
 ) -> Generator[Outcome, None, None]:
-    """The outcomes of a run on a cluster, in order. This process writes the files.
+    """The outcomes of a run on a cluster, in order; this process writes the files.
 
-    `palette` (K, 3) are the colours of the model's classes.
+    `palette` (K, 3) uint8 has the RGB colours of the model's classes.
     """
     saving = {name: getattr(outputs, name) for name in ("opacity", "tolerance", "top")}
     pending = run.pending()
@@ -249,17 +248,12 @@ def segment_on_ray(
             if task.error:
                 yield Outcome(task=task, answer=run.write(task, Answer(error=task.error)))
         sound = {as_text(task.entry.id): task for task in tasks if not task.error}
-        with ThreadPoolExecutor(_STORE_REQUESTS) as pool:  # a store is asked about each image
+        with ThreadPoolExecutor(_STORE_REQUESTS) as pool:  # one request per image of a store
             list(pool.map(run.reading, sound.values()))
-        rows = [{"id": id, "path": _everywhere(task)} for id, task in sound.items()]
+        rows = [{"id": id, "path": absolute(task.entry.path)} for id, task in sound.items() if task.entry.path]
         for row in model.segmented(rows, save=outputs.kinds, max_pixels=max_pixels, **saving):
             task = sound[row["id"]]
             yield Outcome(task=task, answer=run.write(task, _answer(task, row, palette)))
-
-
-def _everywhere(task: Task) -> str:
-    """Where the image is, as other processes find it."""
-    return os.path.abspath(task.entry.path) if isinstance(task.entry.path, Path) else str(task.entry.path)
 
 
 def _answer(task: Task, row: Mapping[str, Any], palette: NDArray[np.uint8]) -> Answer:

@@ -69,7 +69,7 @@ def test_random_weights_in_int8_are_calibrated_on_noise() -> None:
 
 def test_a_row_has_as_many_classes_as_its_dataset(tmp_path: Path) -> None:
     zoo = write_zoo(tmp_path / "zoo.toml")
-    with pytest.raises(UsageError, match="small has 5 classes, and ade20k has 150"):
+    with pytest.raises(UsageError, match="small has 5 classes, but ade20k has 150"):
         semask_cli.load("small", zoo=zoo, device="cpu", random_weights=True)
 
 

@@ -1,12 +1,13 @@
-"""The command line: one file a command, which parses, calls the library and prints.
+"""The command line: one file per command, which parses options, calls the library and prints.
 
-Gets arguments. Gives results on stdout, words for people on stderr, and an exit code. Knows no tensors and takes no
-decisions. Importing this imports no torch: commands import what they need when they run.
+Results go to stdout, messages to stderr. No tensors and no decisions here. Importing this does not import torch:
+commands import what they need when they run.
 
-    NAME.py                 the command `semask NAME`; `predict` goes on in images.py, video.py or raster.py
-    *_options.py            options that several commands share, which option_groups.py spreads over their parameters
-    completion.py           what the Tab key offers
-    eval_output.py          what `eval` prints; reporting.py: progress and errors, of all commands
+    NAME.py                 the command `semask NAME`; `predict` continues in images.py, video.py or raster.py
+    *_options.py            options shared by several commands; option_groups.py makes them parameters
+    completion.py           shell completion
+    printing.py             tables and JSON on stdout; reporting.py: progress and errors on stderr
+    eval_output.py          the output of `eval`
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _LESS_MEMORY = "Use a smaller model, or --mode slide --scales native for a large
 
 app = typer.Typer(
     name="semask",
-    help="Segment images with the published SeMask models, and measure them on datasets.",
+    help="Segment images with the published SeMask models, and evaluate them on datasets.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -84,10 +85,10 @@ def _options(
 
 
 def main() -> int:
-    """Run the command line; the exit code. A failure that a user can act on is printed in a line or two.
+    """Run the command line and return the exit code. Errors that a user can act on are printed without a traceback.
 
     Raises:
-        KeyboardInterrupt: by Ctrl-C.
+        KeyboardInterrupt: on Ctrl-C.
     """
     _prepare_streams()
     _quiet_libraries()
@@ -97,11 +98,11 @@ def main() -> int:
             sys.stdout.flush()
     except SemaskError as error:
         return _fail(error)
-    except BrokenPipeError:  # the reader of our output has left
+    except BrokenPipeError:  # the reader of stdout is gone
         _give_up_stdout()
         return 1
     except MemoryError:
-        return _fail(DeviceError("there is too little memory for this", _LESS_MEMORY))
+        return _fail(DeviceError("out of memory", _LESS_MEMORY))
     except ImportError as error:
         return _fail(_unloadable(error))
     except OSError as error:
@@ -115,7 +116,7 @@ def main() -> int:
 
 
 def _run() -> int:
-    """Typer's own ending, which prints what is wrong with the arguments, as an exit code."""
+    """The exit code of Typer, which prints errors in the arguments itself."""
     try:
         app()
     except SystemExit as leaving:
@@ -126,7 +127,7 @@ def _run() -> int:
 
 
 def _unloadable(error: Exception) -> DeviceError:
-    return DeviceError(f"a library cannot be loaded: {error}", "Is there memory left? Else install it again.")
+    return DeviceError(f"a library cannot be loaded: {error}", "Check the free memory, or install it again.")
 
 
 def _fail(error: SemaskError) -> int:
@@ -135,14 +136,14 @@ def _fail(error: SemaskError) -> int:
 
 
 def _prepare_streams() -> None:
-    """Let every file name be printed: bytes that are no UTF-8 as \\udc.., which JSON reads back."""
+    """Allow any file name to be printed: bytes that are not UTF-8 become \\udc.., which JSON reads back."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _quiet_libraries() -> None:
-    """Keep warnings and log lines of libraries off a person's terminal, and print our own as plain lines."""
+    """Hide the warnings and log lines of libraries, and print our own as plain lines."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.getLogger().addHandler(logging.NullHandler())
@@ -152,6 +153,6 @@ def _quiet_libraries() -> None:
 
 
 def _give_up_stdout() -> None:
-    """Python would fail once more while it closes stdout."""
+    """Redirect stdout to nowhere: otherwise Python would fail again while closing it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,19 +1,18 @@
-"""`semask bench`: how fast a model runs on this machine, and where the time goes."""
+"""`semask bench`: the speed of a model on this machine, by stage."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from semask_cli.cli.model_options import ModelOptions, parse_size
-from semask_cli.cli.option_groups import with_option_groups
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.option_groups import AsJson, with_option_groups
+from semask_cli.cli.printing import print_json, print_table
 from semask_cli.errors import UsageError
 from semask_cli.io.files import write_atomically
 from semask_cli.io.regular import open_regular
@@ -29,16 +28,16 @@ def bench(
     *,
     options: ModelOptions,
     random_weights: Annotated[
-        bool, typer.Option("--random-weights", rich_help_panel="Model", help="Need no checkpoint.")
+        bool, typer.Option("--random-weights", rich_help_panel="Model", help="Skip the checkpoint.")
     ] = False,
-    size: Annotated[str, typer.Option(metavar="N|HxW", help="Of the image, in pixels.")] = "1000x1500",
-    repeats: Annotated[int, typer.Option(min=1, help="Images measured, after one that warms up.")] = 5,
+    size: Annotated[str, typer.Option(metavar="N|HxW", help="Image size in pixels.")] = "1000x1500",
+    repeats: Annotated[int, typer.Option(min=1, help="Images to measure, after warm-up.")] = 5,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Add a row to this file, with machine and versions.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Append a row to this file, with machine and versions.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure milliseconds by stage, images a second, peak memory, and the share of the machine's matrix peak."""
+    """Measure milliseconds by stage, images per second, peak memory, and the share of the machine's peak FLOP/s."""
     from semask_cli.io.images import MAX_PIXELS
 
     height, width = parse_size("--size", size)
@@ -53,7 +52,7 @@ def bench(
     if csv_file:
         write_atomically(csv_file, _with_row(_read_record(csv_file), _flat(measured), file=csv_file).encode())
     if as_json:
-        print(json.dumps({"schema_version": 1, **dataclasses.asdict(measured)}, indent=2))
+        print_json(dataclasses.asdict(measured))
     else:
         _print(measured)
 
@@ -77,7 +76,9 @@ def _print(measured: Benchmark) -> None:
         f" {measured.precision}{noise}, {measured.engine}, {measured.threads} threads"
     )
     print_table(table)
-    console.print(f"{measured.images_per_second:.2f} images a second, {measured.peak_memory / 2**30:.2f} GiB at most")
+    console.print(
+        f"{measured.images_per_second:.2f} images per second, peak memory {measured.peak_memory / 2**30:.2f} GiB"
+    )
     console.print(
         f"network {measured.network_gflop:.0f} GFLOP at {measured.share_of_peak:.0%}"
         f" of the {measured.peak_gflops:.0f} GFLOP/s of a large matrix product"
@@ -85,7 +86,7 @@ def _print(measured: Benchmark) -> None:
 
 
 def _flat(measured: Benchmark) -> dict[str, Any]:
-    """One row of the record: figures, then what they were measured with."""
+    """A row of the record: figures, then machine and versions."""
     from datetime import UTC, datetime
 
     from semask_cli.inference.versions import versions
@@ -99,10 +100,10 @@ def _flat(measured: Benchmark) -> dict[str, Any]:
 
 
 def _read_record(path: Path) -> str:
-    """The rows that a file has already.
+    """The rows already in a file, as text; empty if there is none.
 
     Raises:
-        UsageError: it is no such file.
+        UsageError: the file cannot be read.
     """
     try:
         with open_regular(path) as file:
@@ -110,13 +111,13 @@ def _read_record(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--csv cannot add to {path}: {error}", _NEW_FILE) from error
+        raise UsageError(f"--csv cannot append to {path}: {error}", _NEW_FILE) from error
 
 
 def _with_row(record: str, row: dict[str, Any], *, file: Path) -> str:
     columns = next(csv.reader(record.splitlines()), None)
     if columns is not None and set(columns) != set(row):
-        raise UsageError(f"{file} has other columns than what was measured", _NEW_FILE)
+        raise UsageError(f"{file} has other columns than this record", _NEW_FILE)
     rows = io.StringIO(record, newline="")
     rows.seek(0, io.SEEK_END)
     writer = csv.DictWriter(rows, columns or list(row))

@@ -1,15 +1,12 @@
-"""`semask check`: what is wrong with a dataset folder, before any model is loaded."""
+"""`semask check`: defects of a dataset folder."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from semask_cli.cli.dataset_options import DatasetOptions
-from semask_cli.cli.option_groups import with_option_groups
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.option_groups import AsJson, with_option_groups
+from semask_cli.cli.printing import print_json, print_table
 from semask_cli.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -19,14 +16,10 @@ if TYPE_CHECKING:
 
 
 @with_option_groups
-def check(
-    *,
-    options: DatasetOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
-    """Look for everything that would stop an evaluation or falsify its figure, and say how to fix it.
+def check(*, options: DatasetOptions, as_json: AsJson = False) -> None:
+    """Find everything that would stop an evaluation or falsify its figures, and say how to fix it.
 
-    Reads every image and every label of the split once. `semask eval` does the quick part of it by itself.
+    Reads every image and label of the split once. `semask eval` does a quick part of it by itself.
     """
     dataset = options.find()
     from semask_cli.datasets.check import check as check_dataset
@@ -34,7 +27,7 @@ def check(
 
     report = check_dataset(dataset)
     if as_json:
-        print(json.dumps(report.to_json(), indent=2))
+        print_json(report.to_json())
     else:
         from rich.console import Console
 
@@ -46,7 +39,7 @@ def check(
 
 
 def _print_findings(findings: tuple[Finding, ...], console: Console) -> None:
-    """Each kind of defect with its count, what it means and how to fix it, and its first examples."""
+    """Each kind of defect with its count, explanation and first examples."""
     from rich.text import Text
 
     from semask_cli.datasets.check import DEFECTS
@@ -63,7 +56,7 @@ def _print_findings(findings: tuple[Finding, ...], console: Console) -> None:
 
 
 def _print_histogram(report: CheckReport, console: Console) -> None:
-    """The folder in a line, and the labelled pixels of each class."""
+    """One line about the folder, and the labelled pixels of each class."""
     from rich.table import Table
     from rich.text import Text
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from semask_cli.cli.completion import complete_dataset
 from semask_cli.cli.dataset_options import DATASET_NAMES
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json, print_table
 
 
 def classes(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_NAMES, autocompletion=complete_dataset)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the classes of a dataset: the pixel values of its masks, their names and their colours."""
     from rich.table import Table
@@ -26,7 +26,7 @@ def classes(
     rows = list(enumerate(zip(class_set.classes, class_set.hex_colours, strict=True)))
     if as_json:
         listed = [{"index": index, "name": name, "colour": colour} for index, (name, colour) in rows]
-        print(json.dumps({"schema_version": 1, "dataset": class_set.name, "classes": listed}, indent=2))
+        print_json({"dataset": class_set.name, "classes": listed})
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("index", justify="right")

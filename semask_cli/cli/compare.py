@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semask_cli.cli.dataset_options import DatasetOptions
-from semask_cli.cli.option_groups import with_option_groups
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.option_groups import AsJson, with_option_groups
+from semask_cli.cli.printing import print_table
 from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
@@ -25,23 +25,24 @@ if TYPE_CHECKING:
 @with_option_groups
 def compare(
     evaluations: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="What `semask eval --json` printed, or --report folders.")
+        list[Path], typer.Argument(metavar="FILE...", help="Outputs of `semask eval --json`, or --report folders.")
     ],
     *,
     dataset_options: DatasetOptions,
     baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The one that the others are compared with; else the first.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The evaluation that the others are compared with; by default the first."),
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a page to read, and its JSON.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write an HTML page and its JSON here.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Set evaluations of one dataset beside each other, and say which differences are more than chance.
+    """Compare evaluations of one dataset, and say which differences are significant.
 
-    Differences are in points of percent, with their 95 % interval from a bootstrap over the images that both runs have.
-    A star marks classes whose difference is significant, after Holm's correction for the number of classes.
+    Differences are in percentage points, with a 95 % interval from a bootstrap over the images that both runs have.
+    A star marks classes whose difference is significant after Holm's correction for the number of classes.
 
     With the dataset (-d and --root, or --images) the page of --report shows the images on which the runs differ most:
-    labels, predictions and who is right where. For that the runs must have kept their masks (--save-pred, or --pred).
+    labels, predictions, and where each run is right. The runs must have kept their masks (--save-pred, or --pred).
     """
     from semask_cli.evaluation.compare import compare as compare_evaluations
     from semask_cli.evaluation.compare import write_comparison
@@ -75,7 +76,7 @@ def _print_comparison(comparison: Comparison) -> None:
 
 
 def _classes_table(comparison: Comparison) -> Table:
-    """The classes and the means of each run, and how each differs from the baseline."""
+    """Each run's IoU by class and its means, with the differences from the baseline."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""What the Tab key offers for the names of models and datasets."""
+"""Shell completion of the names of models and datasets."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from semask_cli.zoo import load_zoo
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """The models that begin so, the user's own among them, but for those of --zoo."""
+    """Matching models, including the user's own, but not those of --zoo."""
     return [name for name in load_zoo().models if name.startswith(incomplete)]
 
 
 def complete_dataset(incomplete: str) -> list[str]:
-    """The datasets that begin so."""
+    """Matching datasets."""
     return [name for name in dataset_names() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""The options that name a dataset: a published one below a root, or folders of the user's own."""
+"""The options that name a dataset: a published one, or the user's own folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PANEL = "Dataset"
 
 DATASET_NAMES = f"{', '.join(dataset_names()[:-1])} or {dataset_names()[-1]}."
-"""The published datasets, as a help text lists them."""
+"""The published datasets, for help texts."""
 
 DatasetName = Annotated[
     str | None,
@@ -30,7 +30,7 @@ DatasetName = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions:
-    """A dataset folder, as the command line names it."""
+    """A dataset, as named on the command line."""
 
     dataset: DatasetName = None
     root: Annotated[
@@ -38,7 +38,7 @@ class DatasetOptions:
         typer.Option(
             metavar="DIR",
             rich_help_panel=_PANEL,
-            help="Where the dataset lies; without it, $SEMASK_DATA or $DETECTRON2_DATASETS.",
+            help="The folder of the dataset; by default $SEMASK_DATA or $DETECTRON2_DATASETS.",
         ),
     ] = None
     split: Annotated[
@@ -46,14 +46,15 @@ class DatasetOptions:
         typer.Option(
             metavar="SPLIT",
             rich_help_panel=_PANEL,
-            help="train, val or test; without it, the split that published figures are of.",
+            help="train, val or test; by default the split of the published figures.",
         ),
     ] = None
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="A folder of images of your own.")
+        Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="A folder of your own images.")
     ] = None
     labels: Annotated[
-        Path | None, typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="Its label PNGs, under the same names.")
+        Path | None,
+        typer.Option(metavar="DIR", rich_help_panel=_PANEL, help="The label PNGs of --images, under the same names."),
     ] = None
     class_file: Annotated[
         Path | None,
@@ -61,7 +62,7 @@ class DatasetOptions:
             "--classes",
             metavar="FILE",
             rich_help_panel=_PANEL,
-            help="Its classes, one a line: name, or name,red,green,blue.",
+            help="The classes of --images, one per line: name, or name,red,green,blue.",
         ),
     ] = None
     label_coding: Annotated[
@@ -69,30 +70,30 @@ class DatasetOptions:
         typer.Option(
             metavar="CODING",
             rich_help_panel=_PANEL,
-            help="How labels are written, where the folder does not say: trainIds, labelIds, "
+            help="Encoding of the label files, if the folder does not imply it: trainIds, labelIds or "
             "reduce-zero (0 is unlabelled).",
         ),
     ] = None
 
     def find(self) -> Dataset:
-        """The dataset that the options name.
+        """Find the dataset on disk.
 
-        With --images, --dataset says only what the classes are, where --classes does not.
+        With --images, --dataset only gives the classes, in place of --classes.
 
         Raises:
-            UsageError: too little or too much is named.
-            DatasetError: nothing is there.
+            UsageError: options are missing, or exclude each other.
+            DatasetError: no images are found.
         """
         from semask_cli.datasets import classes, find_dataset, folder_dataset, read_classes
 
         if self.images is None:
             if self.dataset is None or self.labels or self.class_file:
                 raise UsageError(
-                    "which dataset?",
-                    "--dataset NAME, or folders of your own: --images DIR --labels DIR --classes FILE.",
+                    "no dataset is named",
+                    "Give --dataset NAME, or your own folders: --images DIR --labels DIR --classes FILE.",
                 )
             return find_dataset(self.dataset, root=self.root, split=self.split, encoding=self.label_coding)
         if (self.dataset is None) == (self.class_file is None) or self.root or self.split:
-            raise UsageError("--images goes with --labels, and with either --classes or --dataset for the classes")
+            raise UsageError("--images takes --labels, and either --classes or --dataset for the classes")
         class_set = read_classes(self.class_file) if self.class_file else classes(self.dataset or "")
         return folder_dataset(self.images, self.labels, class_set, encoding=self.label_coding or CLASS_INDICES)

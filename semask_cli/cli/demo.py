@@ -1,4 +1,4 @@
-"""`semask demo`: the bundled model on ten rendered streets, through the commands that a user would type."""
+"""`semask demo`: the bundled model on ten rendered street scenes, by the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from semask_cli.io.files import write_atomically
 from semask_cli.io.resources import project_file
 
 MODEL = "toy-street-fpn"
-# So small a network gains nothing from a second core, and where another program keeps that busy, waits for it.
+# A network this small gains nothing from a second core, and would wait for it if another program keeps it busy.
 THREADS = 1
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where scenes, masks and the report go.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the scenes, masks and report.")] = Path(
         "demo"
     ),
 ) -> None:
-    """Try semask without a download: segment rendered street scenes, and measure how well."""
+    """Try semask without a download: segment rendered street scenes and measure mIoU."""
     scenes, masks, report = folder / "scenes", folder / "masks", folder / "report"
     images, labels, class_file = scenes / "images", scenes / "labels", scenes / "toy-street.txt"
     _copy_scenes(scenes)
@@ -57,7 +57,7 @@ def demo(
 
 
 def _copy_scenes(folder: Path) -> None:
-    """Copy the scenes that travel with the package, so that the commands shown can be repeated and changed.
+    """Copy the packaged scenes, so that the user can repeat and change the commands shown.
 
     Raises:
         OutputError: a file cannot be written.

@@ -1,13 +1,14 @@
-"""`semask doctor`: what this machine has, which kernels run, and why not."""
+"""`semask doctor`: what this machine has, and which kernels run on it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json
 from semask_cli.errors import DamagedCheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
 
 def doctor(
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every checkpoint in the cache and say which are damaged.")
+        bool, typer.Option("--verify", help="Read every checkpoint in the cache and list the damaged ones.")
     ] = False,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Remove what killed runs and broken downloads left in the cache.")
+        bool, typer.Option("--clean", help="Remove leftovers of killed runs and broken downloads from the cache.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show versions, devices, which operators run as kernels and why others do not, and what the cache holds."""
+    """Show versions, devices, which operators run as kernels (and why others do not), and the contents of the cache."""
     if verify and clean:
-        raise UsageError("--verify and --clean are two runs")
+        raise UsageError("--verify and --clean exclude each other", "Run them one after the other.")
     if verify:
         return _verify(as_json=as_json)
     if clean:
@@ -34,7 +35,7 @@ def doctor(
 
     diagnosis = diagnose()
     if as_json:
-        print(json.dumps({"schema_version": 1, **dataclasses.asdict(diagnosis)}, indent=2))
+        print_json(dataclasses.asdict(diagnosis))
     else:
         _print_table(diagnosis)
     return None
@@ -46,14 +47,14 @@ def _verify(*, as_json: bool) -> None:
     states = verify_all()
     if as_json:
         files = [{"path": str(path), "state": state} for path, state in states.items()]
-        print(json.dumps({"schema_version": 1, "files": files}, indent=2))
+        print_json({"files": files})
     else:
         for path, state in states.items():
             print(f"{state:10}  {path}")
     if damaged := [path for path, state in states.items() if state in ("damaged", "unreadable")]:
         raise DamagedCheckpointError(
             f"{len(damaged)} of {len(states)} files in the cache are damaged",
-            "Fetch them again: " + "; ".join(f"semask download {path.stem}" for path in damaged),
+            "Download them again: " + "; ".join(f"semask download {path.stem}" for path in damaged),
         )
 
 
@@ -64,7 +65,7 @@ def _clean(*, as_json: bool) -> None:
     freed = sum(leftover.bytes for leftover in removed)
     if as_json:
         files = [dataclasses.asdict(leftover) for leftover in removed]
-        print(json.dumps({"schema_version": 1, "removed": files, "freed_bytes": freed}, indent=2))
+        print_json({"removed": files, "freed_bytes": freed})
         return
     for leftover in removed:
         print(f"{_size(leftover.bytes)}  {leftover.path}")
@@ -87,9 +88,9 @@ def _print_table(found: Diagnosis) -> None:
 
     section(**found.versions, platform=found.platform)
     section(
-        cuda=f"torch was built for {found.cuda}" if found.cuda else "torch was built without it",
-        driver=f"runs CUDA up to {found.driver}" if found.driver else "none found",
-        nvrtc=found.nvrtc or "none found: it comes with torch's CUDA builds",
+        cuda=f"torch is built for {found.cuda}" if found.cuda else "torch is built without it",
+        driver=f"supports CUDA up to {found.driver}" if found.driver else "none found",
+        nvrtc=found.nvrtc or "none found; torch's CUDA builds include it",
     )
     for device in found.devices:
         memory = f", {_size(device.memory_bytes)}" if device.memory_bytes else ""

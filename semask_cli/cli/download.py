@@ -1,17 +1,17 @@
-"""`semask download`: published checkpoints onto this machine, once."""
+"""`semask download`: published checkpoints into the cache."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from semask_cli.cli.completion import complete_dataset, complete_model
+from semask_cli.cli.model_options import ZooFile
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json
+from semask_cli.cli.reporting import fetching
 from semask_cli.datasets.spec import dataset_name
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
@@ -31,29 +31,29 @@ def download(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Save the published file itself here, checked and unchanged, and an index: a mirror for others.",
+            help="Save the published files here, verified and unconverted, with an index: a mirror for others.",
         ),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="FILE", help="Take the model's published file from here instead of the network."
+            "--from", metavar="FILE", help="Use this copy of the model's published file instead of downloading it."
         ),
     ] = None,
-    zoo_file: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document: what lies where.")] = False,
+    zoo_file: ZooFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Fetch published checkpoints into the cache, where every command finds them.
+    """Download published checkpoints into the cache, where every command finds them.
 
-    They come from the mirrors that $SEMASK_MIRROR names, if any, else from Google Drive.
+    They come from the mirrors in $SEMASK_MIRROR, if any, else from Google Drive.
 
-    An interrupted download goes on where it stopped. Each file is checked, compared with its model by names and
-    shapes, and kept as safetensors. $SEMASK_CACHE names another cache folder.
+    An interrupted download is resumed. Each file is verified, compared with its model by names and shapes, and stored
+    as safetensors. $SEMASK_CACHE sets another cache folder.
     """
     zoo = load_zoo(zoo_file)
     specs = _chosen(zoo, names or [], dataset=dataset, everything=everything)
     if source and (to or len(specs) != 1):
-        raise UsageError("--from takes one model, and goes without --to")
+        raise UsageError("--from takes one model, and cannot be combined with --to")
     from semask_cli.checkpoints import store
     from semask_cli.checkpoints.download import adopt, save_published
     from semask_cli.checkpoints.download import download as fetch
@@ -78,44 +78,14 @@ def download(
             if not as_json:
                 print(f"{name}  {path}")
     if as_json:
-        print(json.dumps({"schema_version": 1, "checkpoints": rows}, indent=2))
+        print_json({"checkpoints": rows})
     if failures:
         raise failures[0] if len(failures) == 1 else _together(failures)
 
 
-@contextmanager
-def fetching(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A callback for a download: a progress bar on a terminal, else one line on stderr that says what and how large."""
-    from rich.console import Console
-    from rich.filesize import decimal
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-    task = bar.add_task(name, total=None)
-    announced = False
-
-    def progress(received: int, total: int | None) -> None:
-        nonlocal announced
-        if not announced and console.is_terminal:
-            bar.start()
-        elif not announced:
-            size = decimal(total) if total else "of unknown size"
-            print(f"fetching {name} ({size})", file=sys.stderr)
-        announced = True
-        bar.update(task, completed=received, total=total)
-
-    try:
-        yield progress
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
 def _chosen(zoo: Zoo, names: list[str], *, dataset: str | None, everything: bool) -> list[ModelSpec]:
     if everything == bool(names):
-        raise UsageError("name the models to fetch, or say --all", "`semask models` lists them.")
+        raise UsageError("name the models to download, or give --all", "`semask models` lists them.")
     if names:
         return [zoo.find(name, dataset=dataset) for name in names]
     canonical = dataset and dataset_name(dataset)
@@ -125,6 +95,6 @@ def _chosen(zoo: Zoo, names: list[str], *, dataset: str | None, everything: bool
 def _together(failures: list[SemaskError]) -> SemaskError:
     """Several failures as one, with the exit code of the first."""
     return type(failures[0])(
-        f"{len(failures)} files could not be fetched:\n" + "\n".join(f.message for f in failures),
+        f"{len(failures)} files could not be downloaded:\n" + "\n".join(f.message for f in failures),
         failures[0].suggestion,
     )

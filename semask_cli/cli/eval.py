@@ -1,4 +1,4 @@
-"""`semask eval`: mIoU of a model, or of masks that any program wrote, on a dataset folder."""
+"""`semask eval`: mIoU of a model, or of masks written by any program, on a dataset."""
 
 from __future__ import annotations
 
@@ -41,22 +41,28 @@ def evaluate(
         typer.Option(
             metavar="CODING",
             rich_help_panel=_MASKS,
-            help="How they are written: trainIds (class indices), labelIds or reduce-zero.",
+            help="Encoding of these masks: trainIds (class indices), labelIds or reduce-zero.",
         ),
     ] = CLASS_INDICES,
     definition: Annotated[
         Definition | None,
-        typer.Option(rich_help_panel=_FIGURES, help="Of mIoU; unless given, the one the model was published with."),
+        typer.Option(
+            rich_help_panel=_FIGURES, help="Definition of mIoU; by default that of the model's published figure."
+        ),
     ] = None,
     boundaries: Annotated[
         bool,
         typer.Option(
-            "--boundaries", rich_help_panel=_FIGURES, help="Boundary IoU, and the recall of objects by size, too."
+            "--boundaries",
+            rich_help_panel=_FIGURES,
+            help="Measure Boundary IoU too, and the recall of objects by size.",
         ),
     ] = False,
     calibration: Annotated[
         bool,
-        typer.Option("--calibration", rich_help_panel=_FIGURES, help="How far the model's scores can be trusted, too."),
+        typer.Option(
+            "--calibration", rich_help_panel=_FIGURES, help="Measure the calibration of the model's scores too."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", rich_help_panel=_FIGURES, help="Print one JSON document.")] = False,
     as_csv: Annotated[
@@ -64,48 +70,52 @@ def evaluate(
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", rich_help_panel=_FIGURES, help="Write a page to read, and JSON and CSV beside it."),
+        typer.Option(metavar="DIR", rich_help_panel=_FIGURES, help="Write an HTML page here, with JSON and CSV."),
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=_FIGURES, help="Run nothing: check whether this result holds."),
+        typer.Option(metavar="FILE", rich_help_panel=_FIGURES, help="Run nothing: verify this result."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="A quick look: N images only.")
+        int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="Evaluate only N images.")
     ] = None,
     shuffle_seed: Annotated[
         int | None,
-        typer.Option(metavar="SEED", rich_help_panel=_RUN, help="Draw the images of --limit at random."),
+        typer.Option(
+            metavar="SEED", rich_help_panel=_RUN, help="Draw the images of --limit at random, with this seed."
+        ),
     ] = None,
     allow_missing: Annotated[
-        int, typer.Option(min=0, metavar="N", rich_help_panel=_RUN, help="Go on without up to N missing files.")
+        int, typer.Option(min=0, metavar="N", rich_help_panel=_RUN, help="Accept up to N missing files.")
     ] = 0,
     journal: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Where images that are done are noted."),
+        typer.Option(metavar="DIR", rich_help_panel=_RUN, help="Folder that records the finished images."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Begin again, whatever the journal holds.")
+        bool, typer.Option("--fresh", rich_help_panel=_RUN, help="Discard the journal and start over.")
     ] = False,
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
             rich_help_panel=_RUN,
-            help="Predict and count on this Ray cluster; local starts one on this machine, auto finds the one it"
-            " belongs to.",
+            help="Predict and count on this Ray cluster: an address, auto for this machine's cluster, or local to start"
+            " one.",
         ),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", rich_help_panel=_RUN, help="Only this part of the images, into the --journal."),
+        typer.Option(
+            metavar="I/N", rich_help_panel=_RUN, help="Evaluate only this part of the images, into --journal."
+        ),
     ] = None,
     merge: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="DIR",
             rich_help_panel=_RUN,
-            help="Run nothing: sum up the journals in this folder, and in those below it. May be given several times.",
+            help="Run nothing: merge the journals in this folder and its sub-folders. Repeatable.",
         ),
     ] = None,
     save_pred: Annotated[
@@ -113,39 +123,38 @@ def evaluate(
     ] = None,
     submission: Annotated[
         Path | None,
-        typer.Option(metavar="ZIP", rich_help_panel=_RUN, help="Write the masks for the benchmark's server."),
+        typer.Option(metavar="ZIP", rich_help_panel=_RUN, help="Write a submission for the benchmark's server."),
     ] = None,
 ) -> None:
-    """Evaluate a model, or masks that any program wrote (--pred), on a dataset folder.
+    """Evaluate a model, or masks written by any program (--pred), on a dataset.
 
-    A killed run goes on where it was when it is started again.
+    A killed run resumes when it is started again.
 
-    --verify FILE recomputes the figures of a result from its own counts and from the journal (of the cache, or
-    --journal), and with --root or --images checks the files too. Where anything differs it says what, and exits with
-    code 31.
+    --verify FILE recomputes the figures of a result from its own counts and from its journal (in the cache, or
+    --journal); with --root or --images it checks the files too. It prints any difference and exits with code 31.
 
-    Processes share the images under torchrun, on one machine or on several that share no disk, and the figures stay the
-    same to the last bit: `torchrun --nproc-per-node 4 -m semask_cli eval …`. Jobs that do not know each other divide
-    them with --shard and --journal, and --merge sums up. (On CPUs give every run the same --threads: the last bit of a
-    sum depends on how many threads make it.)
+    Under torchrun, processes share the images, on one machine or several without a shared disk, and the figures are
+    the same to the last bit: `torchrun --nproc-per-node 4 -m semask_cli eval …`. Independent jobs divide the images
+    with --shard and --journal; --merge combines them. (On CPUs, give every run the same --threads: the last bit of a
+    sum depends on the number of threads.)
     """
     how_run = replace(options, dataset=None)
     if verify:
         if as_json or as_csv or report or pred or merge or how_run != ModelOptions():
-            raise UsageError("--verify runs nothing and prints what holds", "Give it --journal, or a dataset, alone.")
+            raise UsageError("--verify runs nothing", "Give only --journal or a dataset with it.")
         located = dataset_options.root or dataset_options.images
         verify_result(verify, journal=journal, dataset=dataset_options.find() if located else None)
         return
     if pred and how_run != ModelOptions():
-        raise UsageError("--pred scores masks and runs no model", "Leave out the model, and how it is run.")
+        raise UsageError("--pred scores masks and runs no model", "Leave out the options of the model.")
     if pred_coding != CLASS_INDICES and not pred:
-        raise UsageError("--pred-coding is of the masks of --pred", "Name their folder.")
+        raise UsageError("--pred-coding needs --pred", "Name the folder of the masks.")
     if ray and (pred or merge):
         raise UsageError("--ray runs a model", "Leave out --pred and --merge.")
     if as_json and as_csv:
-        raise UsageError("--json and --csv both print on stdout", "Ask for one of them.")
+        raise UsageError("--json and --csv both print to stdout", "Give one of them.")
     if shuffle_seed is not None and limit is None:
-        raise UsageError("--shuffle-seed draws the images of --limit", "Give --limit N with it.")
+        raise UsageError("--shuffle-seed draws the images of --limit", "Add --limit N.")
     from semask_cli.distributed.world import join_world
     from semask_cli.evaluation.evaluate import evaluate as run_evaluation
     from semask_cli.evaluation.results import document_text
@@ -190,7 +199,7 @@ def evaluate(
 def _model_source(
     options: ModelOptions, *, ray: str | None, merge: Sequence[Path], world: World, stack: ExitStack
 ) -> ModelSource:
-    """The model that is run here or on the cluster `ray`, which `stack` leaves; or that journals to `merge` are of."""
+    """The model, here or on the cluster `ray` (which `stack` leaves), or the one whose journals are merged."""
     from semask_cli.evaluation.journal import journal_folders
     from semask_cli.evaluation.sources import JournalSource, ModelSource
 

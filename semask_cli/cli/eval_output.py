@@ -1,4 +1,4 @@
-"""What `semask eval` shows: progress on stderr while it runs, figures on stdout when it is done."""
+"""The output of `semask eval`: progress on stderr, figures on stdout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.printing import print_table
 from semask_cli.output.percentages import format_interval, format_percent
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _LINE_EVERY = 30  # seconds, where stderr is a file
 
 
 class EvaluationProgress:
-    """Shows on stderr how an evaluation goes on: a bar on a terminal, else a line now and then.
+    """Shows progress on stderr: a bar on a terminal, otherwise a line every half minute.
 
-    It shows images done, the mIoU so far and the time left; the first of several processes shows what all have done.
+    It shows the images done, the mIoU so far and the time left; of several processes, the first one shows all.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class EvaluationProgress:
             self._bar.stop()
 
     def started(self, plan: Plan) -> None:
-        """Name the journal, and show an empty bar."""
+        """Print the journal's folder, and show an empty bar."""
         import numpy as np
 
         self._plan = plan
@@ -63,18 +63,18 @@ class EvaluationProgress:
         self._bar.start()
 
     def resumed(self, records: Sequence[Record], remaining: int) -> None:
-        """Say how much is done already, and start the clock."""
+        """Print how many images are done already, and start the clock."""
         for record in records:
             self._total += record.counts(self._classes)
         if records and self._plan.world.rank == 0:
-            print(f"{len(records)} of {self._images} images are in the journal already", file=sys.stderr)
+            print(f"{len(records)} of {self._images} images are already in the journal", file=sys.stderr)
         self._begun, self._remaining_then = time.monotonic(), remaining
         self._line_at = self._begun + _LINE_EVERY
 
     def damaged(self, lines: int) -> None:
-        """Say that a part of the journal cannot be trusted."""
+        """Warn of damaged lines in the journal."""
         if self._plan.world.rank == 0:
-            print(f"damaged lines in the journal: {lines}. Their images are evaluated again", file=sys.stderr)
+            print(f"damaged lines in the journal: {lines}; their images are evaluated again", file=sys.stderr)
 
     def counted(self, record: Record, remaining: int) -> None:
         """Show one more image."""
@@ -93,14 +93,14 @@ class EvaluationProgress:
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """The classes, then the headline figures."""
+    """Print the classes, then the main figures."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
     if evaluation.miou is None:
-        console.print(Text(f"{evaluation.title}: no pixel is labelled, so there is nothing to measure", "yellow"))
+        console.print(Text(f"{evaluation.title}: no pixel is labelled: there is nothing to measure", "yellow"))
         return
     table = Table(box=None, pad_edge=False)
     for column in ("index", "class", "IoU", "", "acc"):
@@ -143,7 +143,7 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
             f"classes: iIoU {format_percent(scores.iiou)}"
         )
     console.print(
-        f"each image alike: mIoU by image {format_percent(e.fine_grained.miou_by_image)}, "
+        f"images weighted equally: mIoU by image {format_percent(e.fine_grained.miou_by_image)}, "
         f"by class {format_percent(e.fine_grained.miou_by_class)}, "
         f"of the worst 5 % of images {format_percent(e.fine_grained.worst_by_image['5'])}",
         soft_wrap=True,
@@ -170,16 +170,16 @@ def _bounds(interval: Interval | None) -> str:
 
 def _how_drawn(intervals: Intervals | None) -> str:
     if intervals is None:
-        return "no intervals: too few images that are independent of each other"
+        return "no intervals: too few independent images"
     i = intervals
     return f"in brackets: {i.confidence:g} % intervals, {i.method}, {i.resamples:,} draws of {i.clusters:,} {i.unit}s"
 
 
 def verify_result(path: Path, *, journal: Path | None, dataset: Dataset | None) -> None:
-    """Print whether the evaluation in `path` holds.
+    """Print the checks of the evaluation in `path`.
 
     Raises:
-        VerificationError: it does not.
+        VerificationError: a check fails.
     """
     from rich.console import Console
     from rich.text import Text
@@ -193,4 +193,4 @@ def verify_result(path: Path, *, journal: Path | None, dataset: Dataset | None) 
     for check in checks:
         console.print(Text.assemble(words[check.holds], f"  {check.name}: {check.found}"), soft_wrap=True)
     if any(check.holds is False for check in checks):
-        raise VerificationError(f"{path} does not hold", "Its figures are not those of this journal or these files.")
+        raise VerificationError(f"{path} does not hold", "Its figures do not match this journal or these files.")

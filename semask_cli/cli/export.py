@@ -1,43 +1,42 @@
-"""`semask export`: a network for another engine, compared before it is kept."""
+"""`semask export`: a network for another engine, verified before it is kept."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.model_options import ModelName, ModelOptions, parse_size
+from semask_cli.cli.model_options import CheckpointFile, ModelName, ModelOptions, ZooFile, parse_size
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json
 
 
 def export(
     name: ModelName,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Ends in .onnx, .xml or .pt2.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="An .onnx, .xml or .pt2 file.")],
     format: Annotated[
         Literal["onnx", "openvino", "torch-export"], typer.Option(help="The engine that the file is for.")
     ] = "onnx",
     size: Annotated[
-        str | None, typer.Option(metavar="N|HxW", help="Of the images, in pixels; the model's crop unless given.")
+        str | None, typer.Option(metavar="N|HxW", help="Image size in pixels; by default the model's crop.")
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(metavar="INPUT", help="Images to compare on, or folders; the ten bundled scenes unless given."),
+        typer.Option(metavar="INPUT", help="Images or folders to compare on; by default the ten bundled scenes."),
     ] = None,
     dataset: DatasetName = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file to use instead of the published one.")
-    ] = None,
-    zoo: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
-    random_weights: Annotated[bool, typer.Option("--random-weights", help="Need no checkpoint.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    checkpoint: CheckpointFile = None,
+    zoo: ZooFile = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Skip the checkpoint.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Export a model's network to ONNX, OpenVINO or torch.export, with a script beside it that runs it without semask.
+    """Export a model's network to ONNX, OpenVINO or torch.export, with a script that runs it without semask.
 
-    The file is run in its engine and compared with semask's own network; one that computes something else is not kept.
+    The exported file is run in its engine and compared with semask's network; if they differ, it is not kept.
     """
     from semask_cli.io.inputs import find_inputs
     from semask_cli.io.overwriting import refuse_replacing
@@ -54,7 +53,7 @@ def export(
 
     compared = export_model(segmenter, output, format=format, size=sides, images=sources)
     if as_json:
-        print(json.dumps({"schema_version": 1, "file": str(output), **dataclasses.asdict(compared)}, indent=2))
+        print_json({"file": str(output), **dataclasses.asdict(compared)})
     else:
         print(
             f"{output}  scores within {compared.difference:.1e} of their range, {compared.equal_labels:.3%} of labels"

@@ -1,8 +1,7 @@
-"""What `semask predict` does with images: a line on stdout and files for each."""
+"""`semask predict` for images: a line on stdout and files for each."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -15,6 +14,7 @@ import typer
 
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.predict_options import ImageRunOptions
+from semask_cli.cli.printing import print_json
 from semask_cli.cli.reporting import counting, report
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.world import world_of_torchrun
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from semask_cli.distributed.prediction import Outcome, Run
     from semask_cli.io.storage import Place
     from semask_cli.output.class_shares import ClassShare
+    from semask_cli.output.kinds import Kind
 
 SHOWN_CLASSES = 5  # of an image, on its line on the terminal
 
@@ -39,7 +40,7 @@ def predict_images(
     """Segment images into the folder, store or Parquet file `output`.
 
     Raises:
-        SemaskError: the options do not go together, or as `distributed.prediction`.
+        SemaskError: options exclude each other; otherwise as `distributed.prediction`.
         Exit: an image could not be segmented; the others were.
     """
     from rich.console import Console
@@ -49,26 +50,18 @@ def predict_images(
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.distributed.table import is_table, parts_folder
     from semask_cli.io.manifest import Inputs
-    from semask_cli.io.overwriting import refuse_file_as_folder, refuse_replacing
     from semask_cli.io.storage import place
-    from semask_cli.output.gallery import PAGE, with_previews, write_gallery
-    from semask_cli.output.paths import plan_outputs, refuse_results_as_inputs
+    from semask_cli.output.gallery import with_previews, write_gallery
+    from semask_cli.output.paths import plan_outputs
 
-    world, folder = world_of_torchrun(), place(output)
-    table = folder if is_table(folder) else None
+    world, target = world_of_torchrun(), place(output)
+    table = target if is_table(target) else None
+    folder = parts_folder(table) if table else target
     _refuse_contradictions(inputs, run, table=table, processes=world.size)
+    read = [path for path in (options.checkpoint, options.zoo, run.manifest) if path]
+    _refuse_outputs(inputs, run, folder=folder, table=table, kinds=outputs.kinds, read=read)
     part = (Shard.parse(run.shard) if run.shard is not None else Shard()).part(world.rank, world.size)
     named = Inputs(names=tuple(inputs), manifest=run.manifest)
-    read = [path for path in (options.checkpoint, options.zoo, run.manifest) if path]
-    if table:
-        folder = parts_folder(table)
-        refuse_replacing([table] if isinstance(table, Path) else [], read)
-    if isinstance(folder, Path):
-        refuse_file_as_folder(folder)
-    if run.gallery:
-        refuse_replacing([run.gallery / PAGE], read)
-    if not run.format:
-        refuse_results_as_inputs(inputs, output=folder, kinds=outputs.kinds, page=run.gallery)
     entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
     tasks = plan_outputs(entries, folder, outputs.kinds, read=read)
     if run.gallery:
@@ -92,7 +85,7 @@ def predict_images(
         stack.callback(running.close)
         try:
             failures = _print(running, outcomes, results, as_json=run.as_json)
-        finally:  # however the run ends, what was done is shown
+        finally:  # also after an error or Ctrl-C
             if run.gallery:
                 print(f"all images on one page: {write_gallery(run.gallery)}", file=sys.stderr)
     if table and part.count == 1:
@@ -113,7 +106,10 @@ def _started(
     outputs: Outputs,
     stack: ExitStack,
 ) -> tuple[Run, Generator[Outcome, None, None]]:
-    """What `begin` makes of the model's settings, and its outcomes: here, or on a cluster, which `stack` leaves."""
+    """The run, and its outcomes, in this process or on a cluster, which `stack` leaves.
+
+    `begin` makes the run from the model's settings.
+    """
     if run.ray:
         from semask_cli.ray import cluster, segment_on_ray
 
@@ -133,19 +129,43 @@ def _started(
 
 def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, table: Place | None, processes: int) -> None:
     if not (inputs or run.manifest):
-        raise UsageError("there is nothing to segment", "Name an image, a folder, or a list of images with --manifest.")
+        raise UsageError("no images are named", "Name an image, a folder, or a list of images with --manifest.")
     if table and run.format != "parquet":
         raise UsageError(f"{table} cannot hold tar files", "Name a folder with -o.")
     if run.format and run.gallery:
-        raise UsageError("--report shows files, which --format does not write", "Ask for one of them.")
+        raise UsageError("--report shows files, which --format does not write", "Give one of them.")
     if run.format and run.as_json:
-        raise UsageError("--json prints what --format writes", "Ask for one of them.")
+        raise UsageError("--json excludes --format and .parquet outputs", "Give one of them.")
     if run.as_json and (processes > 1 or run.ray):
-        raise UsageError("--json prints one document of what one process does", "Use --save json.")
+        raise UsageError("--json prints one document from one process", "Use --save json.")
+
+
+def _refuse_outputs(
+    inputs: list[str],
+    run: ImageRunOptions,
+    *,
+    folder: Place,
+    table: Place | None,
+    kinds: Sequence[Kind],
+    read: Sequence[Path],
+) -> None:
+    """Refuse outputs that would replace one of the files `read`, or become inputs of the next run."""
+    from semask_cli.io.overwriting import refuse_file_as_folder, refuse_replacing
+    from semask_cli.output.gallery import PAGE
+    from semask_cli.output.paths import refuse_results_as_inputs
+
+    if isinstance(table, Path):
+        refuse_replacing([table], read)
+    if isinstance(folder, Path):
+        refuse_file_as_folder(folder)
+    if run.gallery:
+        refuse_replacing([run.gallery / PAGE], read)
+    if not run.format:
+        refuse_results_as_inputs(inputs, output=folder, kinds=kinds, page=run.gallery)
 
 
 def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console, *, as_json: bool) -> list[SemaskError]:
-    """A line for each image as it comes, or one document, on `results`. Returns why images failed."""
+    """Print a line per image as it is done, or one document; returns the errors of images that failed."""
     rows: list[dict[str, Any]] = []
     failures: list[SemaskError] = []
     try:
@@ -161,9 +181,9 @@ def _print(run: Run, outcomes: Generator[Outcome, None, None], results: Console,
                 rows.append({"input": name, "files": files, **outcome.document})
             else:
                 results.print(_line(name, outcome.answer.classes, None if run.parts else next(iter(files.values()))))
-    finally:  # however the run ends, what was done is reported
+    finally:  # also after an error or Ctrl-C
         if as_json:
-            print(json.dumps({"schema_version": 1, "pictures": rows}, ensure_ascii=False, indent=2))
+            print_json({"pictures": rows})
         if run.done_before:
             print(f"{run.done_before} of {run.images} images were done before; --fresh redoes them", file=sys.stderr)
     return failures

@@ -1,4 +1,4 @@
-"""The options that say which model segments images, and how: shared by `predict`, `eval` and `bench`."""
+"""The options that select and configure a model, shared by `predict`, `eval` and `bench`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from semask_cli.cli.completion import complete_model
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.download import fetching
+from semask_cli.cli.reporting import fetching
 from semask_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,13 +25,25 @@ _MODEL, _VIEWS, _MACHINE = "Model", "Views", "Machine"
 ModelName = Annotated[
     str, typer.Argument(metavar="NAME", help="A model, as `semask models` lists them.", autocompletion=complete_model)
 ]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_MODEL,
+        help="A .pth, .pkl or .safetensors file instead of the published one.",
+    ),
+]
+ZooFile = Annotated[
+    Path | None,
+    typer.Option("--zoo", metavar="FILE", rich_help_panel=_MODEL, help="A TOML file with your own models."),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which model segments images, and how, as the command line says it.
+    """The model and its inference settings, as given on the command line.
 
-    A field is an argument of `semask_cli.load` by the same name, but for the few that `load` below takes out.
+    A field is the argument of `semask_cli.load` of the same name, except `threads` and `ms_flip` (see `arguments`).
     """
 
     model: Annotated[
@@ -42,30 +54,19 @@ class ModelOptions:
             metavar="NAME",
             rich_help_panel=_MODEL,
             autocompletion=complete_model,
-            help="A model of `semask models`, or of --zoo. Without it, the starred one of --dataset, or of ade20k.",
+            help="A model of `semask models` or --zoo; by default the starred one of --dataset, or of ade20k.",
         ),
     ] = None
     dataset: DatasetName = None
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_MODEL,
-            help="A .pth, .pkl or .safetensors file instead of the published one.",
-        ),
-    ] = None
-    zoo: Annotated[
-        Path | None, typer.Option("--zoo", metavar="FILE", rich_help_panel=_MODEL, help="Rows of your own.")
-    ] = None
+    checkpoint: CheckpointFile = None
+    zoo: ZooFile = None
     ms_flip: Annotated[
         bool,
-        typer.Option(
-            "--ms-flip", rich_help_panel=_VIEWS, help="The published multi-scale list, each scale mirrored too."
-        ),
+        typer.Option("--ms-flip", rich_help_panel=_VIEWS, help="Average over the published scales, each mirrored too."),
     ] = False
     mode: Annotated[
         Literal["whole", "slide"],
-        typer.Option(rich_help_panel=_VIEWS, help="The whole image at once, or sliding windows."),
+        typer.Option(rich_help_panel=_VIEWS, help="Predict the whole image at once, or in sliding windows."),
     ] = "whole"
     crop: Annotated[
         str | None, typer.Option(metavar="N|HxW", rich_help_panel=_VIEWS, help="Window of --mode slide, in pixels.")
@@ -78,12 +79,12 @@ class ModelOptions:
         typer.Option(
             metavar="LIST",
             rich_help_panel=_VIEWS,
-            help="Factors of the test size to average over, as in 0.75,1,1.25; or native: the image as it is.",
+            help="Factors of the test size to average over, such as 0.75,1,1.25; or native: the image's own size.",
         ),
     ] = None
-    flip: Annotated[bool, typer.Option("--flip", rich_help_panel=_VIEWS, help="Average with the mirrored image.")] = (
-        False
-    )
+    flip: Annotated[
+        bool, typer.Option("--flip", rich_help_panel=_VIEWS, help="Average with the mirrored image too.")
+    ] = False
     device: Annotated[
         str, typer.Option(metavar="NAME", rich_help_panel=_MACHINE, help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto"
@@ -92,8 +93,8 @@ class ModelOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=_MACHINE,
-            help="auto, fp32, tf32, fp16, bf16 or int8. auto is bf16 on a GPU that is fast at it, else fp32. fp16 is"
-            " for GPUs before Ampere (T4, RTX 20), int8 for CPUs, after `semask quantize`.",
+            help="auto, fp32, tf32, fp16, bf16 or int8. auto is bf16 on Ampere and later GPUs, else fp32. fp16 is for"
+            " earlier GPUs (T4, RTX 20), int8 for CPUs, after `semask quantize`.",
         ),
     ] = "auto"
     engine: Annotated[
@@ -101,28 +102,28 @@ class ModelOptions:
         typer.Option(
             metavar="NAME",
             rich_help_panel=_MACHINE,
-            help="What runs the network: torch, or openvino, for CPUs and few sizes of image: it compiles for each.",
+            help="The engine that runs the network: torch, or openvino on a CPU, which compiles once per image size.",
         ),
     ] = "torch"
     quantized: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", rich_help_panel=_MACHINE, help="For int8: what `semask quantize -o` wrote, not the cache's."
+            metavar="FILE",
+            rich_help_panel=_MACHINE,
+            help="For int8: a file of `semask quantize -o`, not the cached one.",
         ),
     ] = None
     threads: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=1024, metavar="N", rich_help_panel=_MACHINE, help="Processor threads; all cores unless given."
-        ),
+        typer.Option(min=1, max=1024, metavar="N", rich_help_panel=_MACHINE, help="CPU threads; all cores by default."),
     ] = None
     memory_budget: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
             rich_help_panel=_MACHINE,
-            help="As in 2G or 500M: what an image may take of a GPU, beyond the weights; on a CPU, what may wait to be"
-            " merged (1G).",
+            help="Such as 2G or 500M. On a GPU, the most that an image may take beyond the weights; on a CPU, the most"
+            " for scores waiting to be merged (default 1G).",
         ),
     ] = None
     cuda_graphs: Annotated[
@@ -130,15 +131,15 @@ class ModelOptions:
         typer.Option(
             "--cuda-graphs/--no-cuda-graphs",
             rich_help_panel=_MACHINE,
-            help="Replay the network for sizes of windows or images that recur; on NVIDIA's GPUs by default.",
+            help="Replay the network from CUDA graphs for recurring input sizes; by default on NVIDIA GPUs.",
         ),
     ] = None
 
     def load(self, *, random_weights: bool = False) -> Segmenter:
-        """The segmenter that the options ask for; a checkpoint that has to be fetched shows its progress.
+        """Load the model. A download shows its progress.
 
         Raises:
-            UsageError: an option that cannot be read, or options that do not go together; else as `semask_cli.load`.
+            UsageError: as `arguments`; otherwise as `semask_cli.load`.
         """
         import torch
 
@@ -152,7 +153,7 @@ class ModelOptions:
             return load(model, **arguments, random_weights=random_weights, progress=progress)
 
     def on_cluster(self) -> ClusterModel:
-        """The model that the options ask for, on the Ray cluster that this process has joined.
+        """The model on the Ray cluster that this process has joined.
 
         Raises:
             UsageError: as `arguments`.
@@ -162,15 +163,15 @@ class ModelOptions:
         return ClusterModel.on_cluster(**self.arguments(), threads=self.threads)
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `semask_cli.load`, "model" being the first of them.
+        """The arguments of `semask_cli.load`, with its positional one as "model".
 
         Raises:
-            UsageError: an option that cannot be read, or options that do not go together.
+            UsageError: an option is invalid, or excludes another.
         """
         if self.ms_flip and self.scales:
-            raise UsageError("--ms-flip brings the published scales", "Give it alone, or --scales with --flip.")
+            raise UsageError("--ms-flip uses the published scales", "Give it alone, or --scales with --flip.")
         if self.mode != "slide" and (self.crop or self.stride):
-            raise UsageError("--crop and --stride are of sliding windows", "Give --mode slide with them.")
+            raise UsageError("--crop and --stride are for sliding windows", "Add --mode slide.")
         arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name, parse in _PARSERS.items():
             arguments[name] = None if arguments[name] is None else parse(arguments[name])
@@ -182,12 +183,12 @@ def parse_size(option: str, text: str) -> tuple[int, int]:
     """ "512" or "512x1024" (height x width), each from 1 to 999999.
 
     Raises:
-        UsageError: another text; the message names the option.
+        UsageError: the text is not a size; the message names the option.
     """
     match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.lower())
     height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not (height and width):
-        raise UsageError(f"{option} {text!r} is not a size", "Give pixels, as in 512 or 512x1024.")
+        raise UsageError(f"{option} {text!r} is not a size", "Give pixels, such as 512 or 512x1024.")
     return height, width
 
 
@@ -197,7 +198,7 @@ def _parse_scales(text: str) -> tuple[float, ...] | Literal["native"]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--scales {text!r} is not a list of numbers", "As in 0.75,1,1.25.") from error
+        raise UsageError(f"--scales {text!r} is not a list of numbers", "Write it as 0.75,1,1.25.") from error
 
 
 def _parse_bytes(text: str) -> int:
@@ -208,7 +209,7 @@ def _parse_bytes(text: str) -> int:
     except (KeyError, ValueError, OverflowError):
         size = 0
     if not 1 <= size < 1 << 50:
-        raise UsageError(f"--memory-budget {text!r} is not an amount of memory", "As in 2G or 500M.")
+        raise UsageError(f"--memory-budget {text!r} is not an amount of memory", "Write it as 2G or 500M.")
     return size
 
 

@@ -1,16 +1,16 @@
-"""`semask models`: the zoo, as a table or a row at a time."""
+"""`semask models`: the zoo as a table, or one model in full."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from semask_cli.cli.completion import complete_dataset, complete_model
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.model_options import ZooFile
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json, print_table
 from semask_cli.datasets.spec import dataset_name
 from semask_cli.output.percentages import format_percent
 from semask_cli.zoo import ModelSpec, load_zoo
@@ -18,14 +18,14 @@ from semask_cli.zoo import ModelSpec, load_zoo
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Show one row in full.", autocompletion=complete_model)
+        str | None, typer.Argument(metavar="[NAME]", help="Show one model in full.", autocompletion=complete_model)
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Only the models of this dataset.", autocompletion=complete_dataset),
     ] = None,
-    zoo_file: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    zoo_file: ZooFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the published models: dataset, mIoU, parameters, and whether the checkpoint is on this machine."""
     zoo = load_zoo(zoo_file)
@@ -33,7 +33,7 @@ def models(
     rows = [zoo.find(name, dataset=dataset)] if name else list(zoo.models.values())
     rows = [spec for spec in rows if canonical in (None, spec.dataset)]
     if as_json:
-        print(json.dumps({"schema_version": 1, "models": [_document(spec) for spec in rows]}, indent=2))
+        print_json({"models": [_document(spec) for spec in rows]})
     elif name:
         _print_row(rows[0])
     else:
@@ -64,7 +64,7 @@ def _print_table(rows: list[ModelSpec], defaults: set[str]) -> None:
             "[green]yes[/]" if on_disk(spec) else "",
         )
     print_table(table)
-    Console(stderr=True).print("* used where only the dataset is named", style="dim")
+    Console(stderr=True).print("* the default model of its dataset", style="dim")
 
 
 def _print_row(spec: ModelSpec) -> None:
@@ -80,7 +80,7 @@ def _print_row(spec: ModelSpec) -> None:
 
 
 def _document(spec: ModelSpec) -> dict[str, Any]:
-    """The row as JSON has it: all of weights.toml, and where the checkpoint lies on this machine."""
+    """All facts of the row, and the path of its checkpoint on this machine."""
     from semask_cli.checkpoints.store import on_disk
 
     document = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
@@ -100,7 +100,7 @@ def _file(file: Any) -> dict[str, Any]:
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Keys and values as lines of text: nested tables get dotted keys."""
+    """Pairs of key and text; keys of nested tables are dotted."""
     lines: list[tuple[str, str]] = []
     for key, value in document.items():
         if isinstance(value, dict):

@@ -1,21 +1,23 @@
-"""Options that several commands share: a frozen dataclass of Typer options is a parameter of each of them."""
+"""Options shared by several commands: one by one, or as a frozen dataclass that is a parameter of each command."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
-from typing import Any, TypeGuard
+from typing import Annotated, Any, TypeGuard
 
 import typer
 
 from semask_cli.errors import UsageError
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with each field of its dataclass parameters as an option of its own.
+    """Replace each dataclass parameter of a command by one option per field.
 
-    A field that several of its dataclasses have, by name, is one option, and each of them gets its value.
+    Fields of the same name in several dataclasses become one option, whose value all of them get.
     """
     parameters = inspect.signature(command, eval_str=True).parameters
     annotations = {name: parameter.annotation for name, parameter in parameters.items()}
@@ -42,7 +44,7 @@ def _is_group(annotation: Any) -> TypeGuard[type]:
 
 
 def refuse_options(context: typer.Context, run: str, names: Collection[str], suggestion: str = "") -> None:
-    """Refuse options, parameters called one of `names`, that this kind of `run` would ignore.
+    """Refuse options that this kind of `run` would ignore; `names` are those of their parameters.
 
     Raises:
         UsageError: one of them was given on the command line.

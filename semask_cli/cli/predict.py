@@ -1,4 +1,4 @@
-"""`semask predict`: images in, masks out; a video, or a raster, into another one."""
+"""`semask predict`: masks of images; a video or a raster becomes another one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Images, folders, glob patterns, addresses, - for stdin; or a video or camera:0, or a raster.",
+            help="Images, folders, glob patterns, URLs, - for stdin; or a video, camera:0, or a raster.",
         ),
     ] = None,
     *,
@@ -39,8 +39,8 @@ def predict(
             "--output",
             "-o",
             metavar="DIR",
-            help="Where the files go; sub-folders are kept. Or one .parquet file for all results; of a video, a folder"
-            " or .mp4; of a raster, a .tif.",
+            help="Output folder; sub-folders of the inputs are kept. Or one .parquet file for all results, an .mp4"
+            " file for a video, a .tif file for a raster.",
         ),
     ] = "masks",
     saving: OutputOptions,
@@ -50,7 +50,7 @@ def predict(
         typer.Option(
             metavar="START:STOP:STEP",
             rich_help_panel=RUN,
-            help="Of a video, these frames only; ::5 is every fifth.",
+            help="Video: only these frames; ::5 is every fifth.",
         ),
     ] = None,
     smooth: Annotated[
@@ -58,29 +58,29 @@ def predict(
         typer.Option(
             metavar="WEIGHT",
             rich_help_panel=RUN,
-            help="Of a video, the weight of earlier frames in each frame's scores, below 1: labels flicker less, and"
-            " lag behind what moves.",
+            help="Video: weight of earlier frames in each frame's scores, below 1. Reduces flicker, but labels lag"
+            " behind motion.",
         ),
     ] = 0,
     bands: Annotated[
         str | None,
-        typer.Option(metavar="R,G,B", rich_help_panel=RUN, help="Of a raster, the bands of red, green and blue."),
+        typer.Option(metavar="R,G,B", rich_help_panel=RUN, help="Raster: the bands of red, green and blue."),
     ] = None,
     stretch: Annotated[
         str | None,
         typer.Option(
             metavar="LOW,HIGH",
             rich_help_panel=RUN,
-            help="Of a raster that is not 8 bits wide, the values that become 0 and 255.",
+            help="Raster that is not 8-bit: the values that become 0 and 255.",
         ),
     ] = None,
 ) -> None:
-    """Segment images: a palette PNG for each, whose pixel values are class indices, and a line of what was found.
+    """Segment images: a palette PNG of class indices for each, and a line with the classes found.
 
-    A killed run goes on where it was when it is started again: images whose files are there, made with the same model
-    and settings from the same source, are left out.
+    A killed run resumes when it is started again: images whose files exist, made with the same model and settings from
+    the same source, are skipped.
 
-    Processes share the images under torchrun, each with a GPU of its own: `torchrun --nproc-per-node 8 -m semask_cli
+    Under torchrun, processes share the images, each on its own GPU: `torchrun --nproc-per-node 8 -m semask_cli
     predict …`.
     """
     from semask_cli.distributed.table import is_table
@@ -92,7 +92,7 @@ def predict(
     if any(is_video(name) for name in inputs):
         refuse_options(context, "a video", (*_SHARING, "max_pixels", "bands", "stretch"))
         if is_table(place(output)):
-            raise UsageError(f"{output}: a video becomes a folder or an .mp4 file")
+            raise UsageError(f"{output}: a video is written as a folder or an .mp4 file")
         _refuse_name_of_a_file(output, IMAGE_SUFFIXES)
         outputs = saving.outputs()
         predict_video(
@@ -109,10 +109,10 @@ def predict(
         predict_raster(inputs, options=options, output=Path(output), bands=bands, stretch=stretch)
     else:
         refuse_options(
-            context, "a run without a raster", ("bands", "stretch"), "As in: semask predict a.tif -o labels.tif"
+            context, "a run without a raster", ("bands", "stretch"), "Example: semask predict a.tif -o labels.tif"
         )
         refuse_options(
-            context, "a run without a video", ("frames", "smooth"), "As in: semask predict drive.mp4 -o out.mp4"
+            context, "a run without a video", ("frames", "smooth"), "Example: semask predict drive.mp4 -o out.mp4"
         )
         _refuse_name_of_a_file(output, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
         if is_table(place(output)):
@@ -123,6 +123,6 @@ def predict(
 
 
 def _refuse_name_of_a_file(output: str, endings: frozenset[str]) -> None:
-    """Refuse "-o mask.png", which would make a folder of that name."""
+    """Refuse an output such as mask.png, which would become a folder of that name."""
     if Path(output).suffix.lower() in endings and not Path(output).is_dir():
-        raise UsageError(f"{output} is the name of a file, and results go into a folder", "Name a folder with -o.")
+        raise UsageError(f"{output} is a file name, but results go into a folder", "Name a folder with -o.")

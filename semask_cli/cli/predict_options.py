@@ -1,4 +1,4 @@
-"""The options of `semask predict` that say what is written of each image, and how a run over images goes."""
+"""The options of `semask predict` for output files, and for a run over images."""
 
 from __future__ import annotations
 
@@ -13,28 +13,24 @@ if TYPE_CHECKING:
     from semask_cli.output.kinds import Kind
 
 SAVE_HELP = (
-    "Any of mask, index, color, overlay, contour, side, legend, preview, confidence, entropy, scores, json, coco, "
-    "coco-polygons, geojson, cvat, labelstudio, with commas between."
+    "Comma-separated: mask, index, color, overlay, contour, side, legend, preview, confidence, entropy, scores, json, "
+    "coco, coco-polygons, geojson, cvat, labelstudio."
 )
 RUN = "The run"
-"""The panel of options that say how a run goes."""
+"""The panel of options about a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What is written of each image."""
+    """The files written for each image."""
 
     save: Annotated[str, typer.Option(metavar="KINDS", help=SAVE_HELP)] = "mask"
-    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours over the image.")] = 0.5
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="Pixels by which outlines may be simplified, in formats of polygons.")
-    ] = 0
-    top: Annotated[
-        int, typer.Option(min=1, help="Classes in scores files, the best of each pixel; as many as there are is all.")
-    ] = 5
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Opacity of the colours over the image.")] = 0.5
+    tolerance: Annotated[float, typer.Option(min=0, help="Simplify polygon outlines by up to so many pixels.")] = 0
+    top: Annotated[int, typer.Option(min=1, help="Number of best classes per pixel in scores files.")] = 5
 
     def outputs(self, *, or_none: bool = False) -> Outputs:
-        """The outputs that the engine makes; with `or_none`, "--save none" asks for none.
+        """The outputs for the engine; with `or_none`, "none" is a valid kind that writes nothing.
 
         Raises:
             UsageError: an unknown kind of file.
@@ -51,19 +47,17 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRunOptions:
-    """Which images a run takes, with whom it shares them, and how its results are collected."""
+    """The images of a run, how it is distributed, and how its results are collected."""
 
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Refuse larger images; a small file may unpack to a huge one.")
+        int, typer.Option(min=1, help="Refuse images with more pixels; a small file can unpack to a huge image.")
     ] = 2**28
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; every image is segmented again.")
-    ] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; segments every image anew.")] = False
     format: Annotated[
         Literal["parquet", "webdataset"] | None,
         typer.Option(
-            help="Collect results in few large files: Parquet tables, or WebDataset's tar files. --save none keeps the"
-            " classes alone."
+            help="Collect results in a few large files: Parquet tables or WebDataset tar files. --save none keeps only"
+            " the classes."
         ),
     ] = None
     gallery: Annotated[
@@ -72,7 +66,7 @@ class ImageRunOptions:
             "--report",
             metavar="DIR",
             rich_help_panel=RUN,
-            help="Write a page of all images, with their overlays, here.",
+            help="Write an HTML page of all images and their overlays here.",
         ),
     ] = None
     manifest: Annotated[
@@ -80,24 +74,20 @@ class ImageRunOptions:
         typer.Option(
             metavar="FILE",
             rich_help_panel=RUN,
-            help="A list of images: a .txt file with a path in each line, or a .csv or .parquet file with columns path"
-            " and id.",
+            help="A list of images: a .txt file with a path per line, or a .csv or .parquet file with columns path and"
+            " id.",
         ),
     ] = None
-    fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=RUN, help="Segment again what is done already.")] = (
-        False
-    )
+    fresh: Annotated[bool, typer.Option("--fresh", rich_help_panel=RUN, help="Segment finished images again.")] = False
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
             rich_help_panel=RUN,
-            help="Segment on this Ray cluster; local starts one on this machine, auto finds the one it belongs to.",
+            help="Segment on this Ray cluster: an address, auto for this machine's cluster, or local to start one.",
         ),
     ] = None
     shard: Annotated[
         str | None,
-        typer.Option(
-            metavar="I/N", rich_help_panel=RUN, help="Only this part of the images: 0/8 … 7/8 are all of them."
-        ),
+        typer.Option(metavar="I/N", rich_help_panel=RUN, help="Segment only this part of the images: 0/8 to 7/8."),
     ] = None

@@ -1,9 +1,8 @@
-"""`semask quantize`: a model in int8, calibrated on images and compared before it is kept."""
+"""`semask quantize`: a model in int8, calibrated on images and verified before it is kept."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from semask_cli.cli.dataset_options import DatasetName
-from semask_cli.cli.model_options import ModelName, ModelOptions
+from semask_cli.cli.model_options import CheckpointFile, ModelName, ModelOptions, ZooFile
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json
 from semask_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,35 +30,31 @@ Item = TypeVar("Item")
 def quantize(
     name: ModelName,
     *,
-    images: Annotated[
-        list[str], typer.Option(metavar="INPUT", help="Images like those to be segmented, or folders of them.")
-    ],
-    samples: Annotated[int, typer.Option(min=4, help="How many of them, drawn at random, the same each time.")] = 64,
+    images: Annotated[list[str], typer.Option(metavar="INPUT", help="Images or folders, of the kind to be segmented.")],
+    samples: Annotated[int, typer.Option(min=4, help="Number of images to use, drawn with a fixed seed.")] = 64,
     labels: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Label PNGs of class indices, named like the images of the one folder: mIoU is compared too.",
+            help="Label PNGs of class indices, named like the images of a single folder: compare mIoU too.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write here; for --quantized. Unless given, to the cache."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write here, for --quantized; by default to the cache."),
     ] = None,
     dataset: DatasetName = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file to use instead of the published one.")
-    ] = None,
-    zoo: Annotated[Path | None, typer.Option("--zoo", metavar="FILE", help="Rows of your own.")] = None,
+    checkpoint: CheckpointFile = None,
+    zoo: ZooFile = None,
     keep_anyway: Annotated[
-        bool, typer.Option("--keep-anyway", help="Also if less than 99.5 % of labels are the same.")
+        bool, typer.Option("--keep-anyway", help="Keep it even if fewer than 99.5 % of labels agree.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Prepare a model for `--precision int8` on this kind of processor, with images like those it will segment.
+    """Calibrate a model for `--precision int8` on images like those it will segment.
 
-    A quarter of the images is held back and segmented in float32 and in int8. Where less than 99.5 % of labels are the
-    same, nothing is kept.
+    A quarter of the images is held back and segmented in float32 and in int8. If fewer than 99.5 % of labels agree,
+    nothing is kept.
     """
     from semask_cli.io.inputs import find_inputs
     from semask_cli.io.overwriting import refuse_replacing
@@ -86,7 +83,7 @@ def quantize(
         found |= {"equal_labels": made.equal_labels}
         if difference:
             found["miou_difference"] = dataclasses.asdict(difference.miou)
-        print(json.dumps({"schema_version": 1, **found}, indent=2))
+        print_json(found)
     else:
         images_used = f"images compared: {compared_on}, calibrated on: {made.calibrated_on}"
         print(f"{made.file}  {made.equal_labels:.2%} of labels equal ({images_used})")
@@ -95,11 +92,13 @@ def quantize(
 
 
 def _labelled(images: list[str], labels: Path, samples: int, *, dataset: str) -> Dataset:
-    """Those drawn of the images of the one folder that have a label."""
+    """The drawn images of the single folder `images`, with their labels."""
     from semask_cli.datasets import classes, folder_dataset
 
     if len(images) != 1:
-        raise UsageError("--labels goes with one folder of --images", "Name the folder whose images have these labels.")
+        raise UsageError(
+            "--labels needs a single folder of --images", "Name the folder whose images have these labels."
+        )
     found = folder_dataset(Path(images[0]), labels, classes(dataset))
     drawn = _drawn([sample for sample in found.samples if sample.label], samples)
     return dataclasses.replace(found, samples=tuple(drawn))
@@ -110,7 +109,7 @@ def _drawn(found: Sequence[Item], samples: int) -> list[Item]:
 
 
 def _difference(labelled: Dataset, made: Quantization, *, definition: Definition) -> RunDifference:
-    """What int8 does to mIoU on the images that were held back."""
+    """The change of mIoU in int8, on the images held back."""
     from semask_cli.evaluation.labels_difference import labels_difference
 
     held_back = dataclasses.replace(labelled, samples=tuple(labelled.samples[number] for number in made.held_back))

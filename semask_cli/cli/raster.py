@@ -1,4 +1,4 @@
-"""What `semask predict` does with a georeferenced raster: into another one."""
+"""`semask predict` for a georeferenced raster."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def predict_raster(
     """Segment one raster into `output`, a GeoTIFF.
 
     Raises:
-        SemaskError: as `geo.raster`; or the options are for something else.
+        SemaskError: an option is invalid; otherwise as `geo.raster`.
     """
     from semask_cli.geo.raster import Stretch, rasterio, segment_raster
     from semask_cli.io.overwriting import refuse_replacing
 
     if len(inputs) > 1:
-        raise UsageError("a raster is segmented by a run of its own", "Name nothing else, or a folder with -o.")
+        raise UsageError("a run takes one raster", "Name only the raster, or a folder with -o.")
     source = Path(inputs[0])
     chosen = None if bands is None else tuple(_numbers("--bands", bands, int, 3))
     limits = None if stretch is None else Stretch(*_numbers("--stretch", stretch, float, 2))
     if limits and not -math.inf < limits.low < limits.high < math.inf:
-        raise UsageError(f"--stretch {stretch!r} goes from a low value to a higher one")
+        raise UsageError(f"--stretch {stretch!r} is not a low value and a higher one")
     rasterio()  # a missing package is reported before the model is loaded
     refuse_replacing([output], [source])
     segmenter = replace(options, mode="slide", scales=options.scales or "native").load()
@@ -49,12 +49,12 @@ def _numbers(option: str, text: str, kind: type[Number], count: int) -> list[Num
         numbers = []
     if len(numbers) != count:
         whole = "whole " if kind is int else ""
-        raise UsageError(f"{option} {text!r} is not {count} {whole}numbers with commas between")
+        raise UsageError(f"{option} {text!r} is not {count} comma-separated {whole}numbers")
     return numbers
 
 
 def _progress(run: Generator[float, None, None]) -> Generator[float, None, None]:
-    """How much is done, on stderr, where that is a terminal."""
+    """Show the share done on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,7 +1,8 @@
-"""Messages on stderr: the progress of a run, what went wrong and what to do about it."""
+"""Messages on stderr: progress, and errors with their suggestions."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from semask_cli.errors import SemaskError
 
 @contextmanager
 def counting() -> Iterator[Callable[[int, str], None]]:
-    """Shows how many are done, with words before the number, from the second on, where stderr is a terminal."""
+    """A callback (count, description) that shows progress on a terminal, from the second item on."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -21,8 +22,38 @@ def counting() -> Iterator[Callable[[int, str], None]]:
         yield lambda count, words: bar.update(task, completed=count, description=words, visible=count > 1)
 
 
+@contextmanager
+def fetching(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A callback (bytes received, total bytes or None): a progress bar on a terminal, else one line on stderr."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task(name, total=None)
+    announced = False
+
+    def progress(received: int, total: int | None) -> None:
+        nonlocal announced
+        if not announced and console.is_terminal:
+            bar.start()
+        elif not announced:
+            size = decimal(total) if total else "of unknown size"
+            print(f"fetching {name} ({size})", file=sys.stderr)
+        announced = True
+        bar.update(task, completed=received, total=total)
+
+    try:
+        yield progress
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
 def report(error: SemaskError) -> None:
-    """Print the error in a line, and its suggestion in another."""
+    """Print an error, and its suggestion on the next line."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,21 +1,22 @@
-"""`semask status`: the progress of runs over many images, and of evaluations."""
+"""`semask status`: the progress of predictions and evaluations."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semask_cli.cli.option_groups import AsJson
+from semask_cli.cli.printing import print_json
 from semask_cli.errors import printable
 
 if TYPE_CHECKING:
     from semask_cli.distributed.status import RunStatus
 
-IDLE = 60.0  # seconds without an image, after which this is reported
+IDLE = 60.0  # seconds without an image before this is reported
 
 
 def status(
@@ -23,21 +24,21 @@ def status(
         str | None,
         typer.Argument(
             metavar="DIR",
-            help="What `semask predict -o` writes to, a folder or a .parquet file, or a --journal of `semask eval`;"
-            " without it, the evaluations in the cache.",
+            help="The output of `semask predict -o` (a folder or .parquet file), or a --journal of `semask eval`; by"
+            " default the evaluations in the cache.",
         ),
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the progress of the runs in a folder: done, failed and why, left, images a second, time left.
+    """Show the progress of the runs in a folder: images done, failed (and why) and left, images per second, time left.
 
-    It reads their journals and lists their inputs, whether they run or not, on this machine or on others.
+    Reads their journals and lists their inputs, so it works during and after a run, from any machine.
     """
     runs = _runs(folder)
     if as_json:
         documents = [{**dataclasses.asdict(run), "seconds_left": run.seconds_left} for run in runs]
-        print(json.dumps({"schema_version": 1, "runs": documents}, ensure_ascii=False, indent=2))
+        print_json({"runs": documents})
         return
     for run in runs:
         _print(run)
@@ -61,7 +62,7 @@ def _print(run: RunStatus) -> None:
     kinds = ",".join(settings.get("outputs", ()))
     what = kinds or " ".join(filter(None, (settings.get("dataset"), settings.get("split"))))
     source = ", ".join(filter(None, (settings.get("model", settings.get("masks")), settings.get("precision"))))
-    print(f"{printable(source)}: {what}" if source else "a run whose journal has lost its first line")
+    print(f"{printable(source)}: {what}" if source else "a run whose journal lacks its first line")
     failed = sum(failure.images for failure in run.failures)
     left = "" if run.left is None else f", {run.left} left"
     print(f"  {run.done} done, {failed} failed{left}")
@@ -70,11 +71,11 @@ def _print(run: RunStatus) -> None:
     if run.per_second:
         remaining = run.seconds_left
         time_left = f", {timedelta(seconds=round(remaining))} left" if remaining else ""
-        print(f"  {_rounded(run.per_second)} images a second{time_left}")
+        print(f"  {_rounded(run.per_second)} images per second{time_left}")
     if run.left and run.seconds_idle() > IDLE:
-        print(f"  no image for {timedelta(seconds=round(run.seconds_idle()))}: start the same command again to go on")
+        print(f"  no image for {timedelta(seconds=round(run.seconds_idle()))}: start the same command again to resume")
 
 
 def _rounded(number: float) -> str:
-    """Three digits: 0.314, 12.3, 4,000."""
+    """Three significant digits: 0.314, 12.3, 4,000."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -1,4 +1,4 @@
-"""What `semask predict` does with a video: into another video, or into files of each frame."""
+"""`semask predict` for a video: another video, or files of each frame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def predict_video(
     """Segment one video; `output` ends in .mp4 or is a folder.
 
     Raises:
-        SemaskError: as `video.run`; or the options are for something else.
+        SemaskError: an option is invalid; otherwise as `video.run`.
     """
     from semask_cli.distributed.run_journal import RunJournal
     from semask_cli.distributed.shards import Shard
@@ -42,7 +42,7 @@ def predict_video(
     from semask_cli.video.run import segment_to_files, segment_to_video
 
     if len(inputs) > 1:
-        raise UsageError("a video is segmented by a run of its own", "Name nothing else, and another -o for each.")
+        raise UsageError("a run takes one video", "Name only the video, with its own -o.")
     [name] = inputs
     into_video = output.suffix.lower() == TARGET
     if not into_video and is_video(str(output)):
@@ -61,7 +61,7 @@ def predict_video(
             segmenter,
             name,
             output,
-            kind="overlay" if outputs.kinds == ("mask",) else outputs.kinds[0],  # indices are not for the eye
+            kind="overlay" if outputs.kinds == ("mask",) else outputs.kinds[0],  # class indices cannot be seen
             opacity=outputs.opacity,
             chosen=chosen,
             settings=settings,
@@ -85,12 +85,12 @@ def predict_video(
     finally:
         if count:
             rate = count / (time.monotonic() - began)
-            print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} a second", file=sys.stderr)
+            print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} per second", file=sys.stderr)
     print(f"{printable(name)} -> {printable(str(output))}")
 
 
 def _progress(run: Generator[FrameDone, None, None]) -> Iterator[FrameDone]:
-    """The frames, with the place in the video."""
+    """The frames; their time in the video is shown as progress."""
     with counting() as show, closing(run) as frames:
         for count, done in enumerate(frames, start=1):
             minutes, seconds = divmod(int(done.seconds), 60)

@@ -1,14 +1,14 @@
 """The datasets that models are evaluated on.
 
-Gets a dataset's name and a root folder, or two folders of the user's own. Gives samples (an image with its label file),
-the classes, and labels as class indices (H, W) uint8. Every fact about a dataset stands in specs/NAME.toml.
-Knows no models and no predictions.
+From a dataset's name and root folder, or two folders of the user: samples (an image with its label file), the classes,
+and labels as class indices (H, W) uint8. All facts about a published dataset are in specs/NAME.toml. Nothing here knows
+models or predictions.
 
     spec.py         a file of specs/ as a frozen DatasetSpec
     class_set.py    classes, colours and the encodings of label files
     folders.py      a dataset on disk, found by the layouts of its spec: samples.py
     labels.py       label files -> class indices; mat_files.py reads those of COCO-Stuff 10k, polygons.py Cityscapes'
-    check.py        what is wrong with a folder
+    check.py        defects of a folder
 """
 
 from importlib import import_module
@@ -45,7 +45,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: the command line lists the datasets without numpy."""
+    """Import a name on first use: the command line lists the datasets without numpy."""
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,7 +1,7 @@
-"""What can be wrong with a dataset folder, found before any model is loaded.
+"""Defects of a dataset folder, found before any model is loaded.
 
-The mistakes looked for are those that change mIoU in silence (labels shifted by one, ids of another table) and those
-that stop an evaluation after hours (a missing or truncated file, a mask of colours).
+Two kinds matter: those that silently change mIoU (labels shifted by one, ids of another encoding), and those that stop
+an evaluation after hours (a missing or truncated file, a colour mask).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from semask_cli.errors import DatasetError, ImageError
 from semask_cli.io.images import open_image, read_image
 
 DEFECTS = {
-    "missing-label": "Images without a label file. Complete the download, or go on without them: --allow-missing N.",
-    "missing-picture": "Labels without an image. Complete the download, or go on without them: --allow-missing N.",
-    "unreadable": "Files that are damaged or of another kind. Copy them again from the download.",
-    "size": "Image and label differ in size. Labels must have the size of the image: nothing is resized.",
-    "colour-mask": "Masks of colours. Colours repeat, so they do not name classes: write class indices as grey PNGs.",
-    "label-ids": "labelIds where trainIds are expected. Make labelTrainIds with the official tool, or say so: "
+    "missing-label": "Images without a label file. Complete the download, or accept it: --allow-missing N.",
+    "missing-picture": "Labels without an image. Complete the download, or accept it: --allow-missing N.",
+    "unreadable": "Files that are damaged or of another format. Copy them again from the download.",
+    "size": "Image and label differ in size. Labels are never resized: give both the same size.",
+    "colour-mask": "Colour masks. Colours repeat, so they do not identify classes: write class indices as grey PNGs.",
+    "label-ids": "labelIds where trainIds are expected. Make labelTrainIds with the official tool, or give "
     "--label-coding labelIds.",
-    "train-ids": "trainIds where labelIds are expected. Say so: --label-coding trainIds.",
-    "not-reduced": "Labels off by one: 0 still means unlabelled. Say so: --label-coding reduce-zero.",
-    "reduced-twice": "Labels off by one: these begin with class 0 already. Say so: --label-coding trainIds.",
-    "range": "Values that are neither a class nor ignored. They are refused, never counted as something else.",
-    "all-ignored": "Labels without a single labelled pixel. They count nowhere; look whether that is meant.",
-    "subset": "Fewer images than the published split has: a figure from them is not comparable with a published one.",
+    "train-ids": "trainIds where labelIds are expected. Give --label-coding trainIds.",
+    "not-reduced": "Labels are off by one: 0 still means unlabelled. Give --label-coding reduce-zero.",
+    "reduced-twice": "Labels are off by one: 0 is already the first class. Give --label-coding trainIds.",
+    "range": "Values that are neither a class nor ignored. They are errors, never counted as something else.",
+    "all-ignored": "Labels without a labelled pixel. They count nowhere; check whether that is intended.",
+    "subset": "Fewer images than the published split: figures are not comparable with published ones.",
 }
-"""Every kind of defect, with its explanation and its fix."""
+"""Every kind of defect, with explanation and fix."""
 
 MISSING = frozenset(("missing-label", "missing-picture"))
 HARMLESS = frozenset(("all-ignored", "subset"))
@@ -49,13 +49,13 @@ HARMLESS = frozenset(("all-ignored", "subset"))
 _EXAMPLES = 5
 _THREADS = 8
 
-# Where practically every image has unlabelled pixels, this many labels without any cannot be a coincidence.
+# In datasets where nearly every image has unlabelled pixels, so many labels without any are no coincidence.
 _SURELY_UNLABELLED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A kind of defect (a key of DEFECTS), how often it was found, and the first `examples`."""
+    """A kind of defect (a key of DEFECTS), its number of occurrences, and the first `examples`."""
 
     kind: str
     count: int
@@ -63,13 +63,13 @@ class Finding:
 
     @property
     def fatal(self) -> bool:
-        """Whether an evaluation would stop at it, or give a wrong figure."""
+        """Whether it would stop an evaluation or falsify its figures."""
         return self.kind not in HARMLESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CheckReport:
-    """What was found. The histogram is over the `inspected` labels whose values were read: (K,) int64 each."""
+    """All findings. `pixels` and `images_with` (K,) int64 count over the `inspected` labels whose values were read."""
 
     dataset: Dataset
     findings: tuple[Finding, ...]
@@ -84,7 +84,7 @@ class CheckReport:
         return sum(finding.count for finding in self.findings if finding.kind in MISSING)
 
     def fatal(self, *, allow_missing: int = 0) -> tuple[Finding, ...]:
-        """The findings that an evaluation refuses, where `allow_missing` missing files are accepted."""
+        """The findings that an evaluation refuses, if up to `allow_missing` missing files are accepted."""
         accepted = MISSING if self.missing <= allow_missing else frozenset()
         return tuple(finding for finding in self.findings if finding.fatal and finding.kind not in accepted)
 
@@ -115,7 +115,7 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Inspection:
-    """One image's defects as (kind, example), and the histogram (256,) of its label values: zeros if not read."""
+    """The defects of an image as (kind, example), and the histogram (256,) of its label values, zeros if not read."""
 
     sample: Sample
     defects: tuple[tuple[str, str], ...]
@@ -129,15 +129,15 @@ def check(
     split: str | None = None,
     label_limit: int | None = None,
 ) -> CheckReport:
-    """Inspect every file's header and every label's values; with `label_limit`, the values of so many labels only.
+    """Inspect the headers of all files and the values of all labels.
 
-    Without `label_limit` the images are decoded too, so that a truncated one is found.
+    With `label_limit` only so many labels are read, and images are not decoded: a truncated one is not found.
 
     Args:
         dataset: a Dataset, or the name of a published one, found below `root` (or $SEMASK_DATA, $DETECTRON2_DATASETS).
         root: the folder in which a dataset given by name lies.
-        split: of a dataset given by name; unless given, the one that published figures are of.
-        label_limit: labels whose values are read, evenly spread over the split; all unless given.
+        split: of a dataset given by name; by default the one of the published figures.
+        label_limit: number of labels to read, evenly spread over the split; by default all.
 
     Raises:
         UsageError: an unknown dataset or split, or no root.
@@ -172,7 +172,7 @@ def check(
 
 
 def summary(findings: tuple[Finding, ...]) -> str:
-    """The findings in a line: "3 missing-label, 1 size"."""
+    """The findings in one line: "3 missing-label, 1 size"."""
     return ", ".join(f"{finding.count} {finding.kind}" for finding in findings)
 
 
@@ -180,7 +180,7 @@ def refuse_defects(dataset: Dataset, *, label_limit: int, allow_missing: int) ->
     """Check the headers of all files and the values of some labels, before an evaluation.
 
     Raises:
-        DatasetError: a defect that would stop the evaluation or falsify its figure; the suggestion explains each.
+        DatasetError: a defect would stop the evaluation or falsify its figures; the suggestion explains each.
     """
     fatal = check(dataset, label_limit=label_limit).fatal(allow_missing=allow_missing)
     if fatal:
@@ -226,7 +226,7 @@ def _inspect_values(sample: Sample, dataset: Dataset, values: NDArray[np.integer
 
 
 def _reason(dataset: Dataset, invalid: list[int]) -> str:
-    """The kind of defect that explains values which the encoding does not have."""
+    """The kind of defect that explains values outside the encoding."""
     encodings = dataset.classes.encodings
     if dataset.encoding.name == CLASS_INDICES:
         if "labelIds" in encodings and (encodings["labelIds"].table[invalid] != INVALID).all():
@@ -237,7 +237,7 @@ def _reason(dataset: Dataset, invalid: list[int]) -> str:
 
 
 def _suspicions(dataset: Dataset, inspections: list[_Inspection]) -> Iterable[tuple[str, str]]:
-    """Defects that no single label shows: values that are valid, but not in this combination."""
+    """Defects that no single label shows: valid values, in a combination that is not."""
     total = sum((inspection.values for inspection in inspections), np.zeros(256, np.int64))
     count, encoding = len(dataset.classes), dataset.encoding.name
     with_255 = [inspection.sample.label for inspection in inspections if inspection.values[IGNORE]]
@@ -278,13 +278,13 @@ def _findings(defects: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
 
 
 def _displayed_size(path: Path, *, decode: bool) -> tuple[int, int]:
-    """(height, width) of an image as `read_image` gives it; from its header alone unless it is to be decoded."""
+    """(height, width) of an image as `read_image` gives it, from its header unless `decode`."""
     if decode:
         height, width, _ = read_image(path).shape
         return height, width
     with open_image(path) as image:
         orientation = 1
-        # Pillow decodes a whole PNG in search of EXIF unless its header has announced some.
+        # Pillow would decode a whole PNG in search of EXIF that its header has not announced.
         if "exif" in image.info:
             with suppress(Exception):  # a damaged EXIF block is ignored, as `read_image` ignores it
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)

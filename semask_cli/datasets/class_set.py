@@ -1,4 +1,4 @@
-"""What the pixels of a dataset mean: class names, colours, and the encodings in which its label files are written."""
+"""The classes of a dataset: names, colours, and the encodings of its label files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from semask_cli.errors import DatasetError, UsageError, printable
 from semask_cli.io.regular import open_regular
 
 INVALID = -1
-"""In the table of an encoding: a value that no file of this encoding holds."""
+"""In the table of an encoding: a value that is neither a class nor ignored."""
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -24,9 +24,9 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelEncoding:
-    """How a label file writes classes: `table` (256,) int16 gives a value's class index, IGNORE or INVALID.
+    """How label files store classes: `table` (256,) int16 maps a value to its class index, IGNORE or INVALID.
 
-    `names` are the values of the labels of polygon files.
+    `names` maps the labels of polygon files to values.
     """
 
     name: str
@@ -38,8 +38,8 @@ class LabelEncoding:
 class ClassSet:
     """The classes of a dataset: K `classes`, their `palette` (K, 3) uint8 RGB, and the encodings of its label files.
 
-    Palettes repeat colours (two classes of ADE20K share one), so a colour does not name a class. `spec` has the other
-    facts about a published dataset; None for classes of the user's own, which stand in `file`.
+    Palettes repeat colours (two classes of ADE20K share one), so a colour does not identify a class. `spec` has the
+    other facts about a published dataset; it is None for the user's own classes, which come from `file`.
     """
 
     name: str
@@ -59,7 +59,7 @@ class ClassSet:
 
     @property
     def instance_encoding(self) -> LabelEncoding:
-        """The encoding of the labels in instance ids, which datasets with instances have."""
+        """The encoding of the labels within instance ids, for datasets with instances."""
         assert self.spec is not None
         assert self.spec.instances is not None  # or there would be no instance file
         return self.encodings[self.spec.instances.encoding]
@@ -71,7 +71,7 @@ class ClassSet:
             UsageError: these classes have no such encoding.
         """
         if name not in self.encodings:
-            raise UsageError(f"{self.name} has no coding {name!r}", f"Its codings: {', '.join(self.encodings)}.")
+            raise UsageError(f"{self.name} has no label coding {name!r}", f"It has {', '.join(self.encodings)}.")
         return self.encodings[name]
 
 
@@ -87,13 +87,12 @@ def classes(name: str) -> ClassSet:
 
 
 def read_classes(path: Path) -> ClassSet:
-    """The user's own classes: one a line, "name" or "name,red,green,blue" (0 to 255), in the order of their indices.
+    """Read the user's own classes: one per line, "name" or "name,red,green,blue" (0 to 255), by index.
 
-    Lines that are empty or begin with "#" are skipped; a class without a colour gets one.
+    Empty lines and lines that begin with "#" are skipped; a class without a colour gets one.
 
     Raises:
-        DatasetError: the file cannot be read, names more than 255 classes, none or one twice, or has a line of another
-            form.
+        DatasetError: the file cannot be read, has no class, more than 255, a duplicate, or an invalid line.
     """
     try:
         with open_regular(path) as file:
@@ -104,10 +103,10 @@ def read_classes(path: Path) -> ClassSet:
         raise DatasetError(f"cannot read the classes in {path}: it is not UTF-8 text") from error
     rows = [_name_and_colour(path, line) for line in lines if line and not line.startswith("#")]
     if not 1 <= len(rows) <= IGNORE:
-        raise DatasetError(f"{path} names {len(rows)} classes", f"One class a line, 1 to {IGNORE} of them.")
+        raise DatasetError(f"{path} names {len(rows)} classes", f"Write 1 to {IGNORE} classes, one per line.")
     names = [name for name, _ in rows]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise DatasetError(f"{path} names {printable(twice[0])} twice", "A line too many shifts all classes after it.")
+        raise DatasetError(f"{path} names {printable(twice[0])} twice", "A surplus line shifts all classes after it.")
     colours = _distinct_colours(len(rows))
     named = [(name, colour or colours[index]) for index, (name, colour) in enumerate(rows)]
     encodings = {CLASS_INDICES: EncodingSpec(values=tuple(range(len(rows))))}
@@ -160,7 +159,7 @@ def _table(encoding: EncodingSpec) -> NDArray[np.int16]:
 
 
 def _distinct_colours(count: int) -> list[Colour]:
-    """Colours that differ in the high bits first: the bits of the index dealt to red, green and blue in turn."""
+    """Distinct colours: the bits of the index go to the high bits of red, green and blue in turn."""
 
     def channel(index: int, offset: int) -> int:
         return sum(((index >> (3 * bit + offset)) & 1) << (7 - bit) for bit in range(3))

@@ -1,4 +1,4 @@
-"""Finding a dataset on disk: a published one below a root, or two folders of the user's own."""
+"""Finding a dataset on disk: a published one below a root, or two folders of the user."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ROOT_VARIABLES = ("SEMASK_DATA", "DETECTRON2_DATASETS")
 class Dataset:
     """One split of a dataset on disk: its samples, sorted by id, and the label files without an image (`orphans`).
 
-    `split` is empty for folders of the user's own. `encoding` is that of the label files. `listed` is the file that
-    lists the split's images, in layouts that have one.
+    `split` is empty for the user's own folders. `encoding` is that of the label files. `listed` is the file that lists
+    the split's images, in layouts that have one.
     """
 
     name: str
@@ -40,22 +40,22 @@ class Dataset:
 
     @property
     def spec(self) -> DatasetSpec | None:
-        """The facts about the dataset whose classes these are; None for classes of the user's own."""
+        """The facts about the published dataset whose classes these are; None for the user's own classes."""
         return self.classes.spec
 
     @property
     def published_images(self) -> int:
-        """How many images the split has as published; 0 for folders of the user's own."""
+        """The published number of images in the split; 0 for the user's own folders."""
         return self.spec.splits.get(self.split, 0) if self.spec else 0
 
 
 def find_dataset(
     name: str, *, root: str | os.PathLike[str] | None = None, split: str | None = None, encoding: str | None = None
 ) -> Dataset:
-    """A published dataset below `root`, else below $SEMASK_DATA or $DETECTRON2_DATASETS.
+    """Find a published dataset below `root`, else below $SEMASK_DATA or $DETECTRON2_DATASETS.
 
-    `split` is one of the dataset's splits (default: the one that published figures are of); `encoding` overrides the
-    encoding that the layout implies. Of several layouts the one with most image-label pairs is taken.
+    `split` defaults to the one of the published figures; `encoding` overrides the one that the layout implies. Of
+    several layouts, the one with the most image-label pairs is taken.
 
     Raises:
         UsageError: an unknown dataset, split or encoding, or no root named.
@@ -89,17 +89,17 @@ def find_dataset(
 
 
 def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, encoding: str = CLASS_INDICES) -> Dataset:
-    """Two folders of the user's own: an image and its label (PNG) have the same path below them but for the suffix.
+    """A dataset of the user's own folders: an image and its label PNG have the same relative path without suffix.
 
     Raises:
         UsageError: an unknown encoding.
-        DatasetError: no image in `images`, or two that differ in the suffix alone.
+        DatasetError: no image in `images`, or two that differ only in the suffix.
     """
     by_id: dict[str, Path] = {}
     for path in sorted(filter(is_image_path, files_below(images).values())):
         key = path.relative_to(images).with_suffix("").as_posix()
         if key in by_id:
-            raise DatasetError(f"{by_id[key]} and {path} would share one label file", "Rename one of them.")
+            raise DatasetError(f"{by_id[key]} and {path} would share a label file", "Rename one of them.")
         by_id[key] = path
     if not by_id:
         raise DatasetError(f"no images in {images}")
@@ -119,10 +119,10 @@ def folder_dataset(images: Path, labels: Path | None, classes: ClassSet, *, enco
 def as_dataset(
     dataset: Dataset | str, *, root: str | os.PathLike[str] | None = None, split: str | None = None
 ) -> Dataset:
-    """`dataset` itself, or the published one of that name, as `find_dataset` finds it.
+    """`dataset` itself, or the published one of that name.
 
     Raises:
-        UsageError: something else, or `root` or `split` beside a Dataset, which has its own; else as `find_dataset`.
+        UsageError: another type, or `root` or `split` given with a Dataset; otherwise as `find_dataset`.
     """
     if isinstance(dataset, str):
         return find_dataset(dataset, root=root, split=split)
@@ -136,7 +136,5 @@ def as_dataset(
 def _roots(root: str | os.PathLike[str] | None, *, name: str) -> list[Path]:
     roots = [root] if root else [os.environ[variable] for variable in ROOT_VARIABLES if os.environ.get(variable)]
     if not roots:
-        raise UsageError(
-            f"where is the dataset {name}?", f"Name its folder with --root, or set {' or '.join(ROOT_VARIABLES)}."
-        )
+        raise UsageError(f"the folder of {name} is not given", f"Give --root, or set {' or '.join(ROOT_VARIABLES)}.")
     return [Path(folder) for folder in roots]

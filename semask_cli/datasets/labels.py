@@ -1,4 +1,4 @@
-"""Reading label files and masks: pixel values as they stand in the file, and the class indices that they mean."""
+"""Reading label files and masks: the stored pixel values, and the class indices that they stand for."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
 
 
 class ColourMaskError(DatasetError):
-    """A mask of colours where one of values is needed: colours repeat, so they do not name classes."""
+    """A colour mask. Colours repeat, so they do not identify classes."""
 
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(
             f"{path} is a colour image ({mode}), not a mask of class indices",
-            "Palettes repeat colours, so colours cannot be read back. Write one channel: grey or palette PNG.",
+            "Palettes repeat colours, so classes cannot be read from them. Write a grey or palette PNG.",
         )
         self.path = path
 
 
 class LabelValueError(DatasetError):
-    """A mask with `values` that its encoding does not have."""
+    """A mask has `values` outside its encoding."""
 
     def __init__(self, path: Path, encoding: LabelEncoding, values: tuple[int, ...]) -> None:
         shown = ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
         super().__init__(
-            f"{path} holds {shown}, which {encoding.name} does not have", "`semask check` looks for the reason."
+            f"{path} holds {shown}, which {encoding.name} does not have", "`semask check` finds the reason."
         )
         self.values = values
 
@@ -61,12 +61,12 @@ def read_labels(path: Path, encoding: LabelEncoding) -> NDArray[np.uint8]:
 def read_values(path: Path, encoding: LabelEncoding | None = None) -> NDArray[np.integer]:
     """The pixel values (H, W) of a grey or palette PNG (8 or 16 bit), or of the array `S` of a .mat file.
 
-    A PNG's checksums are compared: a bit that flipped on a disk would be another class. A .json file holds polygons,
-    which are drawn as the values that their names have in `encoding`.
+    A PNG's checksums are verified: a flipped bit would be another class. The polygons of a .json file are drawn with
+    the values of their names in `encoding`.
 
     Raises:
         ColourMaskError: the image has several channels.
-        DatasetError: the file is missing, damaged or of another kind.
+        DatasetError: the file is missing, damaged or of another format.
     """
     if path.suffix == ".mat":
         return read_mat(path)
@@ -78,11 +78,11 @@ def read_values(path: Path, encoding: LabelEncoding | None = None) -> NDArray[np
 
 
 def read_instance_ids(path: Path, encoding: LabelEncoding, shape: tuple[int, int]) -> NDArray[np.integer]:
-    """The instance ids (H, W): label x 1000 + the number of the object, or less than 1000 where there is no object.
+    """The instance ids (H, W): label x 1000 + number of the object; below 1000 there is no object.
 
     Args:
-        path: a grey PNG of 16 bits.
-        encoding: that of the labels in the ids.
+        path: a 16-bit grey PNG.
+        encoding: of the labels within the ids.
         shape: (height, width) of the label file beside it.
 
     Raises:
@@ -92,7 +92,7 @@ def read_instance_ids(path: Path, encoding: LabelEncoding, shape: tuple[int, int
     ids = read_values(path)
     if ids.shape != shape:
         sizes = [f"{width} x {height}" for height, width in (ids.shape, shape)]
-        raise DatasetError(f"{path} is {sizes[0]}, its label {sizes[1]}", "Copy both again from the download.")
+        raise DatasetError(f"{path} is {sizes[0]}, but its label is {sizes[1]}", "Copy both again from the download.")
     objects = np.unique(ids[ids >= 1000])
     labels = objects // 1000
     invalid = (labels > 255) | (encoding.table[np.minimum(labels, 255)] == INVALID)
@@ -120,7 +120,7 @@ def _opened(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
                 raise ColourMaskError(path, image.mode)
             if any(tile.args in ("L;2", "L;4") for tile in getattr(image, "tile", ())):  # which Pillow stretches
                 raise DatasetError(
-                    f"{path} has less than 8 bits a pixel: programs differ in whether 1 means 1, or a part of 255",
+                    f"{path} has less than 8 bits per pixel, whose meaning differs between programs",
                     "Write it with 8 bits, or as a palette PNG.",
                 )
             yield image

@@ -1,7 +1,7 @@
-"""Label files of MATLAB 5, in which COCO-Stuff 10k comes: the array `S`, read without trusting the file.
+"""MATLAB 5 files, the label format of COCO-Stuff 10k: the array `S`, read without trusting the file.
 
-SciPy reads the arrays. It does not compare the checksums of compressed ones, unpacks whatever length a file claims, and
-raises almost anything on a damaged file, so files are unpacked and checked here first.
+SciPy parses the arrays, but it neither verifies the checksums of compressed ones nor bounds their unpacked size, and
+raises almost anything on a damaged file. So files are unpacked and verified here first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from semask_cli.io.images import MAX_PIXELS
 from semask_cli.io.regular import open_regular
 
 _VARIABLE = "S"
-_MAX_BYTES = MAX_PIXELS  # of a file, packed or not: a byte for each pixel of the largest label
+_MAX_BYTES = MAX_PIXELS  # of a file, packed or not: one byte per pixel of the largest label
 _HEADER = 128  # bytes of text, version and byte order
 _VERSION_5, _VERSION_7_3 = 0x0100, 0x0200
 _COMPRESSED = 15  # the type of an element that holds another one, deflated
@@ -60,7 +60,7 @@ def read_mat(path: Path) -> NDArray[np.integer]:
 
 
 def _inflated(path: Path, content: bytes) -> bytes:
-    """The same file with its compressed elements unpacked, each with the right checksum."""
+    """The same file with its compressed elements unpacked and their checksums verified."""
     order = {b"IM": "<", b"MI": ">"}.get(content[_HEADER - 2 : _HEADER])
     if order is None:
         raise ValueError("it is not a MATLAB 5 file")

@@ -1,8 +1,8 @@
-"""Label files of Cityscapes' annotation tool: named polygons, drawn one over the other.
+"""Label files of Cityscapes' annotation tool: named polygons, drawn over each other.
 
-As cityscapesScripts draws them (github.com/mcordts/cityscapesScripts, preparation/json2labelImg.py): with Pillow, in
-the order of the file; a group ("cargroup") is of its members' label, deleted polygons are left out, and so are labels
-with a number below 0, such as license plates, under which the car stays.
+Drawn as by cityscapesScripts (github.com/mcordts/cityscapesScripts, preparation/json2labelImg.py): with Pillow, in file
+order. A group ("cargroup") gets its members' label. Deleted polygons are skipped, and labels with a negative number,
+such as license plates, leave what is below them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _AGAIN = "Copy it again from the download."
 
 
 def read_polygons(path: Path, names: Mapping[str, int]) -> NDArray[np.uint8]:
-    """The numbers (H, W) that `names` gives the labels of a polygons.json file; 0 where there is no polygon.
+    """The polygons of a file as (H, W) uint8, with the values of their labels in `names`; 0 without a polygon.
 
     Raises:
-        DatasetError: the file is missing, damaged or of another kind, or names a label that is unknown.
+        DatasetError: the file is missing, damaged or of another format, or has an unknown label.
     """
     with _document(path) as document:
         height, width = _size(document)
@@ -46,14 +46,14 @@ def read_polygons(path: Path, names: Mapping[str, int]) -> NDArray[np.uint8]:
 
 
 def polygons_size(path: Path) -> tuple[int, int]:
-    """(height, width) of the image that a file's polygons are of. Raises as `read_polygons`."""
+    """(height, width) of the image that the polygons annotate. Raises as `read_polygons`."""
     with _document(path) as document:
         return _size(document)
 
 
 @contextmanager
 def _document(path: Path) -> Iterator[Any]:
-    """The content of a file. What is wrong with it becomes a DatasetError that names the file."""
+    """The content of a file; errors become a DatasetError that names it."""
     try:
         with open_regular(path) as file:
             content = file.read(_MAX_BYTES + 1)

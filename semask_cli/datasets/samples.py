@@ -1,4 +1,4 @@
-"""The samples of a split on disk: each image with the files that belong to it, found in one layout."""
+"""The samples of a split on disk: images with their label files, found in one layout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from semask_cli.errors import DatasetError
 from semask_cli.io.folders import search
 from semask_cli.io.regular import open_regular
 
-_READABLE = "Give yourself permission to read all of the dataset, or correct the path."
+_READABLE = "Make the whole dataset readable, or correct the path."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """An image and the files that belong to it; `label` is None where the dataset has none (yet).
+    """An image with its label file; `label` is None if there is none.
 
     `id` is its path below the split's folder without the suffix: "frankfurt/frankfurt_000000_000294".
-    `instances` is the instance id file, when every image has one.
+    `instances` is its instance id file, if every image has one.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Sample:
 
 
 def find_samples(root: Path, layout: Layout, split: str) -> tuple[list[Sample], list[Path]]:
-    """Samples of `split` below `root`, and labels without an image; none where the folders are not this layout.
+    """Samples of `split` below `root`, and labels without an image; none if the folders do not have this layout.
 
     Raises:
         DatasetError: a folder, or the list of the split's images, cannot be read.
@@ -46,7 +46,7 @@ def find_samples(root: Path, layout: Layout, split: str) -> tuple[list[Sample], 
         ids = _listed_ids(root / layout.path(layout.listed, split))
         images, labels = ({i: f for i, f in files.items() if i in ids} for files in (images, labels))
     if not images.keys() <= instances.keys():
-        instances = {}  # from some images alone, scores of instances would be wrong
+        instances = {}  # scores of instances from only some images would be wrong
     samples = [Sample(id=i, image=f, label=labels.get(i), instances=instances.get(i)) for i, f in images.items()]
     return samples, [file for key, file in labels.items() if key not in images]
 
@@ -55,7 +55,7 @@ def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
     """The files below `folder` that end in `suffix`, by their relative path without it, sorted.
 
     Raises:
-        DatasetError: a folder cannot be read: what lies there would be left out in silence.
+        DatasetError: a folder cannot be read; its files would be silently left out.
     """
     found = search(folder)
     if found.unreadable:

@@ -1,7 +1,7 @@
 """A dataset as data: specs/NAME.toml, read into a frozen `DatasetSpec` and validated.
 
-The files in specs/ are the only place where facts about a dataset stand, and a dataset exists if it has one. Reading
-them needs no numpy, so that the command line can list them at once.
+The files in specs/ are the only place for facts about a dataset; a dataset exists if it has one. Reading them needs no
+numpy, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from semask_cli.errors import DatasetError, UsageError
 SPECS = Path(__file__).parent / "specs"
 
 IGNORE = 255
-"""The label of a pixel that no metric counts."""
+"""The label of pixels that are not counted."""
 
 CLASS_INDICES = "trainIds"
-"""The encoding that every dataset has: a class is written as its index, from 0."""
+"""The encoding that every dataset has: a class is stored as its index, from 0."""
 
 Definition = Literal["mmseg", "detectron2", "cityscapes"]
-"""The definitions of mIoU, which `evaluation.metrics` explains."""
+"""The definitions of mIoU, explained in `evaluation.metrics`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingSpec:
-    """How label files write classes: class i as `values[i]`; `ignored` values stand for no class, as 255 always does.
+    """How label files store classes: class i as `values[i]`; `ignored` values, like 255, stand for no class.
 
-    In the file, `first` may stand for `values` where these are consecutive. `names` are the values of polygons' labels;
-    those of -1 are not drawn.
+    The TOML file may give `first` instead of consecutive `values`. `names` are the values of polygon labels; those with
+    -1 are not drawn.
     """
 
     values: tuple[int, ...]
@@ -44,11 +44,10 @@ class EncodingSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Folders and suffixes below a dataset's root, in which {split} is replaced by `split_folders[split]`.
+    """Folders and suffixes below a dataset's root; {split} is replaced by `split_folders[split]`, or the split's name.
 
-    `split_folders` needs no entry for a split whose folder has its name. `listed` is a text file with the ids of the
-    split's images, where folders hold several splits. `encoding` is that of the labels, `instance_suffix` the suffix of
-    instance id files beside them.
+    `listed` is a text file with the ids of the split's images, if folders hold several splits. `encoding` is that of
+    the label files, `instance_suffix` the suffix of the instance id files beside them.
     """
 
     name: str
@@ -70,7 +69,7 @@ class Layout:
 class InstanceSpec:
     """Instance id files: an id is a label in `encoding` x 1000 + the number of the object in its image.
 
-    `mean_pixels` is the mean size of an instance of each class that has instances, by which iIoU weighs them.
+    `mean_pixels` is the mean size of an instance, by class, by which iIoU weighs them.
     """
 
     encoding: str
@@ -79,31 +78,30 @@ class InstanceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
-    """Images that resemble each other, such as the frames of one drive: those whose ids begin alike.
+    """Groups of dependent images, such as the frames of one drive: their ids share a prefix.
 
-    `pattern` is a regular expression for the beginning that they share, `unit` the word for what they come from.
+    `pattern` is a regular expression for that prefix, `unit` the word for a group.
     """
 
     unit: str
     pattern: str
 
     def cluster(self, image_id: str) -> str:
-        """The cluster of an image; one that the pattern does not know is alone."""
+        """The cluster of an image; one that does not match the pattern is its own cluster."""
         match = re.match(self.pattern, image_id)
         return match[0] if match else image_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSpec:
-    """All facts about a published dataset. `name` is that of its file, `title` and `home` are for people.
+    """All facts about a published dataset. `name` is that of its file; `title` and `home` are for messages.
 
-    `places` are the folders below a root in which the dataset may lie; of several layouts that find equally many
-    image-label pairs the first is taken. `splits` gives the number of images published in each; published figures are
-    of `evaluated_split`. `classes` are names and RGB colours (0 to 255), in the order of the class indices. `encodings`
-    are those of label files. `definition` is the definition of mIoU in which masks of other programs are scored unless
-    asked otherwise. `server_encoding` is the one in which the benchmark's server takes masks; empty without a server.
-    `unlabelled_everywhere` says that practically every image has unlabelled pixels. `categories` are groups of classes
-    with an IoU of their own, `instances` says how instance id files are read.
+    `places` are the folders below a root in which the dataset may lie; of layouts that find equally many image-label
+    pairs, the first is taken. `splits` has the published number of images of each split; published figures are for
+    `evaluated_split`. `classes` are names and RGB colours (0 to 255), by class index. `encodings` are those of label
+    files. `definition` is the default definition of mIoU for masks of other programs. `server_encoding` is the
+    encoding of the benchmark's server; empty without a server. `unlabelled_everywhere`: nearly every image has
+    unlabelled pixels. `categories` are groups of classes with their own IoU, `instances` describes instance id files.
     """
 
     name: str
@@ -132,17 +130,17 @@ def dataset_name(name: str) -> str:
     """The canonical name of a dataset: "COCO_Stuff10k" is "coco-stuff10k".
 
     Raises:
-        UsageError: an unknown dataset; the message lists those that exist.
+        UsageError: an unknown dataset; the message lists all.
     """
     canonical = name.lower().replace("_", "-")
     if canonical not in dataset_names():
-        raise UsageError(f"no dataset is called {name!r}", f"Known datasets: {', '.join(dataset_names())}.")
+        raise UsageError(f"there is no dataset {name!r}", f"Known datasets: {', '.join(dataset_names())}.")
     return canonical
 
 
 @cache
 def dataset_spec(name: str) -> DatasetSpec:
-    """The published dataset called `name`, in any spelling that `dataset_name` takes.
+    """The published dataset called `name`, in any spelling that `dataset_name` accepts.
 
     Raises:
         UsageError: an unknown dataset.
@@ -274,11 +272,11 @@ def _check_keys(
         if kind is None:
             raise ValueError(f"{table} has an unknown key {key!r}")
         if type(value) is not kind:
-            raise ValueError(f"{key} of {table} is {value!r}, which is no {kind.__name__}")
+            raise ValueError(f"{key} of {table} is {value!r}, not a {kind.__name__}")
 
 
 def _check_references(spec: DatasetSpec) -> None:
-    """Every name that a part of the spec mentions exists."""
+    """Check that every name that the spec refers to exists."""
     _check_names("definition", [spec.definition], get_args(Definition))
     _check_names("evaluated_split", [spec.evaluated_split], spec.splits)
     _check_names("server_encoding", filter(None, [spec.server_encoding]), spec.encodings)

@@ -1,10 +1,10 @@
-"""Results in a few large files instead of many small ones: parts of a Parquet table, or WebDataset's tar files.
+"""Results in a few large files instead of many small ones: parts of a Parquet table, or WebDataset tar files.
 
-A part is written whole, under a name with its shard, and beside it, in the folder of the journal, what is in it:
-an image is done when the part that it is in is there. Parts of another format or of other settings do not count.
+A part is written whole, under a name with its shard. Its contents are noted in the journal's folder: an image is done
+if its part exists. Parts of another format, or of other settings, do not count.
 
-Until a part is full its results are in small ones, written every SAVE_SECONDS, which it then replaces: a kill loses no
-more than that, and the small parts that it leaves are parts like any.
+Until a part is full, its results are saved in small parts every SAVE_SECONDS, which the full one replaces. A kill loses
+no more than that, and the small parts that it leaves are as good as any.
 """
 
 from __future__ import annotations
@@ -104,8 +104,14 @@ class Parts:
         return name
 
 
+def error_type() -> Any:
+    """The Arrow type of `answers.error_row`."""
+    arrow = pyarrow()
+    return arrow.struct([(name, arrow.string()) for name in ("kind", "message", "suggestion")])
+
+
 def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
-    """The Arrow schema of rows with these outputs."""
+    """The Arrow schema of the rows of `Answer.to_row`, with outputs of these kinds."""
     arrow = pyarrow()
     text, number, count = arrow.string(), arrow.float64(), arrow.int64()
     share = {"index": count, "name": text, "pixels": count, "share": number, "mean_confidence": number}
@@ -116,7 +122,7 @@ def arrow_schema(kinds: Sequence[str], *, path: bool = False) -> Any:
         "height": count,
         **dict.fromkeys(kinds, arrow.large_binary()),
         "classes": arrow.list_(arrow.struct(share.items())),
-        "error": arrow.struct([("kind", text), ("message", text), ("suggestion", text)]),
+        "error": error_type(),
         "milliseconds": number,
     }
     return arrow.schema(types.items())

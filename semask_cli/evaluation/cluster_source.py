@@ -1,4 +1,4 @@
-"""A model that runs on a cluster: its predictions are counted where they are made, and the counts travel."""
+"""A model on a Ray cluster: predictions are counted where they are made, and only the counts are sent back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from semask_cli.datasets import Sample
 from semask_cli.distributed.answers import as_text, error_of, error_row
+from semask_cli.distributed.parts import error_type
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import SemaskError
 from semask_cli.evaluation.counting import Counted, Counting
@@ -23,6 +24,7 @@ from semask_cli.evaluation.sources import JournalSource, ModelSource
 from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.source_states import SourceStates
+from semask_cli.io.storage import absolute
 from semask_cli.output.segmentation import Segmentation
 from semask_cli.zoo import ModelSpec
 
@@ -34,7 +36,7 @@ def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
     return MappingProxyType(mapping)
 
 
-copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))  # which class sets hold
+copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))  # class sets hold some
 
 
 class ClusterSource(JournalSource):
@@ -49,21 +51,19 @@ class ClusterSource(JournalSource):
         super().__init__(spec, model.ask(_settings))
 
     def counted(self, samples: Iterable[Sample], counting: Counting) -> Iterator[Counted]:
-        """What each of the samples counts, in order.
+        """The counts of each sample, in order.
 
         Raises:
-            SemaskError: an image or a label that cannot be read, in its place.
+            SemaskError: an image or label cannot be read; samples before it have been given.
         """
-        rows = [
-            {"id": sample.id, **{name: _everywhere(getattr(sample, name)) for name in _FILES}} for sample in samples
-        ]
+        rows = [{"id": sample.id, **{name: _absolute(getattr(sample, name)) for name in _FILES}} for sample in samples]
         for row in self._model.map(rows, CountBatch, counting=counting):
             if row["error"]:
                 raise error_of(row["error"])
             yield Counted.of_message(row["counted"], classes=len(counting.classes))
 
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
-        rows = [{"id": as_text(sample.id), "path": _everywhere(sample.image)} for sample in samples]
+        rows = [{"id": as_text(sample.id), "path": absolute(sample.image)} for sample in samples]
         for row in self._model.segmented(rows, save=("index",)):
             if row["error"]:
                 raise error_of(row["error"])
@@ -71,14 +71,14 @@ class ClusterSource(JournalSource):
 
 
 class CountBatch(SegmentBatch):
-    """Predicts and counts a batch of samples: rows with their `id` and files, out come `counted` and `error`."""
+    """Predicts and counts a batch of samples: rows of `id` and files to rows of `counted` and `error`."""
 
     def __init__(self, model: str | None = None, *, counting: Counting, **options: Any) -> None:
         super().__init__(model, **options)
         self._counting = counting
 
     def __call__(self, rows: Mapping[str, Sequence[Any]]) -> Any:
-        """As an Arrow table, whose columns have a type though they may be empty."""
+        """The results as an Arrow table, whose columns have types even if they are empty."""
         import pyarrow
 
         counting = self._counting
@@ -109,18 +109,15 @@ class CountBatch(SegmentBatch):
             finish=finish,
             keep=Keep(confidence=True) if counting.calibration else LABELS_ALONE,
         )
-        text = pyarrow.string()
-        error = pyarrow.struct([("kind", text), ("message", text), ("suggestion", text)])
-        schema = pyarrow.schema([("counted", pyarrow.large_binary()), ("error", error)])
+        schema = pyarrow.schema([("counted", pyarrow.large_binary()), ("error", error_type())])
         return pyarrow.Table.from_pylist(list(results), schema=schema)
 
 
 _FILES = ("image", "label", "instances")
 
 
-def _everywhere(path: Path | None) -> str:
-    """A file as other processes find it; empty for none."""
-    return str(path.absolute()) if path else ""
+def _absolute(path: Path | None) -> str:
+    return absolute(path) if path else ""
 
 
 def _samples(rows: Mapping[str, Sequence[Any]]) -> Iterator[Sample]:

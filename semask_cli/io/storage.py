@@ -58,6 +58,11 @@ def place(text: str) -> Place:
     return Address(text) if "://" in text else Path(text)
 
 
+def absolute(source: Place) -> str:
+    """The path or URL of a file, valid in any process."""
+    return str(source.absolute()) if isinstance(source, Path) else source.url
+
+
 def image_source(source: Place) -> ImageSource:
     """What `read_image` reads: the path, or all bytes of a file in a store, under its name.
 

@@ -117,7 +117,7 @@ def test_a_killed_evaluation_resumes_to_the_same_figures(demo: Path, tmp_path: P
     assert process.wait() == -signal.SIGKILL
     assert journal_lines(journal) < len(SCENES)
     resumed = semask(*command)
-    assert f"of {len(SCENES)} images are in the journal already" in resumed.stderr
+    assert f"of {len(SCENES)} images are already in the journal" in resumed.stderr
     assert measured(resumed.stdout) == _figures(demo)
 
 

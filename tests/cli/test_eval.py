@@ -125,7 +125,7 @@ def test_a_quick_look_is_marked_as_partial_and_its_images_are_not_counted_twice(
     assert [p["id"] for p in drawn["picture_results"]] != [p["id"] for p in first["picture_results"]]
     assert evaluated(semask(*command, "--limit", 2, "--shuffle-seed", 1)) == drawn
     whole = semask(*command)
-    assert "of 6 images are in the journal already" in whole.stderr
+    assert "of 6 images are already in the journal" in whole.stderr
     assert evaluated(whole) == evaluated(semask(*command, "--fresh"))
 
 
@@ -220,15 +220,15 @@ def test_a_journal_of_another_evaluation_is_refused_until_begun_again(semask, pl
     [
         (("--pred", "x", "--model", "swin-t-fpn", "-d", "ade20k"), "--pred scores masks"),
         (("--pred", "x", "--flip", "-d", "ade20k"), "--pred scores masks"),
-        (("--pred-coding", "labelIds", "-d", "ade20k"), "of the masks of --pred"),
+        (("--pred-coding", "labelIds", "-d", "ade20k"), "--pred-coding needs --pred"),
         (("--verify", "x", "--json"), "--verify runs nothing"),
         (("--verify", "x", "--ms-flip"), "--verify runs nothing"),
-        (("--pred", "x"), "which dataset?"),
-        (("--pred", "x", "-d", "ade20k"), "where is the dataset ade20k?"),
-        (("--pred", "x", "-d", "ade20k", "--json", "--csv"), "both print on stdout"),
+        (("--pred", "x"), "no dataset is named"),
+        (("--pred", "x", "-d", "ade20k"), "the folder of ade20k is not given"),
+        (("--pred", "x", "-d", "ade20k", "--json", "--csv"), "both print to stdout"),
         (("--pred", "x", "-d", "ade20k", "--shuffle-seed", "1"), "draws the images of --limit"),
         (("--model", "swin-t-fpm", "-d", "ade20k"), "swin-t-fpn"),
-        (("--images", "x", "--labels", "y", "--pred", "z"), "--images goes with"),
+        (("--images", "x", "--labels", "y", "--pred", "z"), "--images takes --labels"),
     ],
 )
 def test_options_that_do_not_go_together(semask, arguments, words):

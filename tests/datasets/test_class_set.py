@@ -47,7 +47,7 @@ def test_pascals_classes_and_colours_are_the_published_ones():
 
 def test_any_spelling_of_a_dataset_is_found_and_an_unknown_one_refused():
     assert classes("COCO_Stuff10k").name == "coco-stuff10k"
-    with pytest.raises(UsageError, match="no dataset is called 'ade'"):
+    with pytest.raises(UsageError, match="there is no dataset 'ade'"):
         classes("ade")
 
 

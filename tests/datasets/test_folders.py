@@ -99,12 +99,12 @@ def test_two_images_for_one_label_are_refused(tmp_path):
     for name in ("1.jpg", "1.png"):
         miniature.save(tmp_path / "images" / name, np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "things.txt").write_text("road\n")
-    with pytest.raises(DatasetError, match="would share one label file"):
+    with pytest.raises(DatasetError, match="would share a label file"):
         folder_dataset(tmp_path / "images", None, read_classes(tmp_path / "things.txt"))
 
 
 def test_what_cannot_be_found_says_where_it_was_looked_for(tmp_path):
-    with pytest.raises(UsageError, match="where is the dataset ade20k") as no_root:
+    with pytest.raises(UsageError, match="the folder of ade20k is not given") as no_root:
         find_dataset("ade20k")
     assert "--root" in no_root.value.suggestion
     with pytest.raises(UsageError, match="no split 'val'"):

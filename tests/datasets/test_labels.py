@@ -83,7 +83,7 @@ def test_labels_have_the_pixel_limit_of_images(label):
 def test_classes_of_less_than_8_bits_are_not_read_as_parts_of_255(label, bits):
     label.write_bytes(grey_png(8, 1, b"\0" + bytes(bits), bits=bits))
     for read in (read_values, mask_size):
-        with pytest.raises(DatasetError, match=r"label\.png has less than 8 bits a pixel"):
+        with pytest.raises(DatasetError, match=r"label\.png has less than 8 bits per pixel"):
             read(label)
     label.write_bytes(grey_png(8, 1, b"\0\x81", bits=1))  # two classes, as everyone reads them
     assert read_values(label).tolist() == [[1, 0, 0, 0, 0, 0, 0, 1]]
@@ -188,7 +188,7 @@ def test_instance_ids_are_of_the_size_and_the_classes_of_their_label(tmp_path):
     found = read_instance_ids(path, LABEL_IDS, (4, 5))
     predicted = np.full((4, 5), 13, np.uint8)
     assert [(i.label, i.pixels, i.right) for i in instances(found, predicted, CITYSCAPES)] == [(11, 1, 0), (13, 1, 1)]
-    with pytest.raises(DatasetError, match=r"ids\.png is 5 x 4, its label 5 x 5"):
+    with pytest.raises(DatasetError, match=r"ids\.png is 5 x 4, but its label is 5 x 5"):
         read_instance_ids(path, LABEL_IDS, (5, 5))
     for value in (34_000, 60_001, 65_535):
         ids[1, 1] = value

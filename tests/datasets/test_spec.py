@@ -79,7 +79,7 @@ def test_a_file_says_it_all(tmp_path):
     ("old", "new", "said"),
     [
         ('title = "Ponds"', "", "lacks the key 'title'"),
-        ('title = "Ponds"', "title = 3", "title of ponds is 3, which is no str"),
+        ('title = "Ponds"', "title = 3", "title of ponds is 3, not a str"),
         ('home = "', 'colour = "red"\nhome = "', "unknown key 'colour'"),
         ('definition = "mmseg"', 'definition = "voc"', "unknown definition 'voc'"),
         ('pattern = "[a-z]+_"', 'pattern = "["', "the pattern '[' of clusters"),

@@ -73,7 +73,7 @@ def test_the_command_says_it_in_words_and_in_json(semask: Run, output: Path) -> 
     assert "swin-t-fpn, fp32: mask" in said
     assert "5 done, 1 failed, 4 left" in said
     assert "1 x ImageError, such as: 5.jpg is truncated" in said
-    assert "start the same command again to go on" in said
+    assert "start the same command again to resume" in said
     [run] = json.loads(semask("status", output, "--json").stdout)["runs"]
     assert (run["done"], run["left"], run["failures"][0]["images"]) == (5, 4, 1)
 

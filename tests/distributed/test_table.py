@@ -265,7 +265,7 @@ def test_the_command_goes_on_and_other_programs_read_it(semask: CommandLine, tmp
     assert "9 done, 1 failed, 0 left" in semask("status", tmp_path / "results.parquet").stdout
 
 
-@pytest.mark.parametrize(("option", "said"), [((), "it is a folder"), (("--json",), "Ask for one of them")])
+@pytest.mark.parametrize(("option", "said"), [((), "it is a folder"), (("--json",), "Give one of them")])
 def test_what_cannot_be_is_said(semask: CommandLine, tmp_path: Path, option: tuple[str, ...], said: str) -> None:
     (tmp_path / "masks.parquet").mkdir()
     assert said in semask("predict", "one.jpg", "-o", "masks.parquet", *option, check=None).stderr

@@ -114,11 +114,11 @@ def test_machines_that_share_no_disk_count_together(
     (document, said), (nothing, _) = [machine.finish() for machine in machines]
     assert figures(document) == figures(alone)
     assert nothing == ""
-    assert f"{before - 1} of {SAMPLES} images are in the journal already" in said
+    assert f"{before - 1} of {SAMPLES} images are already in the journal" in said
     assert written_files(tmp_path / "machine-0/masks") == written_files(tmp_path / "alone", ".png")
     assert not (tmp_path / "machine-1/journal").exists()
     taken_up = semask(*command, "--journal", tmp_path / "machine-0/journal")
-    assert f"{SAMPLES} of {SAMPLES} images are in the journal already" in taken_up.stderr
+    assert f"{SAMPLES} of {SAMPLES} images are already in the journal" in taken_up.stderr
     assert figures(taken_up.stdout) == figures(alone)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.table import Table
 
-from semask_cli.cli.tables import print_table
+from semask_cli.cli.printing import print_table
 
 
 def test_cells_are_whole_on_a_narrow_terminal(

@@ -1,8 +1,10 @@
-"""Tables on stdout. What is wider than the terminal, or a pipe, runs on in the next line: nothing is cut."""
+"""Tables and JSON documents on stdout."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -11,7 +13,7 @@ _ANY_WIDTH = 10_000
 
 
 def print_table(table: Table) -> None:
-    """Print the table with every cell in one line."""
+    """Print a table with each cell on one line. A row wider than the terminal wraps; nothing is cut off."""
     from rich.console import Console
     from rich.measure import Measurement
 
@@ -19,3 +21,8 @@ def print_table(table: Table) -> None:
     needed = Measurement.get(console, console.options.update(width=_ANY_WIDTH), table).maximum
     console.width = max(console.width, needed)
     console.print(table)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a document with its `schema_version`."""
+    print(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, indent=2))
