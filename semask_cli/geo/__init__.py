@@ -1,5 +1,5 @@
-"""Georeferenced rasters of any size, read and written a block at a time. Needs the extra `semask[geo]`.
+"""Georeferenced rasters of any size, processed in blocks. Needs the extra `semask[geo]`.
 
-blocks.py cuts a raster so that every pixel has the sliding windows that it has in the whole; raster.py reads blocks and
-writes labels with the same transform and reference system.
+blocks.py splits a raster so that every pixel keeps the sliding windows of the whole raster; raster.py reads the blocks
+and writes labels with the same transform and reference system.
 """

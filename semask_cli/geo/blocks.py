@@ -1,4 +1,4 @@
-"""Blocks of sliding windows: merged one by one, they give what the windows of the whole raster give."""
+"""Blocks of sliding windows, whose results equal those of the whole raster."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from semask_cli.inference.sliding_window import window_starts
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A block's part of an axis: the pixels that it has to `read`, and those whose labels it decides, its `own`."""
+    """A block on one axis: the pixels to `read`, and its `own` pixels, whose labels it decides."""
 
     read: range
     own: range
 
 
 def spans(length: int, *, crop: int, stride: int, windows: int) -> Iterator[Span]:
-    """An axis of `length` pixels in blocks of about `windows` windows, of `crop` pixels every `stride`.
+    """Split an axis of `length` pixels into blocks of about `windows` windows of `crop` pixels, every `stride` pixels.
 
-    Within a block windows stand where they stand in the whole, and over a block's own pixels all of them. The own
-    pixels of all blocks are the axis.
+    Windows keep their places, and each block has all windows over its own pixels. The own pixels of all blocks
+    partition the axis.
     """
     starts = window_starts(length, crop=crop, stride=stride)
     begin = first = 0

@@ -1,4 +1,4 @@
-"""Segmenting a georeferenced raster: a GeoTIFF of any size in, labels with the same transform and system out."""
+"""Segmenting a georeferenced raster of any size into a GeoTIFF with the same transform and reference system."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from semask_cli.io.regular import open_regular
 from semask_cli.version import __version__
 
 Window = tuple[tuple[int, int], tuple[int, int]]
-"""Rows and columns, from and to, as rasterio takes them."""
+"""Start and stop of rows and of columns, as in rasterio."""
 
-WINDOWS = 8  # of a block, down and across
-TILE = 512  # pixels, of the file that is written
-_SAMPLE = 1000  # pixels of a side, from which a stretch is taken
+WINDOWS = 8  # per block and axis
+TILE = 512  # pixels, in the output file
+_SAMPLE = 1000  # pixels per side of the sample for a stretch
 _PERCENTILES = (2, 98)
-_CACHE = 256 << 20  # bytes that GDAL may keep of files
+_CACHE = 256 << 20  # bytes, of GDAL
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Values of a band from `low` to `high` become 0 to 255, in a line; what lies outside is clipped."""
+    """A linear map of values from `low` to `high` to 0 to 255, with clipping."""
 
     low: float
     high: float
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Values of any shape and number, stretched and rounded to 8 bits."""
+        """Values of any shape and dtype, stretched and rounded to uint8."""
         scaled = (values.astype(np.float32) - self.low) * (255 / (self.high - self.low))
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def rasterio() -> ModuleType:
-    """rasterio.
+    """Import rasterio.
 
     Raises:
         UsageError: it is not installed.
@@ -64,27 +64,28 @@ def segment_raster(
     bands: tuple[int, ...] | None = None,
     stretch: Stretch | None = None,
 ) -> Generator[float, None, None]:
-    """Write the labels of `source` to the GeoTIFF `target`; yields how much of it is done, 0 to 1.
+    """Write the labels of `source` to the GeoTIFF `target`; yields the share done, 0 to 1.
 
-    `segmenter` slides windows over images as they are (mode "slide", scales "native", no flip): its labels are those of
-    the whole raster, which is never in memory. `bands` are those of red, green and blue, from 1; the first three
-    unless given, or the only one. Values that are not 8 bits wide are stretched: by `stretch`, or from the 2nd to the
-    98th percentile of a coarse sample, which the target's tags state. Where the raster has no data the label is 255.
+    The `segmenter` must use sliding windows at native size (mode "slide", scales "native", no flip): then the labels
+    equal those of the whole raster, which is never in memory. `bands` are red, green and blue, counted from 1; by
+    default the first three, or the only one. Values that are not 8-bit are stretched: by `stretch`, or from the 2nd to
+    the 98th percentile of a coarse sample, as recorded in the target's tags. Pixels without data get the label 255.
 
     Raises:
-        UsageError: the segmenter is another, or there is no such band.
+        UsageError: the segmenter has other settings, or there is no such band.
         ImageError: the raster cannot be read.
-        OutputError: the target cannot be written; nothing is left of it.
+        OutputError: the target cannot be written; no partial file is left.
     """
     config, library = segmenter.config, rasterio()
     if config.mode != "slide" or config.scales != "native" or config.flip:
         raise UsageError(
-            "a raster is segmented in windows as it is", "Use --mode slide --scales native, without --flip."
+            "a raster needs sliding windows at its own size",
+            "Use --mode slide --scales native, without --flip.",
         )
     class_set = classes(segmenter.spec.dataset)
     with library.Env(GDAL_CACHEMAX=_CACHE):
         with _reading(source):
-            open_regular(source).close()  # GDAL would wait for what is written to a pipe
+            open_regular(source).close()  # GDAL would block on a pipe
             raster = library.open(source)
         with raster, whole_file(target) as unfinished:
             reader = _Reader(raster, bands, stretch)
@@ -102,7 +103,7 @@ def segment_raster(
                 "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
                 "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
             }  # fmt: skip
-            written: list[tuple[Window, int]] = []  # windows, and the CRC-32 of what is in each
+            written: list[tuple[Window, int]] = []  # with the CRC-32 of their labels
             with library.open(unfinished, "w", **profile) as labels:
                 labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
                 labels.update_tags(semask=json.dumps(tags))
@@ -118,11 +119,11 @@ def segment_raster(
                     )
 
             if not _holds(unfinished, written):
-                raise OutputError(f"{target} is not what was written to it", "Is the disk full?")
+                raise OutputError(f"{target} was not written completely", "Is the disk full?")
 
 
 def _holds(path: Path, written: Sequence[tuple[Window, int]]) -> bool:
-    """Whether each window of a file has its CRC-32: GDAL is silent about what it could not write."""
+    """Whether each window of a file has its CRC-32: GDAL does not report failed writes."""
     try:
         with rasterio().open(path) as labels:
             return all(zlib.crc32(labels.read(1, window=window).tobytes()) == crc for window, crc in written)
@@ -132,7 +133,7 @@ def _holds(path: Path, written: Sequence[tuple[Window, int]]) -> bool:
 
 @contextmanager
 def _reading(source: object) -> Iterator[None]:
-    """Turns GDAL's errors about a raster into an ImageError."""
+    """Convert GDAL's errors into an ImageError."""
     try:
         yield
     except (OSError, rasterio().errors.RasterioIOError) as error:
@@ -147,7 +148,7 @@ def _blocks(segmenter: Segmenter, height: int, width: int) -> Generator[tuple[Sp
 
 
 def _labels(segmenter: Segmenter, reader: _Reader, rows: Span, columns: Span) -> NDArray[np.uint8]:
-    """The labels of a block's own pixels; a block without data is not segmented."""
+    """The labels (H, W) uint8 of a block's own pixels; a block without data is not segmented."""
     valid = reader.valid(rows.own, columns.own)
     if not valid.any():
         return np.full(valid.shape, IGNORE, np.uint8)
@@ -157,7 +158,7 @@ def _labels(segmenter: Segmenter, reader: _Reader, rows: Span, columns: Span) ->
 
 
 class _Reader:
-    """Parts of a raster as 8-bit RGB."""
+    """Reads parts of a raster as 8-bit RGB."""
 
     def __init__(self, raster: Any, bands: tuple[int, ...] | None, stretch: Stretch | None) -> None:
         self._raster = raster
@@ -176,7 +177,7 @@ class _Reader:
         values = sample.compressed().astype(np.float64)
         values = values[np.isfinite(values)]
         if not values.size:
-            raise ImageError(f"{self._raster.name} has no data in it")
+            raise ImageError(f"{self._raster.name} contains no data")
         low, high = np.percentile(values, _PERCENTILES)
         return Stretch(float(low), float(high) if high > low else float(low) + 1)
 

@@ -1,11 +1,11 @@
-"""The folder in which semask keeps what it can fetch or build again: checkpoints, compiled kernels."""
+"""The cache folder, for what can be downloaded or built again: checkpoints, compiled kernels."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-FREE_SPACE = "Free some space, or let SEMASK_CACHE name another folder."
+FREE_SPACE = "Free some space, or set SEMASK_CACHE to another folder."
 
 
 def cache_folder() -> Path:

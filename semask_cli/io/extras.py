@@ -1,4 +1,4 @@
-"""Packages that an extra of semask brings, imported when they are first used."""
+"""Optional packages, imported on first use."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from semask_cli.errors import UsageError
 
 
 def import_extra(name: str, *, extra: str, purpose: str) -> ModuleType:
-    """The module `name`, which `semask[extra]` brings.
+    """Import the module `name` of the optional dependencies `semask[extra]`.
 
     Raises:
-        UsageError: its package is not installed; the message names it, and the `purpose` that needs it.
+        UsageError: its package is not installed; the message names it and the `purpose`.
     """
     try:
         return import_module(name)

@@ -1,7 +1,8 @@
-"""Writing files: each is there whole, or not at all, and what a killed process left is found and removed.
+"""Atomic writes. Leftovers of killed processes are found and removed.
 
-What is not whole yet lies in a private folder beside its final place, `.semask-XXXXXXXX.part`: no other user may enter
-it, its name cannot be guessed, and it is locked while its process lives. A folder that can be locked is abandoned.
+A file is written in a private folder beside its final place, `.semask-XXXXXXXX.part`, and then renamed. The folder is
+accessible to its owner only, has an unpredictable name, and is locked while its process lives: one that can be locked
+is abandoned.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _PREFIX = ".semask-"
 
 @contextmanager
 def writing(path: Path, *, suggestion: str = "Choose another place to write to.") -> Iterator[None]:
-    """Turns an OSError in the block into an OutputError that names `path`."""
+    """Convert an OSError in the block into an OutputError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -35,13 +36,13 @@ def writing(path: Path, *, suggestion: str = "Choose another place to write to."
 
 @contextmanager
 def whole_file(path: Path, *, suggestion: str = "Choose another place to write to.") -> Iterator[Path]:
-    """A path to write to, whose file takes the place of `path` once the block has ended without error.
+    """A temporary path, which replaces `path` when the block ends without an error.
 
-    Whatever happens, and at whatever moment, `path` is the old file, the new one or none, never a part. Its folders are
-    made; a link of that name is replaced, not followed.
+    At any moment `path` is the old file, the new one or none, never a part. Parent folders are created; a link at
+    `path` is replaced, not followed.
 
     Raises:
-        OutputError: no permission, no space, a folder of that name. Nothing of the attempt is left.
+        OutputError: no permission, no space, or `path` is a folder. No partial file is left.
     """
     with writing(path, suggestion=suggestion):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def whole_file(path: Path, *, suggestion: str = "Choose another place to write t
 
 
 def _remove(folder: Path, *, file: Path) -> None:
-    """Remove a private folder, without a descriptor if `file` is all it can hold: there may be none to be had."""
+    """Remove a private folder. If it holds only `file`, this needs no file descriptor: there may be none left."""
     with suppress(OSError):
         file.unlink(missing_ok=True)
         folder.rmdir()
@@ -66,20 +67,20 @@ def _remove(folder: Path, *, file: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, making its folders and replacing what stood there, in one step seen from outside.
+    """Write `content` to `path` atomically, creating parent folders and replacing an existing file.
 
     Raises:
-        OutputError: no permission, no space, a folder of that name. Nothing of the attempt is left.
+        OutputError: as `whole_file`.
     """
     with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
 
 
 def new_private_folder(parent: Path, *, suffix: str = PART) -> tuple[Path, int]:
-    """Make a folder that only its owner can enter, and lock it: its path, and a descriptor that holds the lock."""
+    """Create and lock a folder with access for its owner only; returns its path and a descriptor holding the lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=suffix, dir=parent))
-        if sys.platform == "win32":  # folders cannot be locked there, so none is ever taken for abandoned
+        if sys.platform == "win32":  # folders cannot be locked there, so none is considered abandoned
             return folder, os.open(os.devnull, os.O_RDONLY)
         with suppress(FileNotFoundError):
             lock = _open_or_remove(folder)
@@ -88,11 +89,11 @@ def new_private_folder(parent: Path, *, suffix: str = PART) -> tuple[Path, int]:
             if _is_at(folder, lock):
                 return folder, lock
             os.close(lock)
-        # Another process locked it first, took it for abandoned and removed it.
+        # Another process locked it first, considered it abandoned and removed it.
 
 
 def _open_or_remove(folder: Path) -> int:
-    """A descriptor of a folder just made, which is not left behind where it cannot be opened."""
+    """Open a new folder; if that fails, remove it."""
     try:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -113,9 +114,9 @@ def private_folders(parent: Path, *, suffix: str = PART) -> list[Path]:
 
 
 def claim(folder: Path) -> int | None:
-    """Lock a private folder that its process has abandoned: a descriptor that holds the lock.
+    """Lock an abandoned private folder; returns a descriptor holding the lock.
 
-    None if the folder is in use, another user's, or gone.
+    None if the folder is in use, belongs to another user, or is gone.
     """
     if sys.platform == "win32":
         return None
@@ -133,7 +134,7 @@ def claim(folder: Path) -> int | None:
 
 @cache
 def _remove_abandoned_once(parent: Path) -> None:
-    """Remove what killed processes left in a folder of results; once, since it may hold very many files."""
+    """Remove leftovers of killed processes from a folder; once per process, since it may hold very many files."""
     for folder in private_folders(parent):
         if (lock := claim(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)

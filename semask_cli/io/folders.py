@@ -1,4 +1,4 @@
-"""Searching a folder: nothing below it is left out, and no folder is searched twice."""
+"""Recursive search of a folder, complete and without visiting a folder twice."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderContents:
-    """The `files` below a folder, sorted, and the folders that are `unreadable`, with the reasons.
+    """The `files` below a folder, sorted, and the `unreadable` folders with the reasons.
 
-    Whatever is not a folder counts as a file, a dangling link or a pipe too: opening it says what is wrong.
+    Everything but a folder counts as a file, even a dangling link or a pipe: opening it will report the problem.
     """
 
     files: tuple[Path, ...]
@@ -22,7 +22,7 @@ class FolderContents:
 
 
 def search(folder: Path) -> FolderContents:
-    """All that lies below `folder`, as `walk` finds it; nothing where there is no such folder."""
+    """Everything below `folder`, as found by `walk`; empty if there is no such folder."""
     files: list[Path] = []
     unreadable: dict[Path, str] = {}
     for path, reason in walk(folder):
@@ -34,11 +34,11 @@ def search(folder: Path) -> FolderContents:
 
 
 def walk(folder: Path, *, without: Path | None = None) -> Iterator[tuple[Path, str | None]]:
-    """The files below `folder`, linked folders included, and folders that cannot be read, with the reason.
+    """The files below `folder` with None, and the folders that cannot be read with the reason. Follows links.
 
-    A folder's own files come first, by name, then its sub-folders, one at a time: the names in one folder are held, not
-    more. A folder that is linked to from several places, or from inside itself, is searched once: at its own place if
-    that is below `folder`. `without` is not searched, unless it is `folder` itself.
+    A folder's own files come first, by name, then its sub-folders: only the names of one folder are in memory. A folder
+    with several links, or a link inside itself, is searched once, at its real place if that is below `folder`.
+    `without` is not searched, unless it is `folder` itself.
     """
     if _absent(folder):
         return

@@ -1,21 +1,20 @@
-"""The one reader of images: whatever holds one -> uint8 RGB (H, W, 3), as a viewer shows it.
+"""The only reader of images: any source -> uint8 RGB (H, W, 3), as a viewer shows it.
 
 Pillow decodes. Its pixels equal OpenCV's bit for bit on JPEG (every subsampling, baseline and progressive), PNG (8 and
 16 bits), WebP, AVIF, BMP and GIF, so one reader serves the rows published with OpenCV and those published with Pillow.
-(On CMYK JPEG and 16-bit colour TIFF they differ by 1.) And Pillow notices a truncated file, where OpenCV returns grey.
+(On CMYK JPEG and 16-bit colour TIFF they differ by 1.) And Pillow reports a truncated file, where OpenCV returns grey.
 
-An intact JPEG is decoded by simplejpeg: libjpeg-turbo, as in Pillow, without Pillow's copies of the pixels. That
-library warns where it has to guess data, which Pillow ignores. So what is decoded without a warning Pillow would decode
-to the same pixels, and everything else is left to Pillow.
+An intact JPEG is decoded by simplejpeg: libjpeg-turbo, as in Pillow, without Pillow's copies of the pixels. It is used
+in strict mode, in which guessed data is an error: then Pillow decodes, which would give the same pixels otherwise.
 
-What is decided for images that are not plain 8-bit RGB:
+Conventions for images that are not plain 8-bit RGB:
 
 - EXIF orientation is applied; a damaged EXIF block is ignored. Colour profiles are ignored, as in the published code.
 - Alpha and transparency are dropped, not blended: the stored colours stay, as with cv2.IMREAD_COLOR.
 - 16 bits become 8 by dropping the low byte, as in OpenCV. 32-bit integers and floats have no known range: refused.
 - Grey, 1-bit, palette, YCbCr and CMYK (also Adobe's inverted one) become RGB.
-- Of an animation or a multi-page TIFF, the first frame counts.
-- The content decides what a file is, not the ending of its name.
+- The first frame of an animation or multi-page TIFF is read.
+- The format is determined by content, not by the name's suffix.
 """
 
 from __future__ import annotations
@@ -46,18 +45,18 @@ RGB = NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | RGB
 
 MAX_PIXELS = 2**28
-"""The largest image read unless asked otherwise: 16384 x 16384 pixels, 805 MB as RGB."""
+"""The default limit of an image: 16384 x 16384 pixels, 805 MB as RGB."""
 
 MAX_STREAM = 512 << 20
-"""The most bytes that are read of a pipe, which may have no end."""
+"""The most bytes read from a pipe, which may never end."""
 
-# Formats in which Pillow notices every truncation. Left out: those that run other programs (EPS), or lack a signature.
+# Formats in which Pillow reports every truncation. Excluded: those that run other programs (EPS) or lack a signature.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm", ".pgm")
 )
-"""Lower-case endings by which a scan of a folder knows images. Files named outright may end as they like."""
+"""Lower-case suffixes of images in searched folders. A file that is named itself may have any suffix."""
 
 _SIGNATURES = (
     ((b"<html", b"<!doctype html"), "a web page", "Open its address in a browser and save the image itself."),
@@ -66,31 +65,31 @@ _SIGNATURES = (
     ((b"ftyphei", b"ftypmif1"), "a HEIC image", "Export it as JPEG or PNG first."),
 )
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BESIDE_PIXELS = 4 << 20  # bytes in a JPEG, of profiles and the like
-_AGAIN = "Fetch or export it again."
+_BESIDE_PIXELS = 4 << 20  # bytes of metadata in a JPEG
+_AGAIN = "Download or export it again."
 _OPEN_LOCK = threading.Lock()
 
 
 def read_image(
     source: ImageSource, *, max_pixels: int = MAX_PIXELS, before_decoding: Callable[[int, int], object] | None = None
 ) -> RGB:
-    """Read the image that `source` holds: a path, encoded bytes, a binary stream, a PIL image or an array.
+    """Read an image from a path, encoded bytes, a binary stream, a PIL image or an array.
 
-    An array is checked, and copied only where it is not contiguous. A PIL image is left as it is. The module says
-    what is decided for alpha, 16 bits, EXIF rotation and the like. `before_decoding` is called with the height and
-    width of what is to be decoded, as stored, while its header alone has been read.
+    An array is validated, and copied only if it is not contiguous. A PIL image is not modified. The module's docstring
+    has the conventions for alpha, 16 bits, EXIF rotation and so on. `before_decoding` is called with the stored height
+    and width when only the header has been read.
 
     Returns:
         uint8 RGB (H, W, 3), C-contiguous, in displayed orientation.
 
     Raises:
         ImageError: there is no such file; it is not an image, is damaged or truncated, or has more than `max_pixels`
-            pixels; its pixels cannot be shown as 8-bit RGB.
+            pixels; or its pixels cannot be converted to 8-bit RGB.
     """
     if isinstance(source, np.ndarray):
         return _checked(source)
     if isinstance(source, Image.Image):
-        return _rgb(decoded(source, "the image").copy(), "the image")  # made upright in place: not the caller's
+        return _rgb(decoded(source, "the image").copy(), "the image")  # rotated in place, so not the caller's
     with _opened(source, max_pixels) as (image, name):
         if before_decoding:
             before_decoding(image.height, image.width)
@@ -102,9 +101,9 @@ def read_image(
 def open_image(
     path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, verify: bool = False
 ) -> Iterator[Image.Image]:
-    """An image file whose header alone has been read, for those who need its size or its stored values.
+    """An image file of which only the header has been read, for its size or its stored values.
 
-    `verify` compares a PNG's checksums first: Pillow decodes damaged pixels as long as they unpack.
+    `verify` checks the checksums of a PNG first: Pillow decodes damaged pixels as long as they unpack.
 
     Raises:
         ImageError: as `read_image`, or a checksum differs.
@@ -116,32 +115,32 @@ def open_image(
 
 
 def is_image_path(path: Path) -> bool:
-    """Whether a scan of a folder takes `path` for an image, by its ending."""
+    """Whether `path` has the suffix of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _checked(array: NDArray[Any]) -> RGB:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ImageError(f"an image is uint8 RGB (H, W, 3), this array is {array.dtype} {array.shape}")
+        raise ImageError(f"an image is uint8 RGB (H, W, 3), but this array is {array.dtype} {array.shape}")
     return np.ascontiguousarray(array)
 
 
 def _seekable(stream: BinaryIO) -> BinaryIO:
-    """The stream itself, or, from a pipe, all that it gives.
+    """The stream itself, or the whole content of a pipe.
 
     Raises:
-        ImageError: it gives more than any image has.
+        ImageError: a pipe has more than MAX_STREAM bytes.
     """
     if stream.seekable():
         return stream
     content = stream.read(MAX_STREAM + 1)
     if len(content) > MAX_STREAM:
-        raise ImageError(f"more than {MAX_STREAM >> 20} MiB came from the pipe", "Give the image as a file.")
+        raise ImageError(f"the pipe has more than {MAX_STREAM >> 20} MiB", "Give the image as a file.")
     return io.BytesIO(content)
 
 
 def _shown(path: str | os.PathLike[str]) -> str:
-    """A path as messages name it, cut where it is so long that it would hide the reason."""
+    """A path for messages, shortened if it would hide the reason."""
     return printable(str(path), limit=1000)
 
 
@@ -168,13 +167,13 @@ def _compare_checksums(file: BinaryIO, name: str, max_pixels: int) -> None:
 
 @contextmanager
 def _opened(source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) -> Iterator[tuple[Image.Image, str]]:
-    """What is encoded somewhere, with its header read, and what messages call it."""
+    """An encoded image whose header has been read, and its name for messages."""
     if isinstance(source, str | os.PathLike):
         with open_image(source, max_pixels=max_pixels) as image:
             yield image, _shown(source)
     elif isinstance(source, bytes):
         yield _header(io.BytesIO(source), "the image", max_pixels), "the image"
-    elif not hasattr(source, "seekable") or hasattr(source, "encoding"):  # no stream, or one of text
+    elif not hasattr(source, "seekable") or hasattr(source, "encoding"):  # not a stream, or a text stream
         raise ImageError(
             f"an image is a path, bytes, a binary stream, a PIL image or array, not {type(source).__name__}"
         )
@@ -189,18 +188,18 @@ def _header(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
             image = Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _not_an_image(stream, name) from error
-    except Exception as error:  # on a damaged file Pillow raises almost anything: OSError, SyntaxError, ValueError, …
+    except Exception as error:  # Pillow raises almost anything on a damaged file: OSError, SyntaxError, ValueError, …
         raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
     if (pixels := image.width * image.height) > max_pixels:
         raise ImageError(
-            f"{name} has {image.width} x {image.height} pixels, more than {max_pixels} in all",
+            f"{name} has {image.width} x {image.height} pixels, more than {max_pixels} in total",
             f"If you trust it and have the memory: --max-pixels {pixels}",
         )
     return image
 
 
 def decoded(image: Image.Image, name: str) -> Image.Image:
-    """The image with its pixels in memory; `name` is what messages call it.
+    """The image with its pixels loaded; `name` is for messages.
 
     Raises:
         ImageError: it is truncated or damaged, or does not fit in memory.
@@ -217,15 +216,15 @@ def decoded(image: Image.Image, name: str) -> Image.Image:
 
 
 def _whole_jpeg(image: Image.Image) -> RGB | None:
-    """The pixels of an intact JPEG; None where Pillow has to decide, or there is more to do than to decode it."""
+    """The pixels of an intact, upright JPEG; None if Pillow has to decode it."""
     if not isinstance(image, JpegImageFile) or image.mode not in ("RGB", "L") or not _is_upright(image):
         return None
     assert image.fp
     try:
-        import simplejpeg  # machines with a GPU often have Pillow, and no way to install more
+        import simplejpeg  # may be missing on machines where nothing can be installed
 
         image.fp.seek(0)
-        data = image.fp.read(3 * image.width * image.height + _BESIDE_PIXELS)  # anything may be behind it
+        data = image.fp.read(3 * image.width * image.height + _BESIDE_PIXELS)  # anything may follow the image
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         return simplejpeg.decode_jpeg(data, "RGB", strict=True) if (width, height) == image.size else None
     except (ImportError, ValueError, MemoryError, OSError):
@@ -233,7 +232,7 @@ def _whole_jpeg(image: Image.Image) -> RGB | None:
 
 
 def _is_upright(image: Image.Image) -> bool:
-    """Whether its EXIF block, if it has one, is sound and says so."""
+    """Whether the EXIF orientation, if there is any, is valid and upright."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
     except Exception:  # as in `_rgb`
@@ -242,7 +241,7 @@ def _is_upright(image: Image.Image) -> bool:
 
 @cache
 def _silence_libtiff() -> None:
-    """Keep libtiff, which travels with Pillow, from writing to stderr by itself: its errors come as exceptions too."""
+    """Stop Pillow's libtiff from writing to stderr: its errors are raised as exceptions too."""
     for library in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*.so*"):
         with suppress(OSError, AttributeError):
             tiff = ctypes.CDLL(str(library))
@@ -252,7 +251,7 @@ def _silence_libtiff() -> None:
 
 @contextmanager
 def _no_pixel_limit() -> Iterator[None]:
-    """Lift Pillow's own limit, which is one for the whole process, while a header is read: `max_pixels` is ours."""
+    """Disable Pillow's process-wide pixel limit while a header is read: `max_pixels` is checked instead."""
     with _OPEN_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -262,34 +261,34 @@ def _no_pixel_limit() -> Iterator[None]:
 
 
 def _rgb(image: Image.Image, name: str) -> RGB:
-    """The pixels of a decoded image, which is changed on the way."""
-    with suppress(Exception):  # a damaged EXIF block raises almost anything, and says nothing about the pixels
+    """The pixels of a decoded image, which is modified."""
+    with suppress(Exception):  # a damaged EXIF block raises almost anything
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         kind = "integers" if image.mode == "I" else "floats"
         raise ImageError(f"the pixels of {name} are 32-bit {kind} of unknown range", "Convert it to 8-bit RGB first.")
-    image.info.pop("transparency", None)  # dropped like any alpha; Pillow would warn of it
+    image.info.pop("transparency", None)  # dropped like alpha; Pillow would warn
     try:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except ValueError as error:
-        raise ImageError(f"{name} cannot be shown as RGB: {error}", "Convert it to 8-bit RGB first.") from error
+        raise ImageError(f"{name} cannot be converted to RGB: {error}", "Convert it to 8-bit RGB first.") from error
 
 
 def _not_an_image(stream: BinaryIO, name: str) -> ImageError:
-    """The error for a file that is not an image; it says what the file is, where its first bytes tell."""
+    """The error for a file that is not an image, with its real format if the first bytes tell."""
     stream.seek(0)
     head = stream.read(1024)
     if not head:
         return ImageError(f"{name} is empty", _AGAIN)
     for signatures, kind, suggestion in _SIGNATURES:
         if any(signature in head.lower() for signature in signatures):
-            return ImageError(f"{name} is {kind}, not an image that semask reads", suggestion)
+            return ImageError(f"{name} is {kind}, which semask does not read", suggestion)
     if _is_text(head):
         return ImageError(f"{name} is text, not an image")
     if head.startswith(_TIFF):
-        message = f"{name} is a TIFF that Pillow does not read, for its bands or numbers, or is damaged"
+        message = f"{name} is damaged, or a TIFF whose bands or number type Pillow does not read"
         return ImageError(message, "With -o labels.tif, semask predict reads it as a raster.")
     return ImageError(f"{name} is not an image that semask reads, or is damaged", f"It reads {', '.join(FORMATS)}.")
 

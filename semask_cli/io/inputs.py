@@ -1,4 +1,4 @@
-"""The images that a person names: files, folders, glob patterns, stdin."""
+"""The images that a user names: files, folders, glob patterns, URLs, stdin."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An image to read, or stdin (None). `stem` is the path of its results below the output folder, without suffix.
+    """An image to read; `path` is None for stdin. `stem` is its results' path in the output folder, without suffix.
 
-    A folder that cannot be searched is an input too: reading it as an image fails, and says so.
+    A folder that cannot be searched is an input too: reading it as an image will report the error.
     """
 
     path: Place | None
@@ -28,26 +28,24 @@ class Input:
 
     @property
     def id(self) -> str:
-        """The image's place below what was named, without suffix, as in "street/one"."""
+        """The image's path below the folder that was named, without suffix: "street/one"."""
         return self.stem.as_posix()
 
     @property
     def name(self) -> str:
-        """The input as messages name it."""
+        """The input's name in messages."""
         return str(self.path) if self.path else "stdin"
 
 
 def find_inputs(names: Iterable[str], *, output: Place | None = None) -> Iterator[Input]:
-    """Files, folders (searched with all sub-folders), glob patterns and "-" for stdin, in the order given.
+    """Find files, folders (searched recursively), glob patterns and "-" for stdin, in the order given.
 
-    Addresses such as s3://bucket/photos are files where they end like an image, else folders.
-
-    A folder's images keep their sub-folders. A name that exists is that file, brackets or not; else it is a pattern.
-    Linked folders are searched too, each once. Folders are searched as the inputs are asked for; what lies in the
-    folder `output` within one of them is not an input.
+    A URL such as s3://bucket/photos is a file if it has the suffix of an image, otherwise a folder. Sub-folders are
+    kept in `stem`. A name that exists is never a pattern. Linked folders are searched once. The search is lazy, and
+    skips the folder `output`.
 
     Raises:
-        ImageError: nothing is there, or a folder holds no image. Raised when the name is reached.
+        ImageError: nothing is found for a name; raised when the name is reached.
     """
     local = output if isinstance(output, Path) else None
     for name in names:
@@ -73,7 +71,7 @@ def _remote(address: Address, output: Place | None) -> Iterator[Input]:
         found = True
         yield Input(image, Path(image.url.removeprefix(address.url).lstrip("/")).with_suffix(""))
     if not found:
-        raise ImageError(f"there is no image in {address}", "Files are known by endings such as .jpg and .png.")
+        raise ImageError(f"there is no image in {address}", "Images have suffixes such as .jpg and .png.")
 
 
 def _below(folder: Path, output: Path | None) -> Iterator[Input]:
@@ -83,11 +81,11 @@ def _below(folder: Path, output: Path | None) -> Iterator[Input]:
             found = True
             yield _input(path, folder)
     if not found:
-        raise ImageError(f"there is no image in {folder}", "Files are known by endings such as .jpg and .png.")
+        raise ImageError(f"there is no image in {folder}", "Images have suffixes such as .jpg and .png.")
 
 
 def _matching(pattern: str, output: Path | None) -> list[Input]:
-    """Matches keep the sub-folders below the part of the pattern that has no wildcards."""
+    """The matches of a pattern; they keep the sub-folders below its part without wildcards."""
     parts = Path(pattern).parts
     fixed = _fixed_parts(parts)
     within = output if output and not Path(*fixed).is_relative_to(output) else None
@@ -102,7 +100,7 @@ def _matching(pattern: str, output: Path | None) -> list[Input]:
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:
-    """The paths, without those that lead to a file a second time, by a longer way over a linked folder."""
+    """The paths without duplicates: of several ways to a file, over linked folders, the shortest is kept."""
     by_place: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         by_place.setdefault(os.path.join(os.path.realpath(path.parent), path.name), path)
@@ -110,7 +108,7 @@ def _once(paths: Iterable[Path]) -> list[Path]:
 
 
 def _unreadable(names: Iterable[str]) -> list[Path]:
-    """The folders among `names` in which a pattern finds nothing because they cannot be read."""
+    """The folders among `names` that cannot be read, in which a pattern would match nothing."""
     return [Path(name) for name in names if os.path.isdir(name) and not _is_readable(name)]
 
 

@@ -1,8 +1,7 @@
-"""Files of checksummed lines that only grow: what was done, kept so that a killed run goes on where it was.
+"""Append-only files of checksummed lines, which record what is done so that a killed run can resume.
 
 A line is a JSON object whose last member, "crc", is the CRC-32 of the object's other bytes. The first line is a header
-that says what the others belong to. A line that is not what was written is read as None; one that a kill has torn at
-the end is cut off before more is written.
+that identifies the run. A damaged line is read as None; an incomplete last line is cut off before more is written.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _BLOCK = 1 << 16
 
 
 class JournalWriter:
-    """Appends to the journal at `path`, which is begun with `header` where there is none. For several threads.
+    """Appends to the journal at `path`; a new one starts with `header`. Thread-safe.
 
-    A line is on disk when `append` returns; with `sync_seconds` the disk is waited for only so often: a kill loses
-    nothing by that, a power failure the lines of that time.
+    A line is on disk when `append` returns. With `sync_seconds`, fsync is called only so often: a kill still loses
+    nothing, a power failure the lines since.
 
     Raises:
-        OSError: the file or its folders cannot be made or written.
+        OSError: the file or its folders cannot be created or written.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any], *, sync_seconds: float = 0) -> None:
@@ -55,7 +54,7 @@ class JournalWriter:
                 self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Wait until all of it is on the disk."""
+        """Sync the file to disk and close it."""
         with self._lock, self._file:
             os.fsync(self._file.fileno())
 
@@ -73,10 +72,10 @@ class JournalWriter:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
-    """The lines of a journal, header first, without what a kill has torn at its end; None for a damaged one.
+    """The complete lines of a journal, header first; None for a damaged one.
 
     Raises:
-        OSError: it cannot be read, or is not a file.
+        OSError: it cannot be read, or is not a regular file.
     """
     with open_regular(path) as file:
         for line in file:
@@ -85,24 +84,24 @@ def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits that differ where settings, JSON values, differ."""
+    """A short digest of settings (JSON values): eight hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def encoded(fields: Mapping[str, Any]) -> bytes:
-    """A line of a journal, of one field or more."""
+    """The journal line of one or more fields."""
     body = json.dumps(fields, separators=(",", ":")).encode()
     return b'%b,"crc":%d}\n' % (body[:-1], zlib.crc32(body))
 
 
 def decoded(line: bytes) -> dict[str, Any] | None:
-    """What was written as this line; None if it is no longer that."""
+    """The fields of a journal line; None if it is damaged."""
     body, mark, checksum = line.rpartition(b',"crc":')
     body += b"}"
     if not mark or checksum != b"%d}\n" % zlib.crc32(body):
         return None
     try:
         fields = json.loads(body)
-    except (ValueError, RecursionError):  # something else, with its right checksum
+    except (ValueError, RecursionError):  # not written by `encoded`, yet with a valid checksum
         return None
     return fields if isinstance(fields, dict) else None

@@ -1,4 +1,4 @@
-"""Lists of images in files: a path in each line, or a table with the columns path and, where it is wanted, id."""
+"""Lists of images in files: a path per line, or a table with the columns path and, optionally, id."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from semask_cli.io.storage import Place, place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """All that a run is over: `names` as `find_inputs` takes them, and a `manifest`."""
+    """The inputs of a run: `names` for `find_inputs`, and a `manifest`."""
 
     names: tuple[str, ...] = ()
     manifest: Path | None = None
 
     def find(self, *, output: Place) -> Iterator[Input]:
-        """The images, as they are asked for; errors as `find_inputs` and `read_manifest` raise them."""
+        """The images, found lazily. Raises as `find_inputs` and `read_manifest`."""
         yield from find_inputs(self.names, output=output)
         if self.manifest:
             yield from read_manifest(self.manifest)
 
     def to_json(self) -> dict[str, Any]:
-        """The same from everywhere on this machine."""
+        """A document with absolute paths, valid in any folder of this machine."""
         names = [name if name == STDIN or "://" in name else os.path.abspath(name) for name in self.names]
         return {"inputs": names, "manifest": os.path.abspath(self.manifest) if self.manifest else None}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """What `to_json` has made."""
+        """The reverse of `to_json`."""
         manifest = document["manifest"]
         return cls(names=tuple(document["inputs"]), manifest=Path(manifest) if manifest else None)
 
 
 ROWS = 10_000
-"""Rows of a Parquet file that are read at a time."""
+"""Rows of a Parquet file read at a time."""
 
 
 def read_manifest(file: Path) -> Iterator[Input]:
-    """The images that a .txt, .csv or .parquet file lists, as they are asked for.
+    """The images listed in a .txt, .csv or .parquet file, read lazily.
 
-    A path is taken as a command line would take it. An image's results are named after its id, or after its path.
+    Paths are relative to the working directory, or URLs. An image's results are named after its id, or else its path.
 
     Raises:
-        UsageError: the file cannot be read or lists nothing, or a row has no path or an id that leads out of the output
+        UsageError: the file cannot be read or lists nothing, a row has no path, or its id leads out of the output
             folder.
     """
     rows = _READERS.get(file.suffix.lower())
     if rows is None:
-        raise UsageError(f"{file} is not a list of images by its ending", f"It may end in {', '.join(_READERS)}.")
+        raise UsageError(f"{file} has no suffix of a list of images", f"Use {', '.join(_READERS)}.")
     number = 0
     try:
         for number, row in enumerate(rows(file), start=1):
@@ -67,7 +67,7 @@ def read_manifest(file: Path) -> Iterator[Input]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text: {error.reason}") from error
     except csv.Error as error:
-        raise UsageError(f"{file} is no CSV from row {number + 1} on: {error}", "Is a quote left open?") from error
+        raise UsageError(f"{file} is not valid CSV from row {number + 1} on: {error}", "Close all quotes.") from error
     if not number:
         raise UsageError(f"{file} lists no image")
 
@@ -104,12 +104,12 @@ _READERS = {".txt": _lines, ".csv": _csv_rows, ".parquet": _parquet_rows}
 def _input(where: str, row: Mapping[str, Any]) -> Input:
     path = row.get("path")
     if not path or not isinstance(path, str) or "\0" in path:
-        raise UsageError(f"{where} has no path", "Its columns are path and, if you like, id.")
+        raise UsageError(f"{where} has no path", "The columns are path and, optionally, id.")
     if row.get("id") in (None, ""):
         local = Path(path.partition("://")[2] or path)
         parts = [part for part in local.parts if part not in ("..", local.anchor)]
         return Input(place(path), Path(*parts).with_suffix(""))
     stem = PurePosixPath(str(row["id"]))
     if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
-        raise UsageError(f"{where}: the id {row['id']!r} is not a place below the output folder")
+        raise UsageError(f"{where}: the id {row['id']!r} leads out of the output folder")
     return Input(place(path), Path(stem))

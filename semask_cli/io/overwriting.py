@@ -1,4 +1,4 @@
-"""Results never replace what is read: outputs are compared with inputs before any work is done."""
+"""Outputs never replace inputs: both are compared before any work is done."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from pathlib import Path
 from semask_cli.errors import OutputError
 from semask_cli.io.storage import Place
 
-_ELSEWHERE = "Name another place for the results."
+_ELSEWHERE = "Write the results to another place."
 
 
 def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Place | None]) -> None:
-    """Compare the files themselves, so that links and other spellings of a path do not hide one.
-
-    No file here is one in a store.
+    """Refuse local outputs that would replace an input. Files are compared by inode, so links cannot hide one.
 
     Raises:
-        OutputError: an output is one of the inputs, is a folder, or lies below a file or a folder that is closed.
+        OutputError: an output is one of the inputs, is a folder, or lies below a file or an inaccessible folder.
     """
     read: dict[tuple[int, int], Path] = {}
     for source in inputs:
@@ -40,19 +38,20 @@ def refuse_replacing(outputs: Iterable[Path], inputs: Iterable[Place | None]) ->
 
 
 def refuse_file_as_folder(folder: Path) -> None:
-    """
+    """Refuse a folder to write to that is a file, or lies below one.
+
     Raises:
-        OutputError: `folder`, or what it would lie in, is a file.
+        OutputError: it is.
     """
     for ancestor in (folder, *folder.parents):
         if status := _status(ancestor):
             if not stat.S_ISDIR(status.st_mode):
-                raise OutputError(f"{ancestor} is a file, where a folder is needed to write to", _ELSEWHERE)
+                raise OutputError(f"{ancestor} is a file, but results need a folder", _ELSEWHERE)
             return
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """What is at `path`; None where there is nothing yet."""
+    """The status of `path`; None if it does not exist."""
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Opening what must be a file: a pipe would block until it is written to, a device may never end."""
+"""Opening regular files only: a pipe would block until something writes to it, a device may never end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file to read its bytes.
+    """Open a regular file for reading bytes.
 
     Raises:
         OSError: it cannot be opened, or is a folder, a pipe or a device.
     """
-    # Without O_NONBLOCK opening a named pipe would wait for a writer.
+    # Without O_NONBLOCK, opening a named pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):

@@ -1,4 +1,4 @@
-"""Files of the project that travel with the package: weights.toml and kernels/."""
+"""Files packaged with semask: weights.toml, kernels/, the demo and the bundled models."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Files that are not on this machine, in any store that fsspec knows: s3://, gs://, https://, memory:// and others.
+"""Files in any store that fsspec knows: s3://, gs://, https://, memory:// and others.
 
-A file is written in one request, which stores publish whole or not at all. Requests that fail are tried again, a few
-times. Credentials are fsspec's own matter: its configuration, the store's files and environment variables.
+A file is written in one request, which stores publish atomically. Failed requests are retried a few times. Credentials
+are left to fsspec: its configuration, the store's own files and environment variables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from semask_cli.io.files import whole_file, write_atomically, writing
 from semask_cli.io.images import ImageSource, is_image_path
 
 ATTEMPTS, FIRST_WAIT = 4, 0.25
-"""Of a request, and the seconds before the second attempt; each further wait is twice as long."""
+"""Attempts per request, and seconds before the second one; each further wait is twice as long."""
 
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
 Value = TypeVar("Value")
@@ -29,20 +29,20 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
-    """A file or folder of a store, as in s3://bucket/photos/one.jpg."""
+    """A file or folder of a store: s3://bucket/photos/one.jpg."""
 
     url: str
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of the URL."""
         return self.url.rstrip("/").rpartition("/")[2]
 
     def __truediv__(self, part: str | Path) -> Address:
         return Address(f"{self.url.rstrip('/')}/{Path(part).as_posix()}")
 
     def with_name(self, name: str) -> Address:
-        """The same folder's file called `name`."""
+        """The file `name` in the same folder."""
         return Address(f"{self.url.rstrip('/').rpartition('/')[0]}/{name}")
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ Place = Path | Address
 
 
 def place(text: str) -> Place:
-    """What a person names: an address has "://"."""
+    """The place that a user names: a URL has "://"."""
     return Address(text) if "://" in text else Path(text)
 
 
@@ -64,10 +64,10 @@ def absolute(source: Place) -> str:
 
 
 def image_source(source: Place) -> ImageSource:
-    """What `read_image` reads: the path, or all bytes of a file in a store, under its name.
+    """The source for `read_image`: the path, or a stream with the bytes and name of a file in a store.
 
     Raises:
-        ImageError: the store does not give it.
+        ImageError: it cannot be read from the store.
     """
     if isinstance(source, Path):
         return source
@@ -77,14 +77,14 @@ def image_source(source: Place) -> ImageSource:
         raise ImageError(f"there is no file {source}") from error
     except SemaskError:
         raise
-    except Exception as error:  # each kind of store has errors of its own
+    except Exception as error:  # each store has its own errors
         raise ImageError(f"cannot read {source}: {_reason(error)}") from error
     content.name = source.url
     return content
 
 
 def write(target: Place, content: bytes) -> None:
-    """Write a file whole, replacing what stood there.
+    """Write a file atomically, replacing an existing one.
 
     Raises:
         OutputError: it cannot be written.
@@ -97,7 +97,7 @@ def write(target: Place, content: bytes) -> None:
 
 @contextmanager
 def whole_file_at(target: Place) -> Iterator[Path]:
-    """As `files.whole_file`, for any place: what is meant for a store is written on this machine first.
+    """As `files.whole_file`, for any place: a file for a store is written locally first.
 
     Raises:
         OutputError: it cannot be written.
@@ -113,7 +113,7 @@ def whole_file_at(target: Place) -> Iterator[Path]:
 
 
 def remove(target: Place) -> None:
-    """Remove a file; one that is gone is no error.
+    """Remove a file, if it exists.
 
     Raises:
         OutputError: it cannot be removed.
@@ -134,17 +134,17 @@ def read(source: Address) -> bytes:
     """All bytes of a file in a store.
 
     Raises:
-        OSError: the store does not give it.
+        OSError: it cannot be read.
     """
     return _get(source, lambda files, path: files.cat_file(path))
 
 
 @contextmanager
 def reading(source: Place) -> Iterator[BinaryIO]:
-    """A file to read from, at any position: of a store only what is asked for travels.
+    """A seekable file; from a store, only the parts that are read are fetched.
 
     Raises:
-        OSError: it is not there, or cannot be read.
+        OSError: it does not exist, or cannot be read.
     """
     if isinstance(source, Path):
         with source.open("rb") as file:
@@ -155,7 +155,7 @@ def reading(source: Place) -> Iterator[BinaryIO]:
 
 
 def state(source: Place) -> str | None:
-    """What changes when the file changes, as far as the store says: size, and time or digest; None without a file."""
+    """A text that changes when the file does (size, and time or digest as the store has it); None without a file."""
     try:
         if isinstance(source, Path):
             status = source.stat()
@@ -169,7 +169,7 @@ def state(source: Place) -> str | None:
 
 
 def size(source: Place) -> int | None:
-    """Bytes in a file; None without one, or where a store does not say.
+    """The size of a file in bytes; None without one, or if the store does not tell.
 
     Raises:
         OSError: the store does not answer.
@@ -183,12 +183,12 @@ def size(source: Place) -> int | None:
 
 
 def images_below(folder: Address, *, without: Address | None = None) -> Iterator[Address]:
-    """The images below a folder of a store, a folder at a time: its own by name, then those of its sub-folders.
+    """The images below a folder of a store, found lazily: its own by name, then those of its sub-folders.
 
     The sub-folder `without` is not searched.
 
     Raises:
-        ImageError: the store does not list it.
+        ImageError: a folder cannot be listed.
     """
     try:
         entries = _with_retries(folder, lambda files, path: files.ls(path, detail=True))
@@ -208,7 +208,7 @@ def images_below(folder: Address, *, without: Address | None = None) -> Iterator
 
 
 def files_in(folder: Place, ending: str) -> list[Place]:
-    """What lies in a folder and ends so, sorted; nothing where there is no such folder.
+    """The entries of a folder with this suffix, sorted; none if there is no such folder.
 
     Raises:
         OSError: it cannot be listed.
@@ -217,7 +217,7 @@ def files_in(folder: Place, ending: str) -> list[Place]:
 
 
 def folders_in(folder: Place) -> list[Place]:
-    """As `files_in`, of names without an ending."""
+    """The entries of a folder without a suffix. Raises as `files_in`."""
     return [entry for entry in _entries(folder) if "." not in entry.name]
 
 
@@ -246,13 +246,11 @@ def _put(target: Address, request: Callable[[Any, str], object]) -> None:
     except SemaskError:
         raise
     except Exception as error:
-        raise OutputError(
-            f"cannot write {target}: {_reason(error)}", "Are its address and credentials right?"
-        ) from error
+        raise OutputError(f"cannot write {target}: {_reason(error)}", "Check its URL and your credentials.") from error
 
 
 def _with_retries(address: Address, request: Callable[[Any, str], Value]) -> Value:
-    """What `request` makes of the store's file system and the path in it, after up to ATTEMPTS."""
+    """The result of `request(file_system, path)`, after up to ATTEMPTS."""
     files, path = _file_system(address.url.partition("://")[0]), None
     for attempt in range(ATTEMPTS):
         try:
@@ -278,7 +276,7 @@ def _file_system(protocol: str) -> Any:
             f"{protocol}:// cannot be used: {error}", "Install it: pip install 'semask[remote]'."
         ) from error
     except ValueError as error:
-        raise UsageError(f"no file system is known for {protocol}:// addresses") from error
+        raise UsageError(f"{protocol}:// is not a protocol that fsspec knows") from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""How fast a row runs here: milliseconds by stage, memory, and the share of what the machine can multiply."""
+"""The speed of a model on this machine: milliseconds by stage, memory, and the share of the peak FLOP/s."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ from semask_cli.ops.linear import linear
 from semask_cli.output.render import encode_mask
 
 STAGES = ("decode", "resize", "network", "merge", "copy", "encode")
-"""In their order; a stage that an image does not have, as the copy from a GPU, is left out."""
+"""In order; stages that do not occur, such as the copy from a GPU, are left out."""
 
-WARM_UPS = {"cuda": 4}  # images, elsewhere one: kernels are compiled, CUDA graphs captured
-PEAK_SIZES = (2048, 4096)  # sides of the matrices whose product measures the machine
+WARM_UPS = {"cuda": 4}  # images (elsewhere 1), while kernels are compiled and CUDA graphs captured
+PEAK_SIZES = (2048, 4096)  # sides of the matrices whose product gives the peak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """Medians over `repeats` images of (height, width).
 
-    `random_weights` says that no checkpoint was loaded, `calibrated_on_noise` that int8's scales are those of noise.
-    `milliseconds` is by stage, and `images_per_second` by wall-clock time: what a GPU does beside the host is in both
-    stages. `network_gflop` is what the network computes for one image, `peak_gflops` the best rate seen in the
-    same run, of large matrix products in the network's precision or of the network itself, and `share_of_peak` the
-    network's part of it.
-    `peak_memory` is in bytes: of the process, or of the GPU.
+    `random_weights`: no checkpoint was loaded. `calibrated_on_noise`: the scales of int8 are those of noise.
+    `milliseconds` is by stage, `images_per_second` by wall-clock time (GPU and host stages overlap). `network_gflop` is
+    the work for one image, `peak_gflops` the best rate of this run, of large matrix products in the network's precision
+    or of the network itself, and `share_of_peak` the network's share of it. `peak_memory` is in bytes, of the process
+    or of the GPU.
     """
 
     model: str
@@ -59,7 +58,7 @@ class Benchmark:
 
 
 def run_benchmark(segmenter: Segmenter, *, height: int, width: int, repeats: int) -> Benchmark:
-    """Segment a JPEG of (height, width) `repeats` times, after a few that warm up, and encode its mask."""
+    """Segment a JPEG of (height, width) `repeats` times, after warm-up, and encode its mask."""
     image = np.random.default_rng(0).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
     image = cv2.resize(image, (width, height))  # smooth, as photographs are
     encoded = cv2.imencode(".jpg", image)[1].tobytes()
@@ -105,7 +104,7 @@ def run_benchmark(segmenter: Segmenter, *, height: int, width: int, repeats: int
 
 @torch.inference_mode()
 def peak_gflops(device: torch.device, dtype: torch.dtype) -> float:
-    """The best rate of a large matrix product, torch's own or the networks', in 10^9 operations a second."""
+    """The best rate of a large matrix product, by torch or by `ops.linear`, in 10^9 operations per second."""
     best = 0.0
     for size in PEAK_SIZES:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
@@ -116,7 +115,7 @@ def peak_gflops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def network_gflop(segmenter: Segmenter, height: int, width: int) -> float:
-    """What the network computes for one image, in 10^9 operations: matrix products, convolutions and attention."""
+    """The network's work for one image in 10^9 operations: matrix products, convolutions and attention."""
     total = 0.0
     with torch.device("meta"):
         network = build_model(segmenter.spec).requires_grad_(False)
@@ -129,7 +128,7 @@ def network_gflop(segmenter: Segmenter, height: int, width: int) -> float:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory held so far, in bytes: on a GPU its tensors, else the whole process."""
+    """The peak memory so far, in bytes: of the tensors on a GPU, otherwise of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return process_peak()

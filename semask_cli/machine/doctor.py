@@ -1,4 +1,4 @@
-"""What semask finds on this machine, as `semask doctor` shows it."""
+"""The diagnosis of this machine that `semask doctor` prints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPERATORS = tuple(network_kernels())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What a network can run on, by torch's name; `memory_bytes` where it has its own."""
+    """A device, by torch's name; `memory_bytes` if it has its own memory."""
 
     name: str
     description: str
@@ -32,7 +32,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorPath:
-    """What runs when `semask::operator` is called on the device: its kernel, or the plain formulation and why."""
+    """The implementation of `semask::operator` on a device: its kernel, or the plain formulation, and why."""
 
     operator: str
     device: str
@@ -42,7 +42,7 @@ class OperatorPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheFolder:
-    """A folder of the cache, and what lies in it."""
+    """A folder of the cache, and the size of its contents."""
 
     path: str
     files: int
@@ -51,10 +51,10 @@ class CacheFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """Everything that `semask doctor` finds; None where there is none.
+    """Everything that `semask doctor` finds.
 
-    `cuda` is the version that torch was built for, `driver` the newest one that the installed driver runs, `free_bytes`
-    the room left where the cache lies.
+    `cuda` is the version that torch was built for, `driver` the newest one that the installed driver supports (None
+    without), `free_bytes` the free space on the disk of the cache.
     """
 
     platform: str
@@ -72,7 +72,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Find all of it. Compiles the kernels for each CUDA device that has none in the cache yet."""
+    """Diagnose this machine. Compiles the kernels for CUDA devices that are not in the cache yet."""
     devices = tuple(_devices())
     operators = tuple(_path(operator, device.name) for device in devices for operator in OPERATORS)
     return Diagnosis(
@@ -129,6 +129,6 @@ def _folder(name: str) -> CacheFolder:
 
 
 def _free_bytes() -> int:
-    """Where the cache is, or will be."""
+    """On the disk of the cache, even if that does not exist yet."""
     folder = cache_folder().absolute()
     return shutil.disk_usage(next(f for f in (folder, *folder.parents) if os.path.exists(f))).free

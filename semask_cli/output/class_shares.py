@@ -1,4 +1,4 @@
-"""How much of an image each class covers."""
+"""The share of an image that each class covers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STRIP = 2**22
-"""Pixels counted at a time: np.bincount makes eight bytes of each."""
+"""Pixels counted at a time: np.bincount needs eight bytes for each."""
 
 _SHORT_RUN = 16
-"""Pixels, below which looking for runs costs more than it saves."""
+"""Mean run length in pixels, below which counting runs costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassShare:
-    """One class of an image: its `share` of all pixels, 0 to 1, and their mean score where scores were kept."""
+    """One class of an image: its `share` of all pixels, 0 to 1, and their mean score, if scores were kept."""
 
     index: int
     name: str
@@ -36,7 +36,7 @@ def class_shares(
     *,
     confidence: NDArray[np.float32] | None = None,
 ) -> tuple[ClassShare, ...]:
-    """The classes present in `labels` (H, W), largest first; pixels of no class (255, ignored) count only in the total.
+    """The classes in `labels` (H, W), largest first; pixels of no class (255, ignored) count only in the total.
 
     `palette` is (K, 3) RGB, `confidence` (H, W) the score of each pixel's class.
     """
@@ -70,9 +70,9 @@ def _sums(labels: NDArray[np.uint8], weights: NDArray[np.float32] | None = None)
 
 
 def _counts(labels: NDArray[np.uint8]) -> NDArray[Any]:
-    """Pixels of each label value in a strip (N,): where runs of one value are long they are counted, else the pixels.
+    """Pixels of each label value in a strip (N,). Long runs of one value are counted as runs.
 
-    A histogram waits for itself where neighbouring pixels are equal.
+    A histogram is slow on equal neighbours: each increment waits for the one before.
     """
     borders = labels[1:] != labels[:-1]
     if np.count_nonzero(borders) * _SHORT_RUN > len(labels):

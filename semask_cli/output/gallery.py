@@ -1,7 +1,7 @@
-"""A page of all images of a run: thumbnails, a slider from each image to its overlay, search, filter and order.
+"""An HTML page of all images of a run: thumbnails, a slider from each image to its overlay, search, filter, sorting.
 
-The page lists a folder of previews, each of which holds its own entry, as a comment. So it can be written again
-at any time, by any of the processes that share a run, and shows what all of them have done.
+The page lists a folder of previews, each of which holds its own entry as a JPEG comment. So any process of a run can
+rewrite it at any time, and it shows the results of all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PREVIEWS = "previews"
 
 
 def with_previews(tasks: Iterable[Task], folder: Path) -> Iterator[Task]:
-    """The tasks, each with a preview in the gallery's folder."""
+    """Add a preview in the gallery's folder to each task."""
     for task in tasks:
         stem = folder / _PREVIEWS / task.entry.stem
         preview = stem.with_name(file_name(stem.name, "preview"))
@@ -34,13 +34,13 @@ def with_previews(tasks: Iterable[Task], folder: Path) -> Iterator[Task]:
 
 
 def write_gallery(folder: Path) -> Path:
-    """Write the page over the previews that are there, and return where it is.
+    """Write the page of the existing previews, and return its path.
 
     Raises:
         OutputError: it cannot be written.
     """
     listed = [image for path in search(folder / _PREVIEWS).files if (image := _described(path, folder))]
-    # No text can end the script that holds it.
+    # No text may close the script element.
     data = json.dumps(listed, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     template = Path(__file__).with_name("gallery.html").read_text(encoding="utf-8")
     page = folder / PAGE
@@ -49,7 +49,7 @@ def write_gallery(folder: Path) -> Path:
 
 
 def _described(path: Path, folder: Path) -> dict[str, Any] | None:
-    """What a preview says of itself, and its address on the page; None if it is none."""
+    """The entry of a preview, with its address relative to the page; None if it is not a preview."""
     try:
         with Image.open(path, formats=("JPEG",)) as image:
             about = json.loads(image.info["comment"])

@@ -1,4 +1,4 @@
-"""The kinds of files that a segmented image is written as, and the bytes of each."""
+"""The kinds of output files, and their encoders."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Kind = Literal[
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""What `Segmentation.save` can write; it says what each is."""
+"""The kinds that `Segmentation.save` can write, described there."""
 
 _JPEG_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
 
@@ -46,11 +46,11 @@ _JPEG_SIDE = 65500  # libjpeg's JPEG_MAX_DIMENSION
 def encode(
     image: SegmentedImage, kind: Kind, *, ending: str | None = None, opacity: float = 0.5, tolerance: float = 0
 ) -> bytes:
-    """The bytes of a file of that kind, as its `ending` (".png") says; unless given, the kind's first.
+    """The bytes of a file of that kind, in the format of `ending` (".png"); by default the kind's first.
 
     Raises:
-        UsageError: a kind, ending, opacity or tolerance that does not exist, or something was not kept.
-        OutputError: it is too large for a JPEG.
+        UsageError: an invalid kind, ending, opacity or tolerance, or the segmentation lacks a field.
+        OutputError: the image is too large for a JPEG.
     """
     check_kind(kind)
     output = _OUTPUTS[kind]
@@ -58,16 +58,16 @@ def encode(
     if ending not in output.endings:
         raise UsageError(f"{kind} is written as {' or '.join(output.endings)}")
     if not 0 <= opacity <= 1:
-        raise UsageError(f"an opacity of {opacity}: it goes from 0 to 1")
+        raise UsageError(f"the opacity {opacity} is not from 0 to 1")
     if not 0 <= tolerance < math.inf:
-        raise UsageError(f"a tolerance of {tolerance}: it is a number of pixels, 0 or more")
+        raise UsageError(f"the tolerance {tolerance} is not a number of pixels, 0 or more")
     if output.needs and getattr(image, output.needs) is None:
-        raise UsageError(f"{kind} needs the {output.needs}, which this segmentation was made without keeping")
+        raise UsageError(f"{kind} needs the {output.needs}, which this segmentation did not keep")
     return output.encode(image, _Options(ending=ending, opacity=opacity, tolerance=tolerance))
 
 
 def check_kind(kind: str) -> None:
-    """Raises UsageError: there is no such kind."""
+    """Raises UsageError if there is no such kind."""
     if kind not in KINDS:
         raise UsageError(f"there is no kind of output called {kind!r}", f"There are {', '.join(KINDS)}.")
 
@@ -79,7 +79,7 @@ def file_name(stem: str, kind: Kind) -> str:
 
 
 def needs(kinds: Iterable[Kind]) -> set[str]:
-    """The optional fields of a segmentation that these kinds are made from."""
+    """The optional fields of a segmentation that these kinds need."""
     return {output.needs for kind in kinds if (output := _OUTPUTS[kind]).needs}
 
 
@@ -93,12 +93,12 @@ class _Options:
 def _encode_rgb(pixels: NDArray[np.uint8], ending: str) -> bytes:
     buffer = io.BytesIO()
     if ending == ".png":
-        # The default level 6 makes a photograph 14 % smaller, in 4 times the time.
+        # The default level 6 saves 14 % on a photograph, and takes 4 times as long.
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     else:
         if max(pixels.shape) > _JPEG_SIDE:
-            raise OutputError(f"JPEG holds at most {_JPEG_SIDE} pixels a side", "Save it as .png.")
-        # Full colour resolution keeps thin lines and type clean.
+            raise OutputError(f"JPEG is limited to {_JPEG_SIDE} pixels per side", "Save it as .png.")
+        # Full colour resolution keeps thin lines and text sharp.
         Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling=0)
     return buffer.getvalue()
 
@@ -199,7 +199,7 @@ def _encode_label_studio(result: SegmentedImage, options: _Options) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """How a kind is written: endings, an encoder to the file's bytes, and the optional field that it is made from."""
+    """A kind of output: its suffixes, its encoder, and the optional field that it needs."""
 
     endings: tuple[str, ...]
     encode: Callable[[SegmentedImage, _Options], bytes]

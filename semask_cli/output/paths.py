@@ -1,4 +1,4 @@
-"""The files that the results of many images are written to: no two of one name, and none that is read."""
+"""The output files of many images: no duplicates, and none that is read."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from semask_cli.io.storage import Place
 from semask_cli.output.kinds import Kind, file_name
 
 CHECKED_FIRST = 10_000
-"""Inputs that are looked at together before the first of them is read."""
+"""Inputs that are compared with each other before the first is read."""
 
 _APART = (
-    "Run them apart, with another -o; or name their common folder, which keeps sub-folders; or give them ids in a"
-    " --manifest."
+    "Run them separately, with another -o; or name their common folder, whose sub-folders are kept; or give them ids"
+    " in a --manifest."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """An image and the file for each kind of output; or an `error`, why it cannot be written."""
+    """An image and its output file of each kind, or the `error` why these cannot be written."""
 
     entry: Input
     files: Mapping[Kind, Place]
@@ -38,16 +38,15 @@ class Task:
 def plan_outputs(
     entries: Iterable[Input], folder: Place, kinds: Iterable[Kind], *, read: Iterable[Path] = ()
 ) -> Iterator[Task]:
-    """The files of each kind for each image, in order; an image that comes a second time is left out.
+    """The output files of each image, in order; repeated images are skipped.
 
     `read` are other files that the run reads.
 
-    Of the first inputs all are compared with all before one is given. Of the later ones each is compared with those
-    before it, and one that cannot be written has its error, since it must not end a run of hours.
+    The first CHECKED_FIRST inputs are all compared with each other in advance. Each later one is compared with those
+    before it, and gets an error of its own, which does not end a run of hours.
 
     Raises:
-        OutputError: at the first inputs: two images would write one file, or a result would replace an image that is
-            read.
+        OutputError: among the first inputs, two images have the same output, or a result would replace an image.
     """
     entries, kinds = iter(entries), tuple(kinds)
     first = list(dict.fromkeys(islice(entries, CHECKED_FIRST)))
@@ -75,12 +74,12 @@ def plan_outputs(
 
 
 def refuse_results_as_inputs(names: Iterable[str], *, output: Place, kinds: Iterable[Kind], page: Path | None) -> None:
-    """Refuse to write images to where the folders among `names` are searched: the same command again would take them.
+    """Refuse to write images into a folder of inputs, where the next run would find them.
 
-    `page` is the folder of a gallery, if one is written. The folder `output` is not searched if it lies below a folder.
+    `page` is the folder of a gallery, if one is written. An `output` below an input folder is fine: it is not searched.
 
     Raises:
-        OutputError: the same run would have other inputs the next time.
+        OutputError: the next run would have other inputs.
     """
     images = any(is_image_path(Path(file_name("image", kind))) for kind in kinds)
     into = Path(os.path.realpath(output)) if isinstance(output, Path) else None
@@ -96,7 +95,7 @@ def refuse_results_as_inputs(names: Iterable[str], *, output: Place, kinds: Iter
 
 def _becomes_input(folder: Place, option: str) -> OutputError:
     return OutputError(
-        f"{folder} is searched for images: those written there would be taken for inputs the next time",
+        f"{folder} is a folder of inputs: images written there would be inputs of the next run",
         f"Name another folder with {option}.",
     )
 
@@ -106,7 +105,7 @@ def _conflict(
 ) -> OutputError | None:
     """Why these files cannot be written; None if they can.
 
-    `written` are the hashes of those before them, `folders` those that images are read from: none of these is replaced.
+    `written` are the hashes of earlier outputs, `folders` those that images are read from.
     """
     for path in files.values():
         if _is_local_image(path) and _real_folder(os.path.dirname(path)) in folders and os.path.lexists(path):
@@ -115,7 +114,7 @@ def _conflict(
             return _replaces(path)
         if hash(_folded(path)) in written:
             return OutputError(
-                f"{path} has been written for another image than {entry.name}",
+                f"{path} has already been written for another image than {entry.name}",
                 _APART,
             )
         written.add(hash(_folded(path)))
@@ -127,7 +126,7 @@ def _is_local_image(path: Place) -> TypeGuard[Path]:
 
 
 def _real(path: Place) -> str:
-    """Where a file is, through links; most are none themselves, and lie in folders that were seen before."""
+    """The real path of a file. Most are no links and share a folder, whose real path is cached."""
     if not isinstance(path, Path):
         return path.url
     if os.path.islink(path):
@@ -136,7 +135,7 @@ def _real(path: Place) -> str:
 
 
 def _folded(path: Place) -> str:
-    """The name that a file has however it is spelled: to macOS and Windows a.png is A.png."""
+    """A path for comparison: macOS and Windows ignore case."""
     return str(path).casefold() if isinstance(path, Path) and _ignores_case() else str(path)
 
 
@@ -150,7 +149,7 @@ def _files(entry: Input, folder: Place, kinds: Iterable[Kind]) -> dict[Kind, Pla
 
 
 def _replaces(path: Place) -> OutputError:
-    return OutputError(f"{path} would replace a file that is read", "Name another folder with -o.")
+    return OutputError(f"{path} would replace an input file", "Name another folder with -o.")
 
 
 @lru_cache(maxsize=1024)

@@ -1,18 +1,18 @@
-"""Figures in percent, as people read them."""
+"""Formatting of percentages."""
 
 from __future__ import annotations
 
 
 def format_percent(value: float | None, *, missing: str = "–") -> str:
-    """A figure in percent with two decimals, as mIoU is published; `missing` where there is none."""
+    """A figure in percent with two decimals, as mIoU is published; `missing` for None."""
     return missing if value is None else f"{value:.2f}"
 
 
 def format_interval(low: float, high: float) -> str:
-    """An interval in percent, or in points of it, with two decimals."""
+    """An interval in percent or percentage points, with two decimals."""
     return f"[{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
 def format_share(share: float) -> str:
-    """A share of 0 to 1 in percent with its sign; what is there at all is never "0.0 %"."""
+    """A share (0 to 1) in percent; a small one is "< 0.1 %", never "0.0 %"."""
     return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""A label map as regions with outlines: the connected pixels of one class, and the polygons around them."""
+"""Regions of a label map: connected pixels of one class, and the polygons around them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ring = NDArray[np.int32]
 class Region:
     """Pixels of one class that touch by their sides.
 
-    `label` is the class index, `mask` (h, w) bool its pixels, whose first one stands at `x`, `y` of the label map.
+    `label` is the class index, `mask` (h, w) bool the pixels within a box whose upper left corner is `x`, `y`.
     """
 
     label: int
@@ -32,13 +32,13 @@ class Region:
         return int(np.count_nonzero(self.mask))
 
     def rings(self, *, tolerance: float = 0) -> tuple[Ring, list[Ring]]:
-        """The outline, and those of the holes.
+        """The outline, and the outlines of the holes.
 
-        Filling the outline without the holes gives the region, pixel by pixel. With a `tolerance`, in pixels, corners
-        are left out from which the line then lies no further than that (Douglas and Peucker, 1973).
+        Filling the outline without the holes gives exactly the pixels of the region. With a `tolerance` in pixels the
+        lines are simplified (Douglas and Peucker, 1973).
         """
-        # With each pixel doubled, border pixels show at which side of their pixel the border is: even the near one, odd
-        # the far one. A line through them, which takes corners diagonally, becomes one along the edges of pixels.
+        # In the doubled mask, even contour coordinates are the near edge of a pixel and odd ones the far edge, so that
+        # contours through pixels, which cut corners, become lines along pixel edges.
         doubled = cv2.resize(self.mask.view(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
         found, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         rings = [self._ring(contour[:, 0], tolerance) for contour in found]
@@ -49,7 +49,7 @@ class Region:
 
     def _ring(self, contour: NDArray[Any], tolerance: float) -> Ring:
         corners = (contour + 1) // 2
-        # A corner is where the line turns: a step differs from the one before.
+        # Keep the corners, where the direction changes.
         corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
         steps = corners - np.roll(corners, 1, axis=0)
         corners = corners[(np.sign(steps) != np.sign(np.roll(steps, -1, axis=0))).any(axis=1)]
@@ -59,7 +59,7 @@ class Region:
         return (corners + np.array([self.x, self.y])).astype(np.int32)
 
     def without_holes(self) -> Iterator[Region]:
-        """The region in pieces that have no holes, for formats that know none: cut at the columns where holes begin."""
+        """The region in pieces without holes, for formats that have none: cut at the columns where holes begin."""
         pending = [self]
         while pending:
             piece = pending.pop()
@@ -67,7 +67,7 @@ class Region:
             if not holes:
                 yield piece
                 continue
-            # The middle one, so that pieces get small soon.
+            # The middle one, so that pieces become small quickly.
             column = sorted(int(hole[:, 0].min()) for hole in holes)[len(holes) // 2] - piece.x
             for x, mask in ((piece.x, piece.mask[:, :column]), (piece.x + column, piece.mask[:, column:])):
                 pending += _connected(mask, self.label, x, piece.y)

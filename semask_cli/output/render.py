@@ -1,6 +1,6 @@
-"""Label maps made visible: palette PNG, colours, overlay, side by side, legend.
+"""Rendering of label maps: palette PNG, colours, overlay, side by side, legend.
 
-A label without a class (255, ignored) is black in masks, and in overlays the photograph shows through.
+A label without a class (255, ignored) is black in masks and transparent in overlays.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from semask_cli.output.class_shares import ClassShare
 from semask_cli.output.percentages import format_share
 
 try:
-    from zlib_ng import zlib_ng as zlib  # the same bytes in a third of the time
-except ImportError:  # on machines with a GPU it is often missing, and not to be had
+    from zlib_ng import zlib_ng as zlib  # equal output in a third of the time
+except ImportError:  # may be missing on machines where nothing can be installed
     import zlib  # type: ignore[no-redef]
 
 Labels = NDArray[np.uint8]
@@ -44,11 +44,10 @@ _FAINT_TEXT = (112, 118, 128)
 
 
 def encode_mask(labels: Labels, palette: Palette, *, dataset: str, classes: Sequence[str]) -> bytes:
-    """A palette PNG: the pixel values are the labels, the palette shows them in the dataset's colours.
+    """A palette PNG: pixel values are the labels, the palette has the dataset's colours.
 
-    Colours repeat in the published palettes, indices do not: read it with Pillow, np.asarray(Image.open(path)). OpenCV
-    expands palettes to colours, without a word: for it there is `encode_index`. A text chunk "semask" names the dataset
-    and its classes, in JSON.
+    Read it with Pillow, np.asarray(Image.open(path)). OpenCV silently expands palettes to colours, which repeat: use
+    `encode_index` for it. A text chunk "semask" has the dataset and its classes as JSON.
 
     Raises:
         OutputError: as `encode_index`.
@@ -60,22 +59,22 @@ def encode_mask(labels: Labels, palette: Palette, *, dataset: str, classes: Sequ
 
 
 def encode_index(labels: Labels) -> bytes:
-    """A grey PNG whose pixel values are the labels, to every library.
+    """A grey PNG whose pixel values are the labels, for any library.
 
     Raises:
-        OutputError: it has more pixels a side than libpng writes.
+        OutputError: it has more pixels per side than libpng allows.
     """
     return _png(labels, _GREY, ())
 
 
 def _png(labels: Labels, colour_type: int, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A PNG of 8 bits a pixel, with `chunks` between its header and its pixels (W3C, «PNG Specification»).
+    """An 8-bit PNG, with `chunks` between header and pixels (W3C, «PNG Specification»).
 
-    Each row is written as its difference to the one above, which leaves long runs of zeros, and zlib looks for runs
-    alone: of scenes, half or less of the bytes that Pillow makes, in a fraction of the time.
+    Each row is stored as its difference to the one above, which leaves long runs of zeros, and zlib matches only runs.
+    For street scenes this gives at most half of Pillow's size in a fraction of the time.
     """
     if max(labels.shape) > _PNG_SIDE:
-        raise OutputError(f"a mask of more than {_PNG_SIDE} pixels a side is not written as PNG", "Cut the image.")
+        raise OutputError(f"a PNG is limited to {_PNG_SIDE} pixels per side", "Split the image.")
     height, width = labels.shape
     deflate = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
     pieces = []
@@ -97,14 +96,14 @@ def _png(labels: Labels, colour_type: int, chunks: Iterable[tuple[bytes, bytes]]
 
 
 def encode_grey(values: NDArray[np.uint8]) -> bytes:
-    """A grey PNG of 8 bits, whose pixel values every library reads as they are."""
+    """An 8-bit grey PNG of `values` (H, W)."""
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
 def eight_bits(fractions: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Fractions of 0 to 1 as 0 to 255, rounded; what lies outside is clipped."""
+    """Fractions (0 to 1) as 0 to 255, rounded and clipped."""
     return cv2.convertScaleAbs(np.clip(fractions, 0, 1), alpha=255)  # type: ignore[return-value]
 
 
@@ -114,7 +113,7 @@ def colorize(labels: Labels, palette: Palette) -> RGB:
 
 
 def overlay(image: RGB, labels: Labels, palette: Palette, *, opacity: float = 0.5) -> RGB:
-    """The image, tinted with each segment's colour at `opacity` (0 to 1), with fine light lines between segments."""
+    """The image tinted with each segment's colour at `opacity` (0 to 1), with fine light lines between segments."""
     tinted = cv2.addWeighted(colorize(labels, palette), opacity, image, 1 - opacity, 0)
     no_class = labels >= len(palette)
     if no_class.any():
@@ -124,21 +123,21 @@ def overlay(image: RGB, labels: Labels, palette: Palette, *, opacity: float = 0.
 
 
 def outlined(image: RGB, labels: Labels, palette: Palette) -> RGB:
-    """The image with lines along the borders of segments, at each side in the segment's colour."""
+    """The image with the borders of segments drawn in the segments' colours."""
     opacity = cv2.merge([_contours(labels, width=2)] * 3)
     lines = cv2.multiply(colorize(labels, palette), opacity, scale=1 / 255)
     return cv2.add(cv2.multiply(image, cv2.bitwise_not(opacity), scale=1 / 255), lines)  # type: ignore[return-value]
 
 
 def side_by_side(left: RGB, right: RGB) -> RGB:
-    """Two images of one size next to each other, a narrow white gap between them: RGB (H, 2 W + gap, 3)."""
+    """Two images of one size with a narrow white gap between them: RGB (H, 2 W + gap, 3)."""
     height, width = left.shape[:2]
     gap = np.full((height, max(1, width // 100), 3), 255, np.uint8)
     return np.hstack([left, gap, right])
 
 
 def preview(image: RGB, labels: Labels, palette: Palette, *, opacity: float = 0.5) -> RGB:
-    """The image above its overlay, each no longer than 512 pixels: RGB (2 h, w, 3)."""
+    """The image above its overlay, each at most 512 pixels per side: RGB (2 h, w, 3)."""
     factor = min(1, _PREVIEW_SIDE / max(labels.shape))
     size = [max(1, round(side * factor)) for side in labels.shape[::-1]]
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -147,10 +146,9 @@ def preview(image: RGB, labels: Labels, palette: Palette, *, opacity: float = 0.
 
 
 def legend(image: RGB, shares: Sequence[ClassShare]) -> RGB:
-    """The image over a panel that lists the classes: swatch, name and share, in as many columns as fit.
+    """The image above a list of the classes: swatch, name and share, in as many columns as fit.
 
-    Type is set for the image's size. An image narrower than one column stands centred over it, and one without
-    classes stays as it is.
+    The text size follows the image's. An image narrower than one column is centred; without classes there is no list.
     """
     if not shares:
         return image
@@ -165,7 +163,7 @@ def legend(image: RGB, shares: Sequence[ClassShare]) -> RGB:
 
 
 def _panel(shares: Sequence[ClassShare], *, size: int, width: int) -> Image.Image:
-    """The list of the classes, set in `size` pixels, at least `width` wide."""
+    """The list of the classes in text of `size` pixels, at least `width` wide."""
     font = ImageFont.load_default(size)
     percents = [format_share(share.share) for share in shares]
     name_width = math.ceil(max(font.getlength(share.name) for share in shares))
@@ -174,7 +172,7 @@ def _panel(shares: Sequence[ClassShare], *, size: int, width: int) -> Image.Imag
     column = line + name_width + size + percent_width
     fitting = max(1, (width - 2 * margin + gap) // (column + gap))
     rows = math.ceil(len(shares) / fitting)
-    # As many columns as would fit share the width evenly, however many there are.
+    # Columns are spaced as if all that fit were used.
     step = (width - 2 * margin - column) // max(1, fitting - 1)
 
     panel = Image.new("RGB", (max(width, 2 * margin + column), rows * line + 2 * margin), _WHITE)

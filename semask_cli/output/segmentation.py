@@ -1,4 +1,4 @@
-"""What a prediction gives: a segmented image that can be written, and handed to other libraries."""
+"""The result of a prediction, with its output files and conversions for other libraries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Segmentation(SegmentedImage):
     """The labels of one image, and the files that can be made of them."""
 
     def _repr_png_(self) -> bytes | None:
-        """How a notebook shows it: the legend; nothing where the image was not kept."""
+        """The legend, for notebooks; None if the image was not kept."""
         if self.image is None:
             return None
         return encode(self, "legend", ending=".png")
 
     def to_supervision(self) -> Any:
-        """`supervision.Detections` with a mask for each class present; supervision must be installed."""
+        """`supervision.Detections` with a mask per class present; supervision must be installed."""
         import supervision
 
         found = [share.index for share in self.shares()]
@@ -41,7 +41,7 @@ class Segmentation(SegmentedImage):
     def to_fiftyone(self) -> Any:
         """`fiftyone.Segmentation` whose mask values are class indices plus one; fiftyone must be installed.
 
-        There 0 is background: not drawn, not counted, no object. For the names:
+        In FiftyOne, 0 is background. For the names of the classes:
         `dataset.default_mask_targets = dict(enumerate(segmentation.classes, 1))`.
         """
         import fiftyone
@@ -51,13 +51,13 @@ class Segmentation(SegmentedImage):
     def save(
         self, path: str | os.PathLike[str], *, kind: Kind = "mask", opacity: float = 0.5, tolerance: float = 0
     ) -> None:
-        """Write one file, making its folder where needed and replacing what stood there.
+        """Write one file, creating its folder if needed and replacing an existing file.
 
         `kind` is one of
 
         - "mask": palette PNG, the pixel value is the class index; see `render.encode_mask` for reading it back
-        - "index": grey PNG, the pixel value is the class index, whatever it is read with
-        - "color": RGB PNG in the dataset's colours, which repeat: for the eye, not for reading back
+        - "index": grey PNG, the pixel value is the class index, for any library
+        - "color": RGB PNG in the dataset's colours; these repeat, so classes cannot be read back
         - "overlay": the image tinted with the classes' colours at `opacity` (0 to 1)
         - "contour": the image with the outlines of the segments in the classes' colours
         - "side": the image and its overlay side by side
@@ -70,11 +70,11 @@ class Segmentation(SegmentedImage):
         - "coco", "coco-polygons", "geojson", "cvat", "labelstudio": connected regions, for annotation tools; see
           `vectors`. Outlines may leave out corners within `tolerance`, in pixels.
 
-        Each kind has its endings; overlay, contour, side and legend end in .jpg or .png.
+        The suffix of `path` selects the format; overlay, contour, side and legend may be .jpg or .png.
 
         Raises:
-            UsageError: a kind, ending, opacity or tolerance that does not exist, or something was not kept.
-            OutputError: the file cannot be written, or is too large for a JPEG; nothing is left of it.
+            UsageError: an invalid kind, suffix, opacity or tolerance, or the segmentation lacks a field.
+            OutputError: the file cannot be written, or is too large for a JPEG; no partial file is left.
         """
         path = Path(path)
         try:

@@ -1,4 +1,4 @@
-"""What is known of an image once it is segmented: labels, their classes, and how they came about."""
+"""The data of a segmented image: labels, classes, and facts about the run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from semask_cli.io.images import RGB
 from semask_cli.output.class_shares import ClassShare, class_shares
 
 SCHEMA_VERSION = 1
-"""Of the JSON document; it rises when a key changes its meaning or goes."""
+"""Of the JSON document; increased when a key is removed or changes its meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """How labels came about.
+    """How labels were computed.
 
-    `checkpoint` is the SHA-256 of the published file, `engine` what ran the network, `milliseconds` the time of each
-    stage, `versions` those of the libraries. `mode` is "whole" or "slide"; `scales` (factors of the test size, or
-    "native") and `flip` are the views merged.
+    `checkpoint` is the SHA-256 of the published file, `engine` what ran the network, `milliseconds` the time by stage,
+    `versions` those of the libraries. `mode` is "whole" or "slide"; `scales` (factors of the test size, or "native")
+    and `flip` give the merged views.
     """
 
     model: str
@@ -43,10 +43,9 @@ class SegmentedImage:
     """The labels of one image, in its displayed orientation.
 
     `labels` (H, W) uint8 are indices into the K `classes` and the `palette` (K, 3) uint8 RGB; `name` is the image's
-    file name, where it came from a file. Where they were kept: `image` (H, W, 3) is the image, uint8 RGB, `confidence`
-    (H, W) float32 the score of each pixel's class, `entropy` (H, W) float32 that of all its scores, 0 to 1, and
-    `scores` (k, H, W) float16 those of the k best classes, `score_labels` (k, H, W) uint8; or of all classes, in their
-    order, with no `score_labels`.
+    file name. The others are None unless they were kept: `image` (H, W, 3) uint8 RGB; `confidence` (H, W) float32, the
+    score of each pixel's class; `entropy` (H, W) float32 of each pixel's scores, 0 to 1; `scores` (k, H, W) float16 of
+    the k best classes `score_labels` (k, H, W) uint8, or of all classes in their order, without `score_labels`.
     """
 
     labels: NDArray[np.uint8]

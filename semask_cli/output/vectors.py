@@ -1,4 +1,4 @@
-"""Regions of a label map in the formats that annotation tools import.
+"""Regions of a label map in the formats of annotation tools.
 
 COCO: cocodataset.org/#format-data; GeoJSON: RFC 7946; CVAT: "CVAT for images 1.1"; Label Studio: "predictions".
 """
@@ -18,7 +18,7 @@ from semask_cli.output.regions import Region, Ring, regions
 
 
 def coco(labels: NDArray[np.uint8], classes: Sequence[str], *, name: str) -> dict[str, Any]:
-    """One annotation a region, with its pixels as compressed run lengths; exact."""
+    """COCO with one annotation per region, its pixels as compressed run lengths; exact."""
     height, width = labels.shape
     found = (
         (region, {"size": [height, width], "counts": run_lengths(region, size=(height, width))})
@@ -30,7 +30,7 @@ def coco(labels: NDArray[np.uint8], classes: Sequence[str], *, name: str) -> dic
 def coco_polygons(
     labels: NDArray[np.uint8], classes: Sequence[str], *, name: str, tolerance: float = 0
 ) -> dict[str, Any]:
-    """One annotation a region, as polygons; COCO knows no holes in them, so a region with holes comes in pieces."""
+    """COCO with one annotation per region, as polygons. COCO polygons have no holes: such a region is cut in pieces."""
     found = (
         (region, [_flat(piece.rings(tolerance=tolerance)[0]) for piece in region.without_holes()])
         for region in regions(labels, classes=len(classes))
@@ -42,7 +42,7 @@ def _coco(
     found: Iterable[tuple[Region, Any]], size: tuple[int, ...], classes: Sequence[str], *, name: str
 ) -> dict[str, Any]:
     height, width = size
-    # Categories count from 1: to many readers 0 is none.
+    # Categories count from 1: for many readers 0 is background.
     annotations = [
         {
             "id": number,
@@ -65,16 +65,16 @@ def _coco(
 def run_lengths(region: Region, *, size: tuple[int, int]) -> str:
     """COCO's compressed run lengths of a region in a label map of that `size` (height, width).
 
-    Runs of pixels outside and inside by turns, down the columns, the first one outside. Each is a number of groups of
-    five bits, low ones first, with a sign and a sixth bit that says whether more follow, as a character from "0" on;
-    from the fourth on it is the difference to the one before the last.
+    Runs alternate between outside and inside, column by column, starting outside. Each run is encoded in groups of five
+    bits, lowest first, with a sign and a sixth bit for continuation, as characters from "0" on; from the fourth run on,
+    the difference to the second last run is encoded.
     """
     height, width = size
     padded = np.pad(region.mask, ((1, 1), (0, 0)))
-    column, row = np.nonzero((padded[1:] != padded[:-1]).T)  # by turns where a run begins and where it has ended
+    column, row = np.nonzero((padded[1:] != padded[:-1]).T)  # alternately the start and the end of a run
     borders = (region.x + column) * height + region.y + row
     begins, ends = borders[::2], borders[1::2]
-    apart = begins[1:] != ends[:-1]  # a run to the foot of a column goes on at the head of the next
+    apart = begins[1:] != ends[:-1]  # a run to the end of a column continues at the start of the next
     begins, ends = begins[np.r_[True, apart]], ends[np.r_[apart, True]]
     runs = np.diff(np.stack([begins, ends], axis=1).ravel(), prepend=0, append=height * width)
     runs = runs[: -1 if runs[-1] == 0 else None]
@@ -94,7 +94,7 @@ def _compressed(count: int) -> str:
 
 
 def geojson(labels: NDArray[np.uint8], classes: Sequence[str], *, tolerance: float = 0) -> dict[str, Any]:
-    """A feature for each region, holes in it, in pixels from the upper left corner: x to the right, y down."""
+    """One feature per region, with holes, in pixels from the upper left corner: x to the right, y down."""
     features = []
     for region in regions(labels, classes=len(classes)):
         outer, holes = region.rings(tolerance=tolerance)
@@ -112,14 +112,14 @@ def geojson(labels: NDArray[np.uint8], classes: Sequence[str], *, tolerance: flo
 
 
 def cvat(labels: NDArray[np.uint8], classes: Sequence[str], *, name: str, tolerance: float = 0) -> bytes:
-    """XML with polygons; the pieces of a region that has holes share a group."""
+    """CVAT XML with polygons; the pieces of a region with holes share a group."""
     height, width = labels.shape
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
     listed = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
     for label in classes:
         ElementTree.SubElement(ElementTree.SubElement(listed, "label"), "name").text = label
-    # XML has no way to write control characters, nor bytes that are no text.
+    # XML cannot represent control characters, nor bytes that are not text.
     attributes = {"id": "0", "name": printable(name, limit=1000), "width": str(width), "height": str(height)}
     image = ElementTree.SubElement(root, "image", attributes)
     for number, region in enumerate(regions(labels, classes=len(classes)), start=1):
@@ -138,7 +138,7 @@ def cvat(labels: NDArray[np.uint8], classes: Sequence[str], *, name: str, tolera
 def label_studio(
     labels: NDArray[np.uint8], classes: Sequence[str], *, name: str, model: str, tolerance: float = 0
 ) -> list[dict[str, Any]]:
-    """A task with polygons as predictions, for a configuration with PolygonLabels "label" of an Image "image"."""
+    """A Label Studio task with polygons as predictions, for PolygonLabels "label" on an Image "image"."""
     height, width = labels.shape
     results = [
         {
@@ -161,7 +161,7 @@ def label_studio(
 
 
 def encoded(document: Any) -> bytes:
-    """Compact JSON: outlines are many numbers. What is no text in a file's name is an escape, which JSON reads back."""
+    """Compact JSON. Bytes of a file name that are not UTF-8 become escapes, which JSON reads back."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
@@ -171,7 +171,7 @@ def _flat(ring: Ring) -> list[int]:
 
 
 def _closed(ring: Ring, *, turns: int) -> list[list[int]]:
-    """The corners, the first again at the end, turning as RFC 7946 asks were y upwards: outlines 1, holes -1."""
+    """The corners, closed; oriented as RFC 7946 requires for y upwards: `turns` is 1 for outlines, -1 for holes."""
     x, y = ring[:, 0].astype(np.int64), ring[:, 1].astype(np.int64)
     doubled_area = int(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
     ordered = ring if doubled_area * turns > 0 else ring[::-1]

@@ -1,5 +1,5 @@
-"""Videos: frames out of a file, a camera or a stream; overlays back into a file. Needs the extra `semask[video]`.
+"""Videos: frames from a file, a camera or a stream, overlays into a file. Needs the extra `semask[video]`.
 
-reading.py gives frames with their times, writing.py takes them, in parts that a killed run leaves whole; run.py is the
-engine in between. Sound is dropped.
+reading.py yields frames with their times, writing.py writes a video in parts that survive a kill, run.py connects them
+with the segmenter. Sound is dropped.
 """

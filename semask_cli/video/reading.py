@@ -1,4 +1,4 @@
-"""Frames of a video, one at a time: a file's, a camera's, or those of a stream."""
+"""Reading the frames of a video file, a camera or a stream."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from semask_cli.io.images import RGB
 from semask_cli.io.regular import open_regular
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv"))
-"""Lower-case endings by which a video is known."""
+"""Lower-case suffixes of videos."""
 
 _STREAM = re.compile(r"(rtsps?|rtmps?|udp|srt)://[!-~]+")
 _CAMERA = re.compile(r"camera:(\d+)")
-_PATIENCE = 10  # seconds without a byte of a stream
+_TIMEOUT = 10  # seconds without a byte from a stream
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The frame of that `index` in its video, `seconds` after its beginning, upright."""
+    """The frame number `index` of a video, `seconds` after its start, upright."""
 
     index: int
     seconds: float
@@ -45,32 +45,32 @@ class FrameRange:
     step: int = 1
 
     def holds(self, index: int) -> bool:
-        """Whether a frame is one of them, as far as `start` and `step` say."""
+        """Whether a frame matches `start` and `step`."""
         return index >= self.start and (index - self.start) % self.step == 0
 
     @classmethod
     def parse(cls, text: str) -> FrameRange:
-        """START:STOP:STEP, each of which may be left out.
+        """Parse START:STOP:STEP; each may be omitted.
 
         Raises:
-            UsageError: another text.
+            UsageError: the text is not such a range.
         """
         match = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text)
         start, stop, step = match.groups() if match else ("", "", "0")
         if not match or step == "0" or (stop and int(stop) <= int(start or 0)):
-            raise UsageError(f"--frames {text!r} is not a range of frames", "As in 100:200, or ::5 for every fifth.")
+            raise UsageError(f"--frames {text!r} is not a range of frames", "Write 100:200, or ::5 for every fifth.")
         return cls(start=int(start or 0), stop=int(stop) if stop else None, step=int(step or 1))
 
 
 def is_video(name: str) -> bool:
-    """Whether an input is named as a video: a file's ending, camera:N, or the address of a stream."""
+    """Whether an input is a video: by its suffix, camera:N, or the URL of a stream."""
     if _STREAM.fullmatch(name) or _CAMERA.fullmatch(name):
         return True
     return Path(name).suffix.lower() in VIDEO_SUFFIXES and "*" not in name
 
 
 def av() -> ModuleType:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
         UsageError: it is not installed.
@@ -79,12 +79,12 @@ def av() -> ModuleType:
 
 
 def is_live(name: str) -> bool:
-    """Whether the frames of a video come once, when they are there."""
+    """Whether a video is a camera or a stream, whose frames cannot be read again."""
     return bool(_STREAM.fullmatch(name) or _CAMERA.fullmatch(name))
 
 
 def state(name: str) -> list[float]:
-    """What changes when a video does: its file's size and time; of what is live, the moment.
+    """Values that change when a video does: the file's size and time; for a live one, the current time.
 
     Raises:
         ImageError: there is no such file.
@@ -104,17 +104,17 @@ def _file(name: str) -> BinaryIO:
 
 
 def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
-    """The chosen frames of a video: a path, camera:N, or the address of a stream (rtsp://…).
+    """The chosen frames of a video: a path, camera:N, or the URL of a stream (rtsp://…).
 
     Raises:
-        ImageError: it cannot be opened, holds no video, ends before the first chosen frame, or is damaged; frames
-            before the damage were given.
+        ImageError: it cannot be opened, contains no video, ends before the first chosen frame, or is damaged; frames
+            before the damage have been yielded.
     """
     library = av()
     try:
         with library.open(**_opening(name)) as container:
             if not container.streams.video:
-                raise ImageError(f"{name} holds no video")
+                raise ImageError(f"{name} contains no video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             index = -1
@@ -125,10 +125,10 @@ def frames(name: str, chosen: FrameRange) -> Iterator[Frame]:
                     seconds = index / (stream.average_rate or Fraction(25)) if frame.time is None else frame.time
                     yield Frame(index, float(seconds), _upright(frame))
             if index < chosen.start:
-                raise ImageError(f"{name} has {index + 1} frames, and none with the index {chosen.start}")
+                raise ImageError(f"{name} has only {index + 1} frames, none with index {chosen.start}")
     except library.error.FFmpegError as error:
-        live = "Does another program show it? camera:0 is /dev/video0."
-        advice = live if is_live(name) else "If it was cut off, `ffmpeg -i` may repair it."
+        live = "Check that another program can show it; camera:0 is /dev/video0."
+        advice = live if is_live(name) else "If it is truncated, `ffmpeg -i` may repair it."
         raise ImageError(f"cannot read the video {name}: {error.strerror}", advice) from error
 
 
@@ -136,14 +136,14 @@ def _opening(name: str) -> dict[str, object]:
     if camera := _CAMERA.fullmatch(name):
         return {"file": f"/dev/video{camera[1]}", "format": "v4l2"}
     if _STREAM.fullmatch(name):
-        return {"file": name, "timeout": _PATIENCE}
-    _file(name).close()  # it exists, and is not a pipe
-    # A playlist may name other files and addresses; a user's own video does not need any.
+        return {"file": name, "timeout": _TIMEOUT}
+    _file(name).close()  # fails if it does not exist, or is a pipe
+    # A playlist could refer to other files and URLs, which a user's own video never needs.
     return {"file": name, "options": {"protocol_whitelist": "file"}}
 
 
 def _upright(frame: object) -> RGB:
-    """uint8 RGB (H, W, 3), turned as the camera was held."""
+    """uint8 RGB (H, W, 3), with the stored rotation applied."""
     pixels = frame.to_ndarray(format="rgb24")  # type: ignore[attr-defined]
     turns = round(frame.rotation / 90) % 4  # type: ignore[attr-defined]
     return np.ascontiguousarray(np.rot90(pixels, turns))

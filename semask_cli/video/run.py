@@ -27,7 +27,7 @@ from semask_cli.video.writing import VideoParts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameDone:
-    """A frame that was segmented: its place in the video, and what is in it."""
+    """A segmented frame and its place in the video."""
 
     index: int
     seconds: float
@@ -46,14 +46,14 @@ def segment_to_video(
     smooth: float = 0,
     fresh: bool = False,
 ) -> Generator[FrameDone, None, None]:
-    """Write the video `target` of each chosen frame as `kind`: overlay, color, contour or side. Yields what is done.
+    """Write the chosen frames as the video `target`, as overlay, color, contour or side; yields the frames done.
 
-    With the same `settings`, what an earlier run has finished of a file is not done again, unless `fresh`. `smooth` is
-    the weight of the frames before, see `Smoothing`.
+    Parts finished by an earlier run with the same `settings` are kept, unless `fresh`. `smooth` is the weight of
+    earlier frames, see `Smoothing`.
 
     Raises:
-        UsageError: a kind that is not an image.
-        ImageError, OutputError: the video cannot be read, or the other not written; finished parts stay.
+        UsageError: another kind.
+        ImageError, OutputError: a video cannot be read or written; finished parts stay.
     """
     draw = _drawing(kind, opacity)
     parts = VideoParts(target, settings, step=chosen.step, fresh=fresh)
@@ -63,12 +63,12 @@ def segment_to_video(
         for done in _segmented(segmenter, name, chosen, is_done=lambda index: index < begin, smooth=smooth):
             pixels = draw(done.segmentation)
             if pixels.shape != (shape := shape or pixels.shape):
-                raise ImageError(f"{name} changes its size at frame {done.index}", "Name a range before it: --frames.")
+                raise ImageError(f"{name} changes its size at frame {done.index}", "Choose --frames before it.")
             parts.add(done.index, done.seconds, pixels)
             yield done
     except (SemaskError, KeyboardInterrupt, GeneratorExit):
-        parts.end_part()  # what was shown so far is whole
-        if is_live(name):  # which has no other end
+        parts.end_part()  # keep the frames so far
+        if is_live(name):  # ends only so
             parts.finish()
         raise
     parts.finish()
@@ -84,13 +84,13 @@ def segment_to_files(
     smooth: float = 0,
     journal: RunJournal | None = None,
 ) -> Generator[FrameDone, None, None]:
-    """Write the files of each chosen frame into `folder`, named by its index. Yields what is done.
+    """Write the files of each chosen frame into `folder`, named by its index; yields the frames done.
 
-    Frames that the `journal` knows are left out. `smooth` is the weight of the frames before, see `Smoothing`.
+    Frames in the `journal` are skipped. `smooth` is the weight of earlier frames, see `Smoothing`.
 
     Raises:
-        UsageError: kinds that show scores, of smoothed frames.
-        ImageError, OutputError: the video cannot be read, or a file not written.
+        UsageError: smoothed frames have no scores, which a kind needs.
+        ImageError, OutputError: the video cannot be read, or a file cannot be written.
     """
 
     def files(index: int) -> dict[Kind, Path]:
@@ -100,7 +100,7 @@ def segment_to_files(
         return journal is not None and journal.is_done(str(index), Path(name), files(index).values())
 
     if smooth and outputs.keep:
-        raise UsageError("smoothed frames have no scores of their own", "Leave out --smooth, or --save other kinds.")
+        raise UsageError("smoothed frames have no scores", "Leave out --smooth, or --save other kinds.")
     source = state(Path(name))
     for done in _segmented(segmenter, name, chosen, is_done=is_done, keep=outputs.keep, smooth=smooth):
         for kind, path in files(done.index).items():
@@ -119,9 +119,9 @@ def _segmented(
     keep: Keep = LABELS_ALONE,
     smooth: float,
 ) -> Iterator[FrameDone]:
-    """The chosen frames that are not done, in order; the next ones are decoded while the network works.
+    """The chosen frames that are not done, in order; the next ones are decoded while the network runs.
 
-    Where frames are smoothed, those before the first that is not done are predicted again, from where smoothing began.
+    With smoothing, frames before the first one that is not done are predicted again, from the start of their block.
     """
     places: deque[tuple[int, float, bool]] = deque()
     smoothing, replayed_from = None, sys.maxsize
@@ -146,7 +146,7 @@ def _segmented(
 
 
 def _drawing(kind: Kind, opacity: float) -> Callable[[Segmentation], RGB]:
-    """What makes a frame of a segmentation."""
+    """The function that renders a frame of the video."""
 
     def image(result: Segmentation) -> RGB:
         assert result.image is not None
@@ -162,5 +162,5 @@ def _drawing(kind: Kind, opacity: float) -> Callable[[Segmentation], RGB]:
         "side": lambda result: render.side_by_side(image(result), overlay(result)),
     }
     if kind not in drawings:
-        raise UsageError(f"a video is made of {', '.join(drawings)}, not of {kind}", "Name a folder with -o instead.")
+        raise UsageError(f"a video can show {', '.join(drawings)}, not {kind}", "Name a folder with -o instead.")
     return drawings[kind]

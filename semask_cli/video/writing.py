@@ -1,4 +1,4 @@
-"""A video of many frames, written in parts: a killed run loses its unfinished part alone."""
+"""Writing a video in parts: a killed run loses only its unfinished part."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from semask_cli.io.images import RGB
 from semask_cli.video.reading import av
 
 PART_FRAMES = 250
-CLOCK = 90_000  # ticks a second, as in MPEG
-_QUALITY = "20"  # x264's constant rate factor: no difference to be seen in motion
+CLOCK = 90_000  # ticks per second, as in MPEG
+_QUALITY = "20"  # x264's constant rate factor: visually lossless in motion
 _SETTINGS = "settings.json"
 
 
 class VideoParts:
-    """The folder FILE.parts, which holds finished parts of the video FILE: INDEX-TICKS-DIGEST.mp4, by first frames.
+    """The folder FILE.parts with the finished parts of the video FILE: INDEX-TICKS-DIGEST.mp4, of its first frame.
 
-    A part that is not what its digest says is removed, with those after it: their frames are shown anew. Every
-    `step`-th frame of the source is shown. `settings` are what the frames depend on; parts of others are removed.
+    A part that does not match its digest is removed, with those after it. Every `step`-th frame of the source is used.
+    `settings` are all that the frames depend on; parts with other settings are removed.
     """
 
     def __init__(self, target: Path, settings: dict[str, Any], *, step: int, fresh: bool = False) -> None:
@@ -53,14 +53,14 @@ class VideoParts:
 
     @property
     def next_index(self) -> int:
-        """The index of the first source frame that no part shows; 0 if there are no parts."""
+        """The index of the first source frame that is in no part; 0 if there are no parts."""
         if not (finished := self._finished()):
             return 0
         with av().open(finished[-1]) as container:
             return int(finished[-1].stem.split("-")[0]) + self._step * container.streams.video[0].frames
 
     def add(self, index: int, seconds: float, pixels: RGB) -> None:
-        """Show a frame, RGB (H, W, 3), at a time; all have one size.
+        """Add a frame, uint8 RGB (H, W, 3), at a time in seconds; all frames have one size.
 
         Raises:
             OutputError: the part cannot be written.
@@ -81,7 +81,7 @@ class VideoParts:
                 part.path.rename(part.path.with_stem(f"{part.path.stem}-{_digest(part.path)}"))
 
     def finish(self) -> None:
-        """Join the parts to the video, and remove them; without a part there is no video.
+        """Join the parts into the video and remove them; without parts no video is written.
 
         Raises:
             OutputError: it cannot be written; the parts stay.
@@ -121,7 +121,7 @@ class _Part:
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
 
     def add(self, seconds: float, pixels: RGB) -> None:
-        # Players need even sides: the last column or row is repeated.
+        # Players need even sides: repeat the last column or row.
         frame = av().VideoFrame.from_ndarray(np.pad(pixels, self._odd, mode="edge"), format="rgb24")
         frame.pts, frame.time_base = round(seconds * CLOCK), self._stream.time_base
         self._container.mux(self._stream.encode(frame))
@@ -133,7 +133,7 @@ class _Part:
 
 
 def _join(path: Path, parts: Sequence[Path]) -> None:
-    """The packets of all parts in one file; nothing is encoded again."""
+    """Copy the packets of all parts into one file, without encoding again."""
     library = av()
     with library.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as joined:
         stream = None
@@ -141,7 +141,7 @@ def _join(path: Path, parts: Sequence[Path]) -> None:
             with library.open(part) as container:
                 source = container.streams.video[0]
                 stream = stream or joined.add_stream_from_template(source)
-                # A file of its own begins at a whole millisecond; the part's name has the tick.
+                # mp4 rounds a file's start to a millisecond; the part's name has the exact tick.
                 late = None
                 for packet in container.demux(source):
                     if packet.dts is None:  # an empty one ends the stream

@@ -46,5 +46,5 @@ def test_damaged_lines_of_a_journal_are_said_and_their_images_evaluated_again(se
     file.write_bytes(b"".join(lines))
     again = semask(*command)
     assert measured(again.stdout) == measured(whole)
-    assert "damaged lines in the journal: 2. Their images are evaluated again" in again.stderr
+    assert "damaged lines in the journal: 2; their images are evaluated again" in again.stderr
     assert f"{SAMPLES - 2} of {SAMPLES} images are already in the journal" in again.stderr

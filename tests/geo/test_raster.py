@@ -88,7 +88,7 @@ def test_what_cannot_be_done(segmenter: Segmenter, tmp_path: Path) -> None:
     source = write_raster(tmp_path / "a.tif", filled.image(40, 50, 1).transpose(2, 0, 1))
     with pytest.raises(UsageError, match="raster that has 3"):
         list(segment_raster(segmenter, source, tmp_path / "b.tif", bands=(1, 2, 9)))
-    with pytest.raises(UsageError, match="windows as it is"):
+    with pytest.raises(UsageError, match="sliding windows at its own size"):
         list(segment_raster(toy_segmenter(SMALL_MODELS["fpn"]), source, tmp_path / "b.tif"))
     (tmp_path / "text.tif").write_text("no raster")
     with pytest.raises(ImageError, match="cannot read the raster"):
@@ -101,7 +101,7 @@ def test_a_file_that_could_not_be_written_to_its_end_is_not_kept(segmenter: Segm
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a full disk, which GDAL does not tell
     try:
-        with pytest.raises(OutputError, match=r"b\.tif is not what was written"):
+        with pytest.raises(OutputError, match=r"b\.tif was not written completely"):
             list(segment_raster(segmenter, source, tmp_path / "b.tif"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

@@ -387,7 +387,7 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
         (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not an image"),
         (b"\x89PNG", "is not an image"),
-        (b"II*\0\xff\0\0\0", "a TIFF that Pillow does not read"),
+        (b"II*\0\xff\0\0\0", "a TIFF whose bands or number type Pillow does not read"),
         (bytes(range(256)) * 9, "is not an image"),
     ],
 )
@@ -472,7 +472,7 @@ def test_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     read_end, write_end = os.pipe()
     writer = threading.Thread(target=endless, args=(write_end,), daemon=True)
     writer.start()
-    with open(read_end, "rb") as stream, pytest.raises(ImageError, match="more than 1 MiB came from the pipe"):
+    with open(read_end, "rb") as stream, pytest.raises(ImageError, match="more than 1 MiB"):
         read_image(stream)
     writer.join(10)
     assert not writer.is_alive()

@@ -41,14 +41,14 @@ def test_a_table_names_results_by_id(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("list.json", "[]", "not a list of images by its ending"),
+        ("list.json", "[]", "has no suffix of a list of images"),
         ("gone.txt", None, "cannot read"),
         ("list.csv", "id,path\n1,a.jpg\n2,\n", "row 2 of .* has no path"),
         ("list.csv", "id,path\n", "lists no image"),
-        ("list.csv", 'id,path\n1,"a.jpg\n2,b.jpg\n', "no CSV from row 1 on"),
+        ("list.csv", 'id,path\n1,"a.jpg\n2,b.jpg\n', "not valid CSV from row 1 on"),
         ("list.txt", "a.jpg\nb\0.jpg\n", "row 2 of .* has no path"),
-        ("list.csv", "path,id\na.jpg,../../etc/passwd\n", "not a place below the output folder"),
-        ("list.csv", "path,id\na.jpg,/etc/passwd\n", "not a place below the output folder"),
+        ("list.csv", "path,id\na.jpg,../../etc/passwd\n", "leads out of the output folder"),
+        ("list.csv", "path,id\na.jpg,/etc/passwd\n", "leads out of the output folder"),
         ("list.parquet", "text", "not a Parquet file"),
     ],
 )

@@ -90,5 +90,5 @@ def test_requests_that_fail_are_tried_again_but_not_for_ever(bucket: Address, mo
 
 
 def test_what_nobody_knows_is_said() -> None:
-    with pytest.raises(UsageError, match="no file system is known for gopher:// addresses"):
+    with pytest.raises(UsageError, match="gopher:// is not a protocol that fsspec knows"):
         image_source(Address("gopher://host/one.png"))

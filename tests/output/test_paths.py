@@ -34,10 +34,10 @@ def test_two_images_with_one_result_are_refused() -> None:
 
 
 def test_an_image_that_is_read_is_never_replaced(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="would replace a file that is read"):
+    with pytest.raises(OutputError, match="would replace an input file"):
         planned([Input(tmp_path / "a.png", Path("a"))], tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(OutputError, match="would replace a file that is read"):
+    with pytest.raises(OutputError, match="would replace an input file"):
         planned([Input(tmp_path / "a.png", Path("a"))], tmp_path / "link")
 
 
@@ -60,7 +60,7 @@ def test_results_are_not_the_inputs_of_the_next_run(
     (tmp_path / "link").symlink_to("photos")
     names, folder = [str(tmp_path / "photos"), str(tmp_path / "photos/a.jpg")], tmp_path / page if page else None
     if refused:
-        with pytest.raises(OutputError, match="is searched for images") as caught:
+        with pytest.raises(OutputError, match="is a folder of inputs") as caught:
             refuse_results_as_inputs(names, output=tmp_path / output, kinds=["mask"], page=folder)
         assert caught.value.suggestion == f"Name another folder with {refused}."
     else:
@@ -72,7 +72,7 @@ def test_a_checkpoint_or_a_list_of_images_is_never_replaced(tmp_path: Path) -> N
     (tmp_path / "weights.png").touch()
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a.png").symlink_to(tmp_path / "weights.png")
-    with pytest.raises(OutputError, match="would replace a file that is read"):
+    with pytest.raises(OutputError, match="would replace an input file"):
         list(
             plan_outputs([Input(Path("a.jpg"), Path("a"))], tmp_path / "out", ["mask"], read=[tmp_path / "weights.png"])
         )
@@ -84,7 +84,7 @@ def test_names_that_macos_takes_for_one(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(paths, "_ignores_case", lambda: True)
     with pytest.raises(OutputError, match="would both be written"):
         planned(both, tmp_path)
-    with pytest.raises(OutputError, match="would replace a file that is read"):
+    with pytest.raises(OutputError, match="would replace an input file"):
         planned([Input(tmp_path / "B.PNG", Path("B"))], tmp_path)
     monkeypatch.setattr(paths, "CHECKED_FIRST", 1)
     assert [bool(task.error) for task in planned(both, tmp_path)] == [False, True]
@@ -103,9 +103,9 @@ def test_far_into_a_run_what_cannot_be_written_is_an_error_in_its_place(
     entries = [Input(tmp_path / name, Path(name).with_suffix("")) for name in ("a.jpg", "b.jpg", "c.png", "a.png")]
     beside = planned(entries, tmp_path / "out")
     assert [task.error is None for task in beside] == [True, True, True, False]
-    assert "has been written for another image" in str(beside[3].error)
+    assert "has already been written for another image" in str(beside[3].error)
     within = planned(entries[1:3], tmp_path)
-    assert "would replace a file that is read" in str(within[1].error)
+    assert "would replace an input file" in str(within[1].error)
 
 
 def test_inputs_are_asked_for_when_their_turn_has_come(monkeypatch: pytest.MonkeyPatch) -> None:

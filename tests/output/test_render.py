@@ -95,7 +95,7 @@ def test_index_is_the_same_in_strips_and_by_python_s_zlib(labels: np.ndarray, st
 
 
 def test_masks_wider_than_png_are_refused() -> None:
-    with pytest.raises(OutputError, match="more than 1000000 pixels a side"):
+    with pytest.raises(OutputError, match="limited to 1000000 pixels per side"):
         render.encode_index(np.zeros((1, 1_000_001), np.uint8))
 
 

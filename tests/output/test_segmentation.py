@@ -120,7 +120,7 @@ def test_json_document() -> None:
         ("a.webp", "overlay", 0.5, r"\.jpg or \.jpeg or \.png"),
         ("a.png", "json", 0.5, r"json is written as \.json"),
         ("a.png", "picture", 0.5, "no kind of output"),
-        ("a.png", "overlay", 1.5, "opacity of 1.5"),
+        ("a.png", "overlay", 1.5, "the opacity 1.5"),
     ],
 )
 def test_what_cannot_be_asked_for(tmp_path: Path, name: str, kind: Kind, opacity: float, said: str) -> None:
@@ -131,7 +131,7 @@ def test_what_cannot_be_asked_for(tmp_path: Path, name: str, kind: Kind, opacity
 
 @pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
 def test_a_tolerance_that_is_none(tmp_path: Path, tolerance: float) -> None:
-    with pytest.raises(UsageError, match="tolerance of"):
+    with pytest.raises(UsageError, match="the tolerance"):
         segmentation().save(tmp_path / "a.geojson", kind="geojson", tolerance=tolerance)
 
 

@@ -41,7 +41,7 @@ def test_what_was_quantized_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert made.equal_labels >= 0.995
     own = load("toy-street-fpn", device="cpu", precision="int8")
     assert own.settings["quantization"] != shipped.settings["quantization"]
-    with pytest.raises(QuantizationError, match="not prepared"):
+    with pytest.raises(QuantizationError, match="not calibrated"):
         load("toy-street-fpn", checkpoint=_other_checkpoint(tmp_path), device="cpu", precision="int8")
 
 
