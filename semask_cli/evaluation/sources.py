@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -179,7 +179,7 @@ class MaskFolder:
     are `missing`.
 
     Raises:
-        DatasetError: two masks for one image.
+        DatasetError: two masks for one image, or one for two.
     """
 
     published = None
@@ -240,33 +240,45 @@ def as_source(
 
 
 def _find_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, Path]:
-    """The mask of each image that has one, by image id."""
-    by_path = files_below(folder, ".png")
-    by_name: dict[str, list[Path]] = {}
-    for path in by_path.values():
-        by_name.setdefault(path.stem, []).append(path)
-    masks = {sample.id: by_path[sample.id] for sample in samples if sample.id in by_path}
+    """The mask of each image that has one, by image id. A file is the mask of one image, the one whose name is longest.
+
+    Raises:
+        DatasetError: two masks for one image, or one that may be of either of two.
+    """
+    by_id = {sample.id: sample for sample in samples}
+    by_name: dict[str, list[Sample]] = {}
     for sample in samples:
-        if sample.id not in masks and (files := by_name.get(sample.name) or by_name.get(sample.image.stem)):
-            masks[sample.id] = _only(files, sample)
-    # What goes on after an image's name may be another image's name.
-    used = {path.stem for path in masks.values()}
-    names = sorted(by_name.keys() - used)
-    for sample in samples:
-        if sample.id not in masks and (files := _continuing(sample.name, names, by_name)):
-            masks[sample.id] = _only(files, sample)
+        for name in {sample.name, sample.image.stem}:
+            by_name.setdefault(name, []).append(sample)
+    found: dict[str, dict[int, list[Path]]] = {}
+    shared: list[tuple[Path, list[Sample]]] = []
+    for key, file in files_below(folder, ".png").items():
+        rank, named = _named_in(key, by_id, by_name)
+        if len(named) > 1:
+            shared.append((file, named))
+        elif named:
+            found.setdefault(named[0].id, {}).setdefault(rank, []).append(file)
+    masks = {id: _only(files[min(files)], by_id[id]) for id, files in found.items()}
+    for file, named in shared:
+        if any(sample.id not in masks for sample in named):
+            raise DatasetError(
+                f"{file} may be the mask of {named[0].id} or of {named[1].id}",
+                "Give masks the relative paths of their images.",
+            )
     return masks
 
 
-def _continuing(name: str, sorted_names: list[str], files: Mapping[str, list[Path]]) -> list[Path]:
-    """The files whose names go on after `name` with "_" or "."."""
-    matching = []
-    for candidate in sorted_names[bisect_left(sorted_names, name) :]:
-        if not candidate.startswith(name):
-            break
-        if candidate[len(name)] in "_.":
-            matching += files[candidate]
-    return matching
+def _named_in(key: str, by_id: Mapping[str, Sample], by_name: Mapping[str, list[Sample]]) -> tuple[int, list[Sample]]:
+    """The images that a mask at the relative path `key` may be of, and how near their names are: 0 is the same path."""
+    folder, slash, name = key.rpartition("/")
+    ends = [len(name), *(match.start() for match in re.finditer(r"[_.]", name))]
+    for end in sorted(ends, reverse=True):
+        begun = name[:end]
+        if sample := by_id.get(folder + slash + begun):
+            return (0 if begun == name else 3), [sample]
+        if named := by_name.get(begun):
+            return (3 if begun != name else 1 if named[0].name == name else 2), named
+    return 0, []
 
 
 def _only(files: list[Path], sample: Sample) -> Path:
