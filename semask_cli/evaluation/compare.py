@@ -9,16 +9,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from semask_cli.datasets import Dataset
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.comparable import cautions, refuse_other_labels
 from semask_cli.evaluation.differences import RunDifference, run_difference
-from semask_cli.evaluation.metrics import DEFINITIONS
+from semask_cli.evaluation.metrics import DEFINITIONS, class_totals, metrics
 from semask_cli.evaluation.pages import encoded, render_page
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.report import flat
 from semask_cli.evaluation.results import Evaluation, document_text
 from semask_cli.evaluation.side_by_side import side_by_side
+from semask_cli.evaluation.summary import number
 from semask_cli.io.files import write_atomically
 from semask_cli.io.overwriting import refuse_replacing
 
@@ -94,14 +97,14 @@ def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathL
     """Set evaluations of one dataset and split beside each other, and say which differences are more than chance.
 
     `paths` are the JSON files of evaluations, or folders that hold a report. Runs are named by their titles, or by
-    title and path where titles repeat. `baseline` is one of `paths`, the first unless given: the others are compared
-    with it, in its definition of mIoU.
+    title and path where titles repeat; one named twice is one. `baseline` is one of `paths`, the
+    first unless given: the others are compared with it, in its definition of mIoU.
 
     Raises:
         UsageError: fewer than two, a file that is not an evaluation, a baseline that is none of them, or runs on
             different labels: of other datasets, splits, classes, or label files.
     """
-    runs = [Path(path) for path in paths]
+    runs = list(dict.fromkeys(map(Path, paths)))
     first = runs[0] if baseline is None and runs else Path(baseline or "")
     if runs and first not in runs:
         raise UsageError(f"the baseline {first} is none of the evaluations", "Name one of them.")
@@ -113,7 +116,7 @@ def _file(path: Path) -> Path:
 
 
 def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
-    if len(set(paths)) < 2:
+    if len(paths) < 2:
         raise UsageError(
             "name two evaluations or more", "They are what semask eval --json printed, or --report folders."
         )
@@ -138,8 +141,8 @@ def _comparison(runs: dict[str, Evaluation], baseline: int) -> Comparison:
             run_difference((first_name, name), first, other, first.definition) for name, other in others.items()
         ),
         classes=tuple(
-            _row(same[0].name, [c.iou for c in same], colour=same[0].colour, label_pixels=same[0].label_pixels)
-            for same in zip(*(run.classes for run in evaluations), strict=True)
+            _row(result.name, ious, colour=result.colour, label_pixels=result.label_pixels)
+            for result, *ious in zip(first.classes, *(_ious(run, first.definition) for run in evaluations), strict=True)
         ),
         images=_images(evaluations),
         settings=_differing(evaluations),
@@ -172,6 +175,11 @@ def comparison_page(comparison: Comparison, dataset: Dataset | None = None) -> s
     return render_page(
         "compare.html.j2", c=comparison, definition=DEFINITIONS[comparison.definition], images=list(images)
     )
+
+
+def _ious(run: Evaluation, definition: str) -> list[float | None]:
+    """The IoU of each class in `definition`, which may not be the run's own."""
+    return [number(iou) for iou in metrics(class_totals(np.array(run.confusion, np.int64)), definition).iou]
 
 
 def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_pixels: int = 0) -> Row:

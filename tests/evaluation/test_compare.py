@@ -117,6 +117,7 @@ def test_more_runs_are_measured_from_the_baseline_that_is_named(fields, semask):
     assert [(d.run, d.baseline) for d in comparison.differences] == [("a", "b"), ("c", "b")]
     printed = semask("compare", *files, "--baseline", files[1]).stdout
     assert all(difference.sentence in printed for difference in comparison.differences)
+    assert semask_cli.compare([files[0], *files], baseline=files[1]) == comparison
     with pytest.raises(UsageError, match="is none of the evaluations"):
         semask_cli.compare(files, baseline=fields.folder / "d.json")
 
@@ -133,6 +134,21 @@ def test_runs_on_other_labels_are_refused_and_what_differs_is_named(fields):
     (fields.folder / "classes.txt").write_text("\n".join((CLASSES[0], CLASSES[2], CLASSES[1])))
     with pytest.raises(UsageError, match="class 1 is 'tree' in third, 'sky' in first"):
         semask_cli.compare([first, fields.run("third", right=0.9)])
+
+
+def test_runs_in_other_definitions_are_compared_in_the_baselines(fields):
+    dataset, masks = fields.dataset(), fields.folder / "masks"
+    for name, labels in fields.truth.items():
+        miniature.save(fields.folder / f"labels/{name}.png", np.where(labels == 2, 255, labels))  # no tree is labelled
+        miniature.save(masks / f"{name}.png", np.where(labels == 1, 2, labels))
+    for definition in ("mmseg", "detectron2"):
+        evaluation = semask_cli.evaluate(dataset, masks, definition=definition)
+        (fields.folder / f"{definition}.json").write_text(document_text(evaluation.to_json()))
+    files = [fields.folder / "mmseg.json", fields.folder / "detectron2.json"]
+    for baseline, tree in ((files[0], 0.0), (files[1], None)):
+        comparison = semask_cli.compare(files, baseline=baseline)
+        assert comparison.classes[2].figures == (tree, tree)
+        assert comparison.mious[0] == comparison.mious[1]
 
 
 def test_other_image_files_are_a_caution(fields):
