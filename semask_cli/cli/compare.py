@@ -41,7 +41,7 @@ def compare(
     Differences are in percentage points, with a 95 % interval from a bootstrap over the images that both runs have.
     A star marks classes whose difference is significant after Holm's correction for the number of classes.
 
-    With the dataset (-d and --root, or --images) the page of --report shows the images on which the runs differ most:
+    With the dataset (-d, or --images) the page of --report shows the images on which the runs differ most:
     labels, predictions, and where each run is right. The runs must have kept their masks (--save-pred, or --pred).
     """
     from semask_cli.evaluation.compare import compare as compare_evaluations
@@ -50,8 +50,7 @@ def compare(
 
     comparison = compare_evaluations(evaluations, baseline=baseline)
     if report:
-        located = dataset_options.root or dataset_options.images
-        page = write_comparison(report, comparison, dataset_options.find() if located else None)
+        page = write_comparison(report, comparison, dataset_options.find_if_named())
         print(f"report: {page}", file=sys.stderr)
     if as_json:
         print(document_text(comparison.to_json()))

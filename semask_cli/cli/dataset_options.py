@@ -97,3 +97,7 @@ class DatasetOptions:
             raise UsageError("--images takes --labels, and either --classes or --dataset for the classes")
         class_set = read_classes(self.class_file) if self.class_file else classes(self.dataset or "")
         return folder_dataset(self.images, self.labels, class_set, encoding=self.label_coding or CLASS_INDICES)
+
+    def find_if_named(self) -> Dataset | None:
+        """As `find`; None where no option names a dataset."""
+        return None if self == DatasetOptions() else self.find()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ import typer
 from semask_cli.cli.dataset_options import DatasetOptions
 from semask_cli.cli.eval_output import EvaluationProgress, print_evaluation, verify_result
 from semask_cli.cli.model_options import ModelOptions
-from semask_cli.cli.option_groups import with_option_groups
+from semask_cli.cli.option_groups import refuse_options, with_option_groups
 from semask_cli.datasets.spec import CLASS_INDICES, Definition
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
@@ -29,6 +29,7 @@ _MASKS, _FIGURES, _RUN = "Masks of other programs", "Figures", "The run"
 
 @with_option_groups
 def evaluate(
+    context: typer.Context,
     *,
     options: ModelOptions,
     dataset_options: DatasetOptions,
@@ -131,26 +132,31 @@ def evaluate(
     A killed run resumes when it is started again.
 
     --verify FILE recomputes the figures of a result from its own counts and from its journal (in the cache, or
-    --journal); with --root or --images it checks the files too. It prints any difference and exits with code 31.
+    --journal); with a dataset (-d, or --images) it checks the files too. It prints any difference and exits with
+    code 31.
 
     Under torchrun, processes share the images, on one machine or several without a shared disk, and the figures are
     the same to the last bit: `torchrun --nproc-per-node 4 -m semask_cli eval …`. Independent jobs divide the images
     with --shard and --journal; --merge combines them. (On CPUs, give every run the same --threads: the last bit of a
     sum depends on the number of threads.)
     """
-    how_run = replace(options, dataset=None)
     if verify:
-        if as_json or as_csv or report or pred or merge or how_run != ModelOptions():
-            raise UsageError("--verify runs nothing", "Give only --journal or a dataset with it.")
-        located = dataset_options.root or dataset_options.images
-        verify_result(verify, journal=journal, dataset=dataset_options.find() if located else None)
+        every = {str(parameter.name) for parameter in context.command.params}
+        read = {"verify", "journal", *(field.name for field in fields(DatasetOptions))}
+        refuse_options(context, "--verify", every - read, "Give only --journal or a dataset with it.")
+        verify_result(verify, journal=journal, dataset=dataset_options.find_if_named())
         return
-    if pred and how_run != ModelOptions():
+    if pred and replace(options, dataset=None) != ModelOptions():
         raise UsageError("--pred scores masks and runs no model", "Leave out the options of the model.")
     if pred_coding != CLASS_INDICES and not pred:
         raise UsageError("--pred-coding needs --pred", "Name the folder of the masks.")
     if ray and (pred or merge):
         raise UsageError("--ray runs a model", "Leave out --pred and --merge.")
+    if merge and not report:
+        how_run = {field.name for field in fields(ModelOptions)} - {"model", "dataset", "zoo"}
+        refuse_options(
+            context, "--merge", how_run, "The journals know it. With --report, the model runs for the images shown."
+        )
     if as_json and as_csv:
         raise UsageError("--json and --csv both print to stdout", "Give one of them.")
     if shuffle_seed is not None and limit is None:
@@ -201,11 +207,14 @@ def _model_source(
 ) -> ModelSource:
     """The model, here or on the cluster `ray` (which `stack` leaves), or the one whose journals are merged."""
     from semask_cli.evaluation.journal import journal_folders
-    from semask_cli.evaluation.sources import JournalSource, ModelSource
+    from semask_cli.evaluation.sources import JournalSource, ModelSource, journal_model
 
     zoo = load_zoo(options.zoo)
+    options = replace(options, device=world.device(options.device))
+    files = tuple(filter(None, (options.checkpoint, options.zoo)))
     if merge:
-        return JournalSource.of(journal_folders(merge)[0], zoo, model=options.model)
+        spec, settings = journal_model(journal_folders(merge)[0], zoo, model=options.model)
+        return JournalSource(spec, settings, replace(options, model=spec.name).load, files=files)
     spec = zoo.find(options.model, dataset=options.dataset)
     if ray:
         from semask_cli.evaluation.cluster_source import ClusterSource
@@ -213,5 +222,4 @@ def _model_source(
 
         stack.enter_context(cluster(ray))
         return ClusterSource(spec, options.on_cluster())
-    load = replace(options, device=world.device(options.device)).load
-    return ModelSource(spec, load, files=filter(None, (options.checkpoint, options.zoo)))
+    return ModelSource(spec, options.load, files=files)

@@ -48,7 +48,7 @@ class ClusterSource(JournalSource):
 
     def __init__(self, spec: ModelSpec, model: ClusterModel) -> None:
         self._model = model
-        super().__init__(spec, model.ask(_settings))
+        super().__init__(spec, model.ask(_settings), _not_here)
 
     def counted(self, samples: Iterable[Sample], counting: Counting) -> Iterator[Counted]:
         """The counts of each sample, in order.
@@ -124,6 +124,10 @@ def _samples(rows: Mapping[str, Sequence[Any]]) -> Iterator[Sample]:
     for id, image, *others in zip(*(rows[name] for name in ("id", *_FILES)), strict=True):
         label, instances = (Path(str(name)) if name else None for name in others)
         yield Sample(id=str(id), image=Path(str(image)), label=label, instances=instances)
+
+
+def _not_here() -> Segmenter:
+    raise AssertionError("the model is on the cluster")
 
 
 def _settings(segmenter: Segmenter) -> Settings:

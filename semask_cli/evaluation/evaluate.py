@@ -95,8 +95,11 @@ def evaluate(
         raise UsageError(f"no definition of mIoU is called {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
     if shuffle_seed is not None and limit is None:
         raise UsageError("a shuffle seed draws the images of a limit", "Give a limit with it.")
-    if merge and (shard or fresh or save_pred or submission):
-        raise UsageError("merging journals runs nothing", "Leave out the shard, and what begins again or writes masks.")
+    if merge and (journal or shard or fresh or save_pred or submission):
+        raise UsageError(
+            "merging journals runs nothing",
+            "Leave out the journal of a run, the shard, and what begins again or writes masks.",
+        )
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)

@@ -52,16 +52,17 @@ class Example:
 def write_report(folder: Path, evaluation: Evaluation, dataset: Dataset, source: Source) -> Path:
     """Write report.html, evaluation.json, classes.csv and confusion.csv to `folder`; the page's path.
 
-    The images shown are predicted once more.
+    The images shown are predicted once more, before anything is written.
 
     Raises:
         OutputError: a file cannot be written.
     """
     page, figures, table, confusion = (folder / name for name in REPORT_FILES)
+    shown = encoded(report_page(evaluation, dataset, source))
     write_atomically(figures, encoded(document_text(evaluation.to_json()) + "\n"))
     write_atomically(table, encoded(evaluation.to_csv()))
     write_atomically(confusion, encoded(evaluation.confusion_csv()))
-    write_atomically(page, encoded(report_page(evaluation, dataset, source)))
+    write_atomically(page, shown)
     return page
 
 

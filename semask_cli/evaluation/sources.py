@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import PIL
@@ -18,7 +18,7 @@ from semask_cli.datasets import Dataset, LabelEncoding, Sample, read_labels
 from semask_cli.datasets.samples import files_below
 from semask_cli.datasets.spec import CLASS_INDICES
 from semask_cli.errors import DatasetError, SemaskError, UsageError
-from semask_cli.evaluation.journal import Settings, journal_settings
+from semask_cli.evaluation.journal import Settings, differing_settings, journal_settings
 from semask_cli.inference.config import LABELS_ALONE, Keep
 from semask_cli.output.segmentation import Segmentation
 from semask_cli.version import __version__
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DATASET_SETTINGS = ("dataset", "split", "label_coding", "images", "classes", "boundaries", "calibration")
 """Of the settings of an evaluation those that are not the source's."""
+
+_MACHINE_SETTINGS = ("device", "versions")  # which round a few pixels otherwise
 
 
 class Source(Protocol):
@@ -128,30 +130,31 @@ class ModelSource:
 
 
 class JournalSource(ModelSource):
-    """The model that a journal with these `settings` is of, which is not loaded: nothing is predicted any more."""
+    """The model that a journal with these `settings` is of. It is loaded where an image is to be shown, and else not.
 
-    def __init__(self, spec: ModelSpec, settings: Settings) -> None:
-        super().__init__(spec, self._refuse)
+    What `load` gives then has to be that model, run in that way; on which machine does not matter.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, settings: Settings, load: Callable[[], Segmenter], *, files: Iterable[Path] = ()
+    ) -> None:
+        super().__init__(spec, load, files=files)
         self._score = settings.get("calibration", "")
         self._settings = {key: value for key, value in settings.items() if key not in DATASET_SETTINGS}
 
-    @classmethod
-    def of(cls, journal: Path, zoo: Zoo, *, model: str | None = None) -> Self:
-        """The source of a journal.
-
-        Raises:
-            UsageError: there is no journal, or it is of masks, or of another model than the one named.
-        """
-        settings = journal_settings(journal)
-        if "model" not in settings:
-            raise UsageError(f"the journal {journal} is of masks", "Name their folder with --pred.")
-        spec = zoo.find(settings["model"])
-        if model and zoo.find(model) != spec:
-            raise UsageError(f"the journal {journal} is of {spec.name}, not of {model}")
-        return cls(spec, settings)
-
-    def _refuse(self) -> Segmenter:
-        raise AssertionError("journals are merged without their model")
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        segmenter = self._load()
+        counted, shown = (
+            {key: value for key, value in settings.items() if key not in _MACHINE_SETTINGS}
+            for settings in (self._settings, segmenter.settings)
+        )
+        if changed := differing_settings(counted, shown):
+            raise UsageError(
+                f"the images in the report would not be predicted as they were counted: {changed}",
+                "Give the options of the evaluations that wrote the journals.",
+            )
+        return segmenter
 
     @property
     def settings(self) -> Settings:
@@ -169,6 +172,21 @@ class JournalSource(ModelSource):
     @property
     def score(self) -> str:
         return self._score
+
+
+def journal_model(journal: Path, zoo: Zoo, *, model: str | None = None) -> tuple[ModelSpec, Settings]:
+    """The model that a journal is of, and the settings that it was begun with.
+
+    Raises:
+        UsageError: there is no journal, or it is of masks, or of another model than the one named.
+    """
+    settings = journal_settings(journal)
+    if "model" not in settings:
+        raise UsageError(f"the journal {journal} is of masks", "Name their folder with --pred.")
+    spec = zoo.find(settings["model"])
+    if model and zoo.find(model) != spec:
+        raise UsageError(f"the journal {journal} is of {spec.name}, not of {model}")
+    return spec, settings
 
 
 class MaskFolder:

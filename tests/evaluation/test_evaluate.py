@@ -74,6 +74,8 @@ def test_an_evaluation_is_resumed_and_tells_how_it_goes_on(planted, tmp_path):
 
 def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
     root, masks = planted("coco-stuff10k", "mmseg", 2)
+    with pytest.raises(UsageError, match="merging journals runs nothing"):
+        semask_cli.evaluate("coco-stuff10k", masks, root=root, merge=["jobs"], journal="journal")
     with pytest.raises(UsageError, match="no definition of mIoU is called 'voc'"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, definition="voc")
     with pytest.raises(UsageError, match="no coding 'labelIds'"):

@@ -139,7 +139,9 @@ def test_jobs_that_do_not_know_each_other_are_merged(semask: Run, command: tuple
 
 
 @pytest.mark.slow
-def test_a_model_is_not_loaded_to_merge_its_journals(semask: Run, tmp_path: Path) -> None:
+def test_journals_are_merged_without_their_model_which_a_report_runs_to_show_images(
+    semask: Run, tmp_path: Path
+) -> None:
     demo = project_file("demo")
     images = ("--images", demo / "images", "--labels", demo / "labels", "--classes", demo / "toy-street.txt")
     model = ("--model", "toy-street-fpn", "--threads", "1")
@@ -149,3 +151,10 @@ def test_a_model_is_not_loaded_to_merge_its_journals(semask: Run, tmp_path: Path
     assert figures(semask("eval", *images, "--json", "--merge", "jobs").stdout) == figures(alone)
     other = semask("eval", *images, "--merge", "jobs", "--model", "toy-street-m2f", check=UsageError.exit_code)
     assert "is of toy-street-fpn, not of toy-street-m2f" in other.stderr
+    page = tmp_path / "report/report.html"
+    report = ("eval", *images, "--json", "--merge", "jobs", "--report", "report", "--threads", "1")
+    otherwise = semask(*report, "--flip", check=UsageError.exit_code)
+    assert "not be predicted as they were counted: flip was False, is True" in otherwise.stderr
+    assert not page.parent.exists()
+    assert figures(semask(*report).stdout) == figures(alone)
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 4 * len(json.loads(alone)["picture_results"])
