@@ -37,6 +37,17 @@ class Input:
         return str(self.path) if self.path else "stdin"
 
 
+def results_stem(path: Path) -> Path:
+    """Where the results of the file at `path` go, a path below what was named: without suffix, and without steps that
+    would lead out of the output folder, as the keys of a store may have them.
+
+    A name that is none without its suffix, as "..jpg", keeps it.
+    """
+    *folders, name = [part for part in path.parts if part not in ("..", path.anchor)] or ["folder"]
+    stem = Path(name).stem
+    return Path(*folders, name if stem in (".", "..") else stem)
+
+
 def find_inputs(names: Iterable[str], *, output: Place | None = None) -> Iterator[Input]:
     """Find files, folders (searched recursively), glob patterns and "-" for stdin, in the order given.
 
@@ -57,19 +68,19 @@ def find_inputs(names: Iterable[str], *, output: Place | None = None) -> Iterato
         elif os.path.isdir(name):
             yield from _below(path, local)
         elif os.path.lexists(name) or not glob.has_magic(name):
-            yield Input(path, Path(path.stem))
+            yield Input(path, results_stem(Path(path.name)))
         else:
             yield from _matching(name, local)
 
 
 def _remote(address: Address, output: Place | None) -> Iterator[Input]:
     if is_image_path(Path(address.name)):
-        yield Input(address, Path(Path(address.name).stem))
+        yield Input(address, results_stem(Path(address.name)))
         return
     found = False
     for image in images_below(address, without=output if isinstance(output, Address) else None):
         found = True
-        yield Input(image, Path(image.url.removeprefix(address.url).lstrip("/")).with_suffix(""))
+        yield Input(image, results_stem(Path(image.url.removeprefix(address.url).lstrip("/"))))
     if not found:
         raise ImageError(f"there is no image in {address}", "Images have suffixes such as .jpg and .png.")
 
@@ -121,7 +132,7 @@ def _is_readable(folder: str) -> bool:
 
 
 def _input(path: Path, folder: Path) -> Input:
-    return Input(path, path.relative_to(folder).with_suffix("") if path != folder else Path(path.name or "folder"))
+    return Input(path, results_stem(path.relative_to(folder)) if path != folder else Path(path.name or "folder"))
 
 
 def _fixed_parts(parts: tuple[str, ...]) -> list[str]:

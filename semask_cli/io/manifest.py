@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from semask_cli.errors import UsageError
 from semask_cli.io.extras import import_extra
-from semask_cli.io.inputs import STDIN, Input, find_inputs
+from semask_cli.io.inputs import STDIN, Input, find_inputs, results_stem
 from semask_cli.io.regular import open_regular
 from semask_cli.io.storage import Place, place
 
@@ -106,9 +106,7 @@ def _input(where: str, row: Mapping[str, Any]) -> Input:
     if not path or not isinstance(path, str) or "\0" in path:
         raise UsageError(f"{where} has no path", "The columns are path and, optionally, id.")
     if row.get("id") in (None, ""):
-        local = Path(path.partition("://")[2] or path)
-        parts = [part for part in local.parts if part not in ("..", local.anchor)]
-        return Input(place(path), Path(*parts).with_suffix(""))
+        return Input(place(path), results_stem(Path(path.partition("://")[2] or path)))
     stem = PurePosixPath(str(row["id"]))
     if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
         raise UsageError(f"{where}: the id {row['id']!r} leads out of the output folder")

@@ -18,11 +18,13 @@ from typing import Any, BinaryIO, TypeVar
 
 from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError
 from semask_cli.io.files import whole_file, write_atomically, writing
-from semask_cli.io.images import ImageSource, is_image_path
+from semask_cli.io.images import MAX_STREAM, ImageSource, is_image_path
 
 ATTEMPTS, FIRST_WAIT = 4, 0.25
 """Attempts per request, and seconds before the second one; each further wait is twice as long."""
 
+_WEB = ("http", "https")
+_SILENCE, _PATIENCE = 30, 60  # seconds without a byte from a web server; of attempts, after which none is begun
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
 Value = TypeVar("Value")
 
@@ -72,15 +74,26 @@ def image_source(source: Place) -> ImageSource:
     if isinstance(source, Path):
         return source
     try:
-        content = io.BytesIO(_with_retries(source, lambda files, path: files.cat_file(path)))
+        content = io.BytesIO(_get(source, _content))
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {source}") from error
-    except SemaskError:
-        raise
-    except Exception as error:  # each store has its own errors
+    except OSError as error:
         raise ImageError(f"cannot read {source}: {_reason(error)}") from error
     content.name = source.url
     return content
+
+
+def _content(files: Any, path: str) -> bytes:
+    """All bytes of an image's file; of a web server's, which may never end, no more than any image has."""
+    if not path.startswith(_WEB):
+        return files.cat_file(path)
+    content = bytearray()
+    with files.open(path, "rb", block_size=0, size=1) as file:  # as a stream, without a question for the size
+        while block := file.read(1 << 20):
+            content += block
+            if len(content) > MAX_STREAM:
+                raise ImageError(f"{path} has more than {MAX_STREAM >> 20} MiB", "Give the image as a file.")
+    return bytes(content)
 
 
 def write(target: Place, content: bytes) -> None:
@@ -190,21 +203,19 @@ def images_below(folder: Address, *, without: Address | None = None) -> Iterator
     Raises:
         ImageError: a folder cannot be listed.
     """
-    try:
-        entries = _with_retries(folder, lambda files, path: files.ls(path, detail=True))
-    except FileNotFoundError:
-        return
-    except SemaskError:
-        raise
-    except Exception as error:
-        raise ImageError(f"cannot list {folder}: {_reason(error)}") from error
-    names = {entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
-    for name in sorted(name for name, kind in names.items() if kind != "directory"):
-        if is_image_path(Path(name)):
-            yield folder / name
-    for name in sorted(name for name, kind in names.items() if kind == "directory"):
-        if folder / name != without:
-            yield from images_below(folder / name, without=without)
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        try:
+            entries = _get(current, lambda files, path: files.ls(path, detail=True))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ImageError(f"cannot list {current}: {_reason(error)}") from error
+        found = {current / entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
+        folders = {address for address, kind in found.items() if kind == "directory"}
+        yield from sorted(address for address in found.keys() - folders if is_image_path(Path(address.name)))
+        pending += sorted(folders - {without}, reverse=True)
 
 
 def files_in(folder: Place, ending: str) -> list[Place]:
@@ -236,7 +247,7 @@ def _get(source: Address, request: Callable[[Any, str], Value]) -> Value:
         return _with_retries(source, request)
     except (OSError, SemaskError):
         raise
-    except Exception as error:
+    except Exception as error:  # each kind of store has errors of its own
         raise OSError(0, _reason(error), source.url) from error
 
 
@@ -252,14 +263,15 @@ def _put(target: Address, request: Callable[[Any, str], object]) -> None:
 def _with_retries(address: Address, request: Callable[[Any, str], Value]) -> Value:
     """The result of `request(file_system, path)`, after up to ATTEMPTS."""
     files, path = _file_system(address.url.partition("://")[0]), None
+    patience = time.monotonic() + _PATIENCE
     for attempt in range(ATTEMPTS):
         try:
             path = path or files._strip_protocol(address.url)
             return request(files, path)
-        except _LASTING:
+        except (*_LASTING, SemaskError):
             raise
         except Exception:
-            if attempt == ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1 or time.monotonic() > patience:
                 raise
             time.sleep(FIRST_WAIT * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
@@ -270,7 +282,12 @@ def _file_system(protocol: str) -> Any:
     try:
         import fsspec
 
-        return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
+        options: dict[str, Any] = {}
+        if protocol in _WEB:
+            from aiohttp import ClientTimeout
+
+            options["client_kwargs"] = {"timeout": ClientTimeout(total=300, sock_connect=_SILENCE, sock_read=_SILENCE)}
+        return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError as error:
         raise UsageError(
             f"{protocol}:// cannot be used: {error}", "Install it: pip install 'semask[remote]'."
@@ -280,4 +297,4 @@ def _file_system(protocol: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).partition("\n")[0]

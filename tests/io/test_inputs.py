@@ -10,7 +10,7 @@ import pytest
 
 from semask_cli.errors import ImageError
 from semask_cli.io.images import read_image
-from semask_cli.io.inputs import Input, find_inputs
+from semask_cli.io.inputs import Input, find_inputs, results_stem
 from tests.support.permissions import folder_of_a_user
 
 
@@ -38,6 +38,29 @@ def test_a_pattern_keeps_the_folders_below_its_fixed_part(album: Path) -> None:
 def test_a_name_that_exists_is_that_file_brackets_or_not(album: Path) -> None:
     [entry] = find_inputs([f"{album}/[a].png"])
     assert (entry.path, entry.stem) == (album / "[a].png", Path("[a]"))
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [
+        ("x/a.b.png", "x/a.b"),
+        ("..jpg", "..jpg"),
+        ("x/...png", "x/...png"),
+        ("../x/../../a.png", "x/a"),
+        ("/etc/a.png", "etc/a"),
+        ("..", "folder"),
+        ("/", "folder"),
+    ],
+)
+def test_no_name_leads_out_of_the_folder_of_results(path: str, stem: str) -> None:
+    assert results_stem(Path(path)) == Path(stem)
+
+
+def test_a_name_that_is_none_without_its_suffix_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/..jpg").touch()
+    assert stems(find_inputs([str(tmp_path)])) == ["x/..jpg"]
+    assert stems(find_inputs([str(tmp_path / "x/..jpg")])) == ["..jpg"]
 
 
 def test_stdin_has_a_name() -> None:

@@ -38,6 +38,11 @@ def test_a_table_names_results_by_id(tmp_path: Path, ending: str) -> None:
     assert list(read_manifest(file)) == [Input(Path("a, b.jpg"), Path("x/1")), Input(Path("c.jpg"), Path("c"))]
 
 
+def test_a_row_that_is_no_file_has_an_input_that_cannot_be_read(tmp_path: Path) -> None:
+    file = written(tmp_path / "list.txt", "/\n..\n.\n")
+    assert [entry.id for entry in read_manifest(file)] == ["folder", "folder", "folder"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,34 @@ def test_images_are_found_as_in_folders(bucket: Address, tmp_path: Path) -> None
     assert (read_image(image_source(entry.path)) == filled.image(4, 5, 1)).all()
     with pytest.raises(ImageError, match="there is no image in memory://bucket/empty"):
         list(find_inputs(["memory://bucket/empty"]))
+
+
+def test_keys_with_steps_do_not_lead_out_of_the_folder_of_results(bucket: Address) -> None:
+    for name in ("in/../../../one.png", "in/x/../two.png"):
+        write(bucket / name, b"")
+    assert sorted(entry.id for entry in find_inputs(["memory://bucket/in"])) == ["one", "x/two"]
+
+
+def test_a_web_server_that_sends_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(storage, "MAX_STREAM", 1 << 20)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Endless) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        with pytest.raises(ImageError, match=r"one\.png has more than 1 MiB"):
+            image_source(Address(f"http://127.0.0.1:{server.server_port}/one.png"))
+        server.shutdown()
+
+
+class _Endless(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):  # once the client has left
+            for _ in range(1 << 12):
+                self.wfile.write(bytes(1 << 16))
+
+    def log_message(self, *arguments: object) -> None:
+        pass
 
 
 def test_a_damaged_image_is_named_by_its_address(bucket: Address) -> None:
