@@ -101,7 +101,8 @@ def load(
         network, digest = build_network(spec).requires_grad_(False).to(chosen_device), ""
     else:
         file = Path(checkpoint) if checkpoint else None
-        network, spec, digest = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
+        loaded = load_network(spec, zoo_rows, checkpoint=file, device=chosen_device, progress=progress)
+        network, spec, digest = loaded.network, loaded.spec, loaded.digest
     quantization = ""
     if chosen_precision == "int8":
         own = "".join(f" --{option} {file}" for option, file in {"checkpoint": checkpoint, "zoo": zoo}.items() if file)

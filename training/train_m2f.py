@@ -62,7 +62,7 @@ def ms_deform_attn(
 def initialise(model: nn.Module) -> None:
     """The backbone of toy-street-fpn; sampling points that start in a circle, each head's in its own direction."""
     zoo = load_zoo()
-    trained, _, _ = load_network(zoo.find("toy-street-fpn"), zoo, device=torch.device("cpu"))
+    trained = load_network(zoo.find("toy-street-fpn"), zoo, device=torch.device("cpu")).network
     model.backbone.load_state_dict(trained.backbone.state_dict())
     for module in model.modules():
         if isinstance(module, DeformableAttention):

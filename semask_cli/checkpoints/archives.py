@@ -1,6 +1,6 @@
-"""torch.save's two containers, read as data from one open file: a zip archive, and the stream of before torch 1.6.
+"""The two containers of torch.save, read as data: a zip archive, and the stream format before torch 1.6.
 
-Both hold a pickle that says what the tensors are, and the numbers of each storage beside it.
+Both hold a pickle that describes the tensors, and the data of each storage.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _CHUNK = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where the numbers of a storage lie in the file, in bytes."""
+    """The place of a storage's data in the file, in bytes."""
 
     start: int
     size: int
 
 
 class OtherArchiveError(Exception):
-    """A zip archive, but not one of torch.save: `args[0]` says what it is."""
+    """A zip archive, but not one of torch.save; `args[0]` describes it."""
 
 
 def read_zip(file: BinaryIO, memory: mmap) -> tuple[Any, Mapping[str, Region]]:
-    """The document of a torch.save archive, and where the storages that it names lie, by key.
+    """The document of a torch.save archive, and the regions of its storages by key.
 
     Raises:
         OtherArchiveError: it is another kind of zip.
-        UnsafePickleError, ValueError, zipfile.BadZipFile: as `read_pickle`; damaged, or packed by another program.
+        UnsafePickleError, ValueError, zipfile.BadZipFile: as `read_pickle`; or damaged, or repacked.
     """
     _check_directory(memory)
     with zipfile.ZipFile(file) as archive:
@@ -68,10 +68,10 @@ def read_zip(file: BinaryIO, memory: mmap) -> tuple[Any, Mapping[str, Region]]:
 
 
 def read_legacy(file: BinaryIO, *, size: int, itemsizes: Mapping[str, int]) -> tuple[Any, Mapping[str, Region]]:
-    """As `read_zip`, for the stream of before torch 1.6. `itemsizes` are bytes by the name of a storage's type.
+    """As `read_zip`, for the stream format before torch 1.6. `itemsizes` are bytes by storage type.
 
     Raises:
-        UnsafePickleError, ValueError: as `read_pickle`, or a storage that does not lie in the file.
+        UnsafePickleError, ValueError: as `read_pickle`; or a storage is not within the file.
     """
     if read_pickle(file, size=size) != LEGACY_MAGIC:
         raise ValueError("it does not begin as torch.save's files do")
@@ -96,12 +96,12 @@ def read_legacy(file: BinaryIO, *, size: int, itemsizes: Mapping[str, int]) -> t
 
 
 def _check_directory(memory: mmap) -> None:
-    """Raises ValueError where the list of members would take much more memory than torch's ever does."""
+    """Raises ValueError if the central directory is far larger than torch ever writes."""
     end = memory.rfind(_END_OF_DIRECTORY, max(0, len(memory) - (1 << 16) - 22))
     if end < 0 or end + 22 > len(memory):
         raise ValueError("it has no end")
     length = struct.unpack_from("<I", memory, end + 12)[0]
-    if length == 0xFFFFFFFF:  # the 64 bit record, which a locator before the end leads to
+    if length == 0xFFFFFFFF:  # in the zip64 record, found by its locator
         at = struct.unpack_from("<Q", memory, end - 12)[0]
         length = struct.unpack_from("<Q", memory, at + 40)[0]
     if length > MAX_DIRECTORY:
@@ -109,10 +109,10 @@ def _check_directory(memory: mmap) -> None:
 
 
 def _checked_region(member: zipfile.ZipInfo, file: BinaryIO, memory: mmap) -> Region:
-    """Where the member's bytes lie, after their CRC-32 was found right.
+    """The region of a member, after its CRC-32 was verified.
 
     Raises:
-        ValueError: it is compressed or encrypted, does not lie in the file, or is damaged.
+        ValueError: it is compressed or encrypted, not within the file, or damaged.
     """
     name = f"{member.filename!r:.100}"
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
@@ -124,7 +124,7 @@ def _checked_region(member: zipfile.ZipInfo, file: BinaryIO, memory: mmap) -> Re
     stop = start + member.file_size
     if stop > len(memory):
         raise ValueError(f"its member {name} is cut off")
-    file.seek(start)  # read, not mapped: members that are not needed must not stay in memory
+    file.seek(start)  # read, not mapped: members that are not used must not stay in memory
     crc = 0
     for at in range(start, stop, _CHUNK):
         crc = zlib.crc32(file.read(min(_CHUNK, stop - at)), crc)

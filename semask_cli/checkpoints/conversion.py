@@ -1,4 +1,4 @@
-"""From a published file, which holds an optimizer and needs a pickle, to one that is mapped and holds the weights."""
+"""Conversion of a published file, a pickle with optimizer state, to safetensors with only the weights."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from semask_cli.zoo import ModelSpec, Zoo
 
 
 def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, store.Sidecar]:
-    """Open the published file of a row, once its digest was found right, and compare its tensors with the row.
+    """Verify the digest of a published file, open it, and compare its tensors with the model.
 
     Raises:
-        DigestError: another file than the zoo, or an earlier download, says; it was not opened.
+        DigestError: the digest differs from the zoo's or an earlier download's; the file was not parsed.
         CheckpointError: any other reason why it cannot be used (see `reading.read` and `matching.network_for`).
     """
     checkpoint = read(source, verify=lambda digest: store.check_digest(spec, digest, source))
@@ -43,11 +43,11 @@ def verified(source: Path, spec: ModelSpec, zoo: Zoo) -> tuple[Checkpoint, store
 
 
 def convert(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
-    """Publish the weights of `source` in the cache as the row's file, and return where. The row must be `store.locked`.
+    """Convert `source` into the cache and return the new path. The model must be `store.locked`.
 
     Raises:
-        OutputError: the cache cannot be written; nothing is left behind.
-        CheckpointError: `source` cannot be used; nothing is cached (see `verified`).
+        OutputError: the cache cannot be written; no partial file is left.
+        CheckpointError: `source` cannot be used (see `verified`); nothing is cached.
     """
     checkpoint, sidecar = verified(source, spec, zoo)
     target = store.converted_path(spec)
@@ -59,23 +59,23 @@ def convert(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
             save_file(_weights(checkpoint.tensors), unfinished, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OutputError(f"cannot write {target}: {error}", "Free some space and try again.") from error
-        unfinished.chmod(mode)  # safetensors writes for the owner alone; a cache may be shared
+        unfinished.chmod(mode)  # safetensors sets owner-only permissions, but a cache may be shared
         digest = _synced(unfinished)
-    # In this order: a kill between the two leaves an incomplete pair, or the sidecar of an earlier, equal file.
+    # The sidecar last: a kill before it leaves an incomplete pair, or the sidecar of an earlier, equal file.
     made = dataclasses.replace(sidecar, sha256=digest, verified=store.fingerprint(target))
     store.write_sidecar(spec, made)
     return target
 
 
 def _synced(path: Path) -> str:
-    """The SHA-256 of a file that is on the disk itself from now on."""
+    """Sync a file to disk, and return its SHA-256."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What a network needs of a file: one tensor for each name, none of them sharing memory."""
+    """The tensors that a network needs, none of them sharing memory."""
     kept, storages = {}, set()
     for name, tensor in tensors.items():
         if name == matching.LOSS_WEIGHT or name.endswith(matching.INDEX):

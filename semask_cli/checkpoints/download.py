@@ -1,6 +1,6 @@
-"""Fetching published files, from mirrors or Google Drive: resumed after a kill, once at a time, checked unopened.
+"""Downloading published files from mirrors or Google Drive: resumed after a kill, locked, verified before opening.
 
-Conversion imports torch and the networks, which takes seconds: it is imported once a file has arrived.
+Conversion imports torch and the networks, which takes seconds: it is imported only after the download.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from semask_cli.io import files
 from semask_cli.io.cache import FREE_SPACE, offline
 from semask_cli.zoo import ModelSpec, Zoo
 
-_BYTES_PER_PARAMETER = 16  # float32, and as much again for each of the three that an optimizer may keep
-_ROOM = 2**30  # bytes of anything else in a published file
-MAX_BYTES = 8 * 2**30  # of a file of which nothing is known
+_BYTES_PER_PARAMETER = 16  # float32 weights, and up to three optimizer states
+_ROOM = 2**30  # bytes for anything else in a published file
+MAX_BYTES = 8 * 2**30  # of a file of unknown size
 
 
 def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> Path:
-    """The row's file in the cache, fetched and converted unless it is there undamaged.
+    """The model's file in the cache, downloaded and converted unless it is there undamaged.
 
-    `progress` is called with (bytes so far, bytes in all or None). What a killed download received is continued.
+    `progress` is called with (bytes received, total bytes or None). A killed download is resumed.
 
     Raises:
         OfflineError: SEMASK_OFFLINE is set.
-        DownloadError: the server did not give the file.
+        DownloadError: the file could not be downloaded.
         CheckpointError: it is not the expected file; nothing is kept.
         OutputError: the cache cannot be written.
     """
@@ -49,7 +49,7 @@ def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> 
     with store.locked(store.full_name(spec)):
         if (path := store.on_disk(spec)) and _is_intact(spec, path):
             return path
-        leftovers.remove(holding=store.lock_path(store.full_name(spec)))  # the file may need the room
+        leftovers.remove(holding=store.lock_path(store.full_name(spec)))  # the file may need the space
         from semask_cli.checkpoints.conversion import convert
 
         with _fetched(spec, store.download_path(spec), progress=progress) as source:
@@ -57,10 +57,10 @@ def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> 
 
 
 def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
-    """Put a published file that was fetched by other means into the cache; `source` stays where it is.
+    """Convert a published file that was downloaded by other means into the cache; `source` is kept.
 
     Raises:
-        CheckpointError: it is not the row's file; nothing is cached.
+        CheckpointError: it is not the model's file; nothing is cached.
         OutputError: the cache cannot be written.
     """
     with store.locked(store.full_name(spec)):
@@ -70,10 +70,10 @@ def adopt(source: Path, spec: ModelSpec, zoo: Zoo) -> Path:
 
 
 def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progress | None = None) -> Path:
-    """Fetch the published file itself, verified and not converted, into `folder`, past the cache.
+    """Download the published file, verified and unconverted, into `folder`, bypassing the cache.
 
-    A file that is there already is verified, and never replaced. The folder gets an index of digests, which makes it a
-    mirror that others can point to.
+    An existing file is verified and never replaced. The folder gets an index of digests, so that it can be used as a
+    mirror.
 
     Raises:
         OfflineError, DownloadError, CheckpointError, OutputError: as `download`.
@@ -95,10 +95,10 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
 
 
 def _is_intact(spec: ModelSpec, path: Path) -> bool:
-    """Whether the converted file is the one that was made; the row must be locked.
+    """Whether the converted file has its digest; the model must be locked.
 
     Raises:
-        DamagedCheckpointError: it is not, and SEMASK_OFFLINE forbids fetching it again.
+        DamagedCheckpointError: it has not, and SEMASK_OFFLINE forbids downloading it again.
     """
     sidecar, fingerprint = store.read_sidecar(spec), store.fingerprint(path)
     if sidecar and sidecar.verified == fingerprint:
@@ -109,7 +109,7 @@ def _is_intact(spec: ModelSpec, path: Path) -> bool:
     except DamagedCheckpointError as error:
         if offline():
             raise
-        print(f"{error.message}; it is fetched again", file=sys.stderr)
+        print(f"{error.message}; downloading it again", file=sys.stderr)
         return False
     store.record(store.sidecar_path(spec), digest=digest, fingerprint=fingerprint)
     return True
@@ -117,10 +117,9 @@ def _is_intact(spec: ModelSpec, path: Path) -> bool:
 
 @contextmanager
 def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Iterator[Path]:
-    """The published file that is to be `target`, in a private folder beside it that the block may use up.
+    """Download the published file for `target` into a private folder beside it; the block may move the file.
 
-    Mirrors are asked before Google Drive. If the transfer breaks off, the folder stays, and the next call continues
-    with what is in it.
+    Mirrors are tried before Google Drive. If the transfer breaks off, the folder stays for the next call to resume.
     """
     _refuse_what_is_not_fetched(spec)
     from semask_cli.checkpoints import mirrors  # requests is slow to import, and only a download needs it
@@ -131,7 +130,8 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
                 with files.writing(source, suggestion=FREE_SPACE):
                     mirrors.fetch(place, source, max_bytes=_max_bytes(spec), progress=progress)
             except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
-                print(f"{printable(place.address)} gave no {target.name}: {error}", file=sys.stderr)
+                reason = f"it sent {error}" if isinstance(error, mirrors.RefusedError) else str(error)
+                print(f"cannot download {target.name} from {printable(place.address)}: {reason}", file=sys.stderr)
                 continue
             yield source
             return
@@ -143,7 +143,7 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
 
 @contextmanager
 def _transfer(target: Path, origin: str) -> Iterator[Path]:
-    """Where to fetch to; the folder stays if the transfer breaks off with something that can be continued."""
+    """The path to download to; its folder stays if the transfer breaks off and can be resumed."""
     with files.writing(target, suggestion=FREE_SPACE):
         target.parent.mkdir(parents=True, exist_ok=True)
         folder, lock = transfer_folder(target, origin)
@@ -161,30 +161,30 @@ def _transfer(target: Path, origin: str) -> Iterator[Path]:
 
 
 def _refuse_what_is_not_fetched(spec: ModelSpec) -> None:
-    """Raises CheckpointError: the file is a local one."""
+    """Raises CheckpointError if the file is a local one."""
     file, name = store.published_file(spec), store.full_name(spec)
     if file.path and file.path.is_file():
-        raise CheckpointError(f"the file of {name} is not fetched: it lies at {file.path}", "Copy it from there.")
+        raise CheckpointError(f"the file of {name} is not downloaded: it is at {file.path}", "Copy it from there.")
     if file.path:
-        raise CheckpointError(f"the file of {name} is missing: {file.path}", "It came with the zoo file that lists it.")
+        raise CheckpointError(f"the file of {name} is missing: {file.path}", "Restore it; the zoo file refers to it.")
 
 
 def _drive_id(spec: ModelSpec) -> str:
-    """The file on Google Drive, the last place to ask.
+    """The id of the file on Google Drive, the last resort.
 
     Raises:
         OfflineError: SEMASK_OFFLINE is set.
-        DownloadError: it is not there.
+        DownloadError: it has none.
     """
     file, name = store.published_file(spec), store.full_name(spec)
     if offline():
         raise OfflineError(
             f"the checkpoint of {name} is not on this machine, and SEMASK_OFFLINE is set",
             f"Go online and run: semask download {name}\n{_by_hand(spec)}\n"
-            "Or give a file that you have: --checkpoint FILE",
+            "Or use a file that you have: --checkpoint FILE",
         )
     if not file.drive_id:
-        raise DownloadError(f"no address of the file of {name} gave it", f"Try again later.\n{_by_hand(spec)}")
+        raise DownloadError(f"no URL of {name} provided its file", f"Try again later.\n{_by_hand(spec)}")
     return file.drive_id
 
 
@@ -194,7 +194,7 @@ def _by_hand(spec: ModelSpec) -> str:
 
 
 def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress | None) -> None:
-    """Fetch the file to `source`, or what is missing of it; whatever goes wrong is an error with a suggestion."""
+    """Download the file to `source` or resume it; any failure becomes an error with a suggestion."""
     from semask_cli.checkpoints import drive  # requests and gdown are slow to import, and only a download needs them
 
     name = store.full_name(spec)
@@ -203,21 +203,21 @@ def _fetch(spec: ModelSpec, drive_id: str, source: Path, *, progress: Progress |
             drive.fetch(drive_id, source, max_bytes=_max_bytes(spec), progress=progress)
     except drive.NotHandedOutError as error:
         raise DownloadError(
-            f"Google Drive does not hand out the file of {name}: its quota is used up, or it is no longer public",
+            f"Google Drive refuses the file of {name}: its quota is used up, or it is no longer public",
             f"Try again tomorrow.\n{_by_hand(spec)}",
         ) from error
     except drive.BrokenOffError as error:
         raise DownloadError(
             f"the download of {name} broke off: {error}",
-            f"What has arrived is kept: the same command continues it.\n{_by_hand(spec)}",
+            f"The same command resumes it.\n{_by_hand(spec)}",
         ) from error
     except drive.RefusedError as error:
         raise DownloadError(
-            f"the download of {name} was given up, because the server sent {error}",
+            f"the download of {name} was aborted, because the server sent {error}",
             f"Try again later.\n{_by_hand(spec)}",
         ) from error
 
 
 def _max_bytes(spec: ModelSpec) -> int:
-    """How many bytes the row's file may have."""
+    """The largest plausible size of the model's file."""
     return int(spec.params_m * 1e6) * _BYTES_PER_PARAMETER + _ROOM if spec.params_m else MAX_BYTES

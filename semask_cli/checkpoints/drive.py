@@ -1,4 +1,4 @@
-"""Files from Google Drive: from a file's id, past the redirects and the page that asks to confirm, to the file."""
+"""Files from Google Drive: from a file's id, through redirects and the confirmation page, to the file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokenOffError", "NotHandedOutError", "RefusedError", "fetch"]
 
-_STEPS = 8  # redirects and pages on the way to a file
+_STEPS = 8  # redirects and pages before a file
 _SIGN_IN = "accounts.google.com"
-# gdown parses a page line by line. No line without one of these leads anywhere, and a page may have a million of them.
+# gdown parses a page line by line. Only lines with one of these matter, and a page may have a million lines.
 _MARKERS = ("download-form", "export=download", "downloadUrl", "uc-error-subcaption")
 
 
@@ -32,16 +32,16 @@ class NotHandedOutError(Exception):
 
 
 def fetch(drive_id: str, target: Path, *, max_bytes: int, progress: Progress | None = None) -> None:
-    """Fetch a file of at most `max_bytes` to `target`, which appears only with the size that the server announced.
+    """Download a file of at most `max_bytes` to `target`, which appears only once it has the announced size.
 
-    `progress` is called with (bytes so far, bytes in all or None). What an earlier fetch of the same file left beside
-    `target` is continued; the folder should be private (see `parts`).
+    `progress` is called with (bytes received, total bytes or None). An earlier download of the same file beside
+    `target` is resumed; the folder should be private (see `parts`).
 
     Raises:
-        NotHandedOutError: Drive does not give the file.
-        BrokenOffError: it did not give all of it, or too slowly; what has arrived is kept.
-        RefusedError: what it gives is not such a file; nothing is kept.
-        OutputError: the disk has no room for it.
+        NotHandedOutError: Drive refuses the file.
+        BrokenOffError: the transfer ended early, or was too slow; the received part is kept.
+        RefusedError: the answer is not such a file; nothing is kept.
+        OutputError: the disk has no space.
     """
     with https.session() as session:
         part = Part(target, origin=drive_id)
@@ -50,7 +50,7 @@ def fetch(drive_id: str, target: Path, *, max_bytes: int, progress: Progress | N
 
 @contextmanager
 def _file(session: Session, drive_id: str) -> Iterator[Answer]:
-    """The answer that holds the file itself."""
+    """The answer with the file itself."""
     url = f"https://drive.google.com/uc?id={drive_id}"
     for _ in range(_STEPS):
         with https.get(session, url) as answer:
@@ -76,7 +76,7 @@ def _redirected(url: str, location: str) -> str:
 
 
 def _confirmed(page: str) -> str:
-    """Where the form of a page that asks to confirm leads."""
+    """The URL behind the form of a confirmation page."""
     lines = [line for line in page.splitlines() if any(marker in line for marker in _MARKERS)]
     try:
         with warnings.catch_warnings():

@@ -1,7 +1,7 @@
-"""Requests that no server can hold up: bounded in time, over https, and never to a host that was not meant.
+"""HTTPS requests with hard limits on time and size, and only to allowed hosts.
 
-Each request runs on a thread of its own and hands over what arrives; the caller waits for that, but never longer than
-it is willing to. A server that sends one byte a second keeps a thread busy that nothing waits for.
+Each request runs on its own thread, which passes on what arrives; the caller waits with a deadline. A server that sends
+one byte per second blocks only a thread that nothing waits for.
 """
 
 from __future__ import annotations
@@ -21,58 +21,58 @@ from semask_cli.errors import printable
 from semask_cli.version import __version__
 
 BLOCK = 64 * 1024  # bytes
-_BLOCK_SECONDS = 60  # for a block: slower than about 1 kB/s is no transfer
+_BLOCK_SECONDS = 60  # per block: at least about 1 kB/s
 _PAGE_SECONDS = 60  # for the head of an answer, and for a whole page
 _SILENCE = 30  # seconds without a byte
 _MAX_PAGE_BYTES = 1_000_000
 
-# A strict form, so that no two parsers of addresses can see different hosts in it.
+# Strict, so that no two URL parsers can see different hosts.
 _ADDRESS = re.compile(r"https://([a-z0-9.-]+)(?::(?:443|[0-9]{4,5}))?(?:[/?#][!-~]*)?", re.IGNORECASE)
 DRIVE = re.compile(
     r"https://(drive\.google\.com|docs\.google\.com|drive\.usercontent\.google\.com"
     r"|([a-z0-9-]+\.)+googleusercontent\.com)(:443)?([/?#].*)?",
     re.IGNORECASE,
 )
-"""The addresses of Google Drive."""
+"""The URLs of Google Drive."""
 
 ANYWHERE = re.compile(r".*")
-"""For files whose digest is known: a server that a user has named may lead to any other, over https."""
+"""Any https URL, for files whose digest is known."""
 
 
 class BrokenOffError(Exception):
-    """The transfer ended early; what has arrived is kept. The text says why, in a few words."""
+    """The transfer ended early; the received part is kept. The text gives the reason."""
 
 
 class ConnectionLostError(BrokenOffError):
-    """The connection ended: another try may go on."""
+    """The connection was lost: a retry may help."""
 
 
 class RefusedError(Exception):
-    """What the server sends is not what a published file would be. The text says why, in a few words."""
+    """The server sent something else than a published file. The text names it, as in "the server sent {text}"."""
 
 
 def host_of(address: str) -> str:
-    """The host of an https address, in lower case; empty if the address has another form."""
+    """The host of an https URL, in lower case; empty for another form."""
     match = _ADDRESS.fullmatch(address)
     return match[1].lower() if match else ""
 
 
 def redirected(address: str, location: str) -> str:
-    """The address that a redirect from `address` leads to.
+    """The URL that a redirect from `address` leads to.
 
     Raises:
-        RefusedError: it cannot be read.
+        RefusedError: it is invalid.
     """
     try:
         return urljoin(address, location)
     except ValueError:
-        raise RefusedError("a redirect to an address that cannot be read") from None
+        raise RefusedError("a redirect to an invalid URL") from None
 
 
 class Session(requests.Session):
-    """Follows no redirect: requests would read the body of each into memory, however long.
+    """A session for `allowed` URLs only, which does not follow redirects.
 
-    Its requests go to `allowed` addresses alone.
+    (`requests` would read the body of each redirect into memory, however long.)
     """
 
     def __init__(self, allowed: re.Pattern[str]) -> None:
@@ -84,10 +84,10 @@ class Session(requests.Session):
 
 
 def session(allowed: re.Pattern[str] = DRIVE) -> Session:
-    """A session that keeps cookies, with the proxy and the certificates of the environment."""
+    """A session with cookies, and the proxy and certificates of the environment."""
     opened = Session(allowed)
     opened.headers["User-Agent"] = f"semask/{__version__}"
-    opened.headers["Accept-Encoding"] = "identity"  # offsets count the bytes of the file
+    opened.headers["Accept-Encoding"] = "identity"  # offsets must count the bytes of the file
     return opened
 
 
@@ -101,14 +101,14 @@ class Answer:
     _items: Queue[object]
 
     def blocks(self) -> Iterator[bytes]:
-        """The body in blocks of 64 kB.
+        """The body in blocks of at least 64 KiB.
 
         Raises:
             BrokenOffError: it arrives too slowly, or ends early.
-            RefusedError: it is compressed, and was not asked to be.
+            RefusedError: it is compressed, which was not requested.
         """
         if _encoding(self.headers) != "identity":
-            raise RefusedError("a compressed file, which was not asked for")
+            raise RefusedError("a compressed file, which was not requested")
         ended = False
         while not ended:
             block, ended = self._take(BLOCK, seconds=_BLOCK_SECONDS)
@@ -120,7 +120,7 @@ class Answer:
 
         Raises:
             BrokenOffError: it arrives too slowly, or ends early.
-            RefusedError: it is longer than any page should be.
+            RefusedError: it is too long for a page.
         """
         content, ended = self._take(_MAX_PAGE_BYTES, seconds=_PAGE_SECONDS)
         if not ended:
@@ -128,7 +128,7 @@ class Answer:
         return content.decode("utf-8", errors="replace")
 
     def _take(self, size: int, *, seconds: float) -> tuple[bytes, bool]:
-        """At least `size` bytes of the body, or what there is until its end; whether this is the end."""
+        """At least `size` bytes of the body, or all until its end; and whether this is the end."""
         deadline = time.monotonic() + seconds
         content = bytearray()
         while len(content) < size:
@@ -141,23 +141,23 @@ class Answer:
 
 @contextmanager
 def get(session: Session, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
-    """The answer to a request, as long as the block lasts.
+    """The answer to a request, for the duration of the block.
 
     Raises:
-        RefusedError: `url` is not over https, or not one that the session may ask; or the body is encoded.
-        BrokenOffError: there is no answer; the subclass if another try may help.
+        RefusedError: `url` is not https, or not allowed; or the body has an unexpected encoding.
+        BrokenOffError: there is no answer; ConnectionLostError if a retry may help.
     """
     if not host_of(url) or not session.allowed.fullmatch(url):
         server = "Google Drive" if session.allowed is DRIVE else "a server"
-        raise RefusedError(f"us to {printable(url, limit=80)}, which is not {server} over https")
+        raise RefusedError(f"a redirect to {printable(url, limit=80)}, which is not {server} over https")
     items: Queue[object] = Queue(maxsize=4)
     ended = Event()
     Thread(target=_receive, args=(session, url, dict(headers or {}), items, ended), daemon=True).start()
     try:
         response = _next(items, time.monotonic() + _PAGE_SECONDS)
         assert isinstance(response, requests.Response)
-        if _encoding(response.headers) not in ("identity", "gzip"):  # a bomb within a bomb has two
-            raise RefusedError("an answer in an encoding that was not asked for")
+        if _encoding(response.headers) not in ("identity", "gzip"):  # nested compression bombs have two
+            raise RefusedError("an answer in an encoding that was not requested")
         yield Answer(url=url, status=response.status_code, headers=response.headers, _items=items)
     finally:
         ended.set()
@@ -168,7 +168,7 @@ def _encoding(headers: Mapping[str, str]) -> str:
 
 
 def _receive(session: Session, url: str, headers: dict[str, str], items: Queue[object], ended: Event) -> None:
-    """Put the response, then its body in pieces, then None, or what went wrong; until `ended`."""
+    """Put the response, its body in pieces, then None, or an exception; until `ended`."""
     try:
         with session.get(url, headers=headers, stream=True, timeout=_SILENCE) as response:
             _put(items, response, ended)
@@ -177,7 +177,7 @@ def _receive(session: Session, url: str, headers: dict[str, str], items: Queue[o
                     return
                 _put(items, piece, ended)
             _put(items, None, ended)
-    except Exception as error:  # anything that a server can provoke in requests, urllib3 and http.client
+    except Exception as error:  # whatever a server can provoke in requests, urllib3 and http.client
         _put(items, error, ended)
 
 
@@ -191,9 +191,9 @@ def _put(items: Queue[object], item: object, ended: Event) -> None:
 
 
 def _next(items: Queue[object], deadline: float) -> object:
-    """What the thread puts next; what went wrong is raised."""
+    """The next item from the thread; an exception is raised."""
     try:
-        if (seconds := deadline - time.monotonic()) <= 0:  # however much is in the queue
+        if (seconds := deadline - time.monotonic()) <= 0:  # even if the queue has items
             raise Empty
         item = items.get(timeout=seconds)
     except Empty:

@@ -1,4 +1,4 @@
-"""Removing what killed processes left in the cache, once no process uses it."""
+"""Removing leftovers of killed processes from the cache, unless a process uses them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from semask_cli.checkpoints.parts import TRANSFER
 from semask_cli.io.cache import cache_folder
 from semask_cli.io.files import PART, claim, private_folders
 
-# Versions up to 0.1 had fixed names, under the same locks as today.
+# Versions up to 0.1 used fixed names, with the same locks.
 _EARLIER = {"checkpoints": (".tmp*", "*.tmp"), "downloads": ("*.pth", "*.pth*.part"), "kernels": (".*.part",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """A file or folder that was removed, and how many bytes it held."""
+    """A removed file or folder, and its size in bytes."""
 
     path: str
     bytes: int
 
 
 def remove(*, holding: Path | None = None, transfers: bool = False) -> list[Leftover]:
-    """Remove what no process uses any more; with `transfers` also downloads that could be continued.
+    """Remove what no process uses any more; with `transfers`, also downloads that could be resumed.
 
-    `holding` is the row lock that the caller holds. What another process uses, or another user owns, stays.
+    `holding` is the lock that the caller holds. What another process uses, or another user owns, stays.
     """
     folders = [cache_folder() / name for name in ("checkpoints", "downloads", "kernels")]
     removed = []
@@ -55,12 +55,12 @@ def _is_held(lock: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:  # a link, a folder, another user's: no process of ours works under it
+    except OSError:  # a link, a folder, or another user's: not one of ours
         return False
 
 
 def _remove(path: Path) -> list[Leftover]:
-    """Remove a file, a link or a folder; what cannot be removed is left out."""
+    """Remove a file, link or folder; none is returned if that fails."""
     files = [path] if path.is_symlink() or path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.lstat().st_size for file in files)
     try:

@@ -1,8 +1,9 @@
-"""From a row of the zoo to its network with the published weights."""
+"""From a model of the zoo to its network with the published weights."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,15 @@ from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, Zoo
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedNetwork:
+    """A `network` with its weights, its model as the file has it, and the SHA-256 of the published file."""
+
+    network: Network
+    spec: ModelSpec
+    digest: str
+
+
 def load_network(
     spec: ModelSpec,
     zoo: Zoo,
@@ -26,16 +36,15 @@ def load_network(
     checkpoint: Path | None = None,
     device: torch.device,
     progress: Progress | None = None,
-) -> tuple[Network, ModelSpec, str]:
-    """The network of a row, with the weights of its file or of `checkpoint`, float32 and in evaluation mode.
+) -> LoadedNetwork:
+    """The network of a model with the weights of its file or of `checkpoint`, float32 and in evaluation mode.
 
-    A published file that is not on disk is fetched first; `progress` is called with (bytes so far, bytes in all or
-    None) meanwhile. Returns the network, the row as the file has it, and the SHA-256 of the file (of the published one,
-    if converted).
+    A published file that is not on disk is downloaded first; `progress` is called with (bytes received, total bytes or
+    None).
 
     Raises:
-        CheckpointError: the file cannot be used; the subclass says why.
-        DownloadError: it is not on disk and cannot be fetched.
+        CheckpointError: the file cannot be used; the subclass gives the reason.
+        DownloadError: it is not on disk and cannot be downloaded.
     """
     path = checkpoint or store.on_disk(spec) or download(spec, zoo, progress=progress)
     if checkpoint is None and path == store.converted_path(spec):
@@ -47,11 +56,11 @@ def load_network(
         adapted, network = matching.network_for(opened.tensors, spec, zoo, path=path)
         matching.check_numbers(opened.tensors, path=path)
     assemble(network, opened.tensors)
-    return network.to(device).eval().requires_grad_(False), adapted, digest
+    return LoadedNetwork(network=network.to(device).eval().requires_grad_(False), spec=adapted, digest=digest)
 
 
 def _open_converted(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None) -> tuple[Checkpoint, str]:
-    """The row's converted file and the digest of the published one. A damaged file is fetched again."""
+    """The converted file and the digest of the published one. A damaged file is downloaded again."""
     try:
         return _read_verified(spec)
     except (DamagedCheckpointError, NotACheckpointError):
@@ -62,26 +71,26 @@ def _open_converted(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None) -> 
 
 
 def _read_verified(spec: ModelSpec) -> tuple[Checkpoint, str]:
-    """The row's converted file, hashed if it has changed, or the machine was started, since that was done last."""
+    """The converted file, verified unless this was done since it last changed and the machine started."""
     path, sidecar = store.converted_path(spec), store.read_sidecar(spec)
     if sidecar is None:
-        raise DamagedCheckpointError(f"{path} has no sidecar that says what it is")
+        raise DamagedCheckpointError(f"the sidecar of {path} is missing")
     fingerprint = store.fingerprint(path)
     if sidecar.verified == fingerprint:
         return read(path), sidecar.source_sha256
     checkpoint = read(path, verify=partial(store.check_converted, spec))
-    # Where the cache cannot be written, the file is hashed every time.
+    # If the cache is read-only, the file is hashed every time.
     with suppress(OutputError), store.locked(store.full_name(spec), wait=False):
         store.record(store.sidecar_path(spec), digest=checkpoint.sha256, fingerprint=fingerprint)
     return checkpoint, sidecar.source_sha256
 
 
 def assemble(network: Network, tensors: dict[str, Tensor]) -> None:
-    """Give a network on the meta device its tensors, without a copy where they are float32 already."""
+    """Load tensors into a network on the meta device, without a copy if they are float32."""
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     for name, tensor in network.state_dict().items():
         if name.endswith(matching.INDEX):
-            state[name] = tensor  # the network's own, which follows from the window
+            state[name] = tensor  # computed by the network from its window
         elif name.endswith(matching.COUNTER):
             state.setdefault(name, torch.zeros((), dtype=torch.int64))
     state.pop(matching.LOSS_WEIGHT, None)

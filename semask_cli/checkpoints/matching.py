@@ -1,6 +1,6 @@
-"""Which row of the zoo a set of tensors belongs to: found by names and shapes alone, never by a file's label.
+"""Which model of the zoo a set of tensors fits, by names and shapes only, never by a file's label.
 
-(The authors' own table listed one file first as FaPN and six weeks later as MSFaPN.)
+(The authors' table listed one file first as FaPN and six weeks later as MSFaPN.)
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.zoo import ModelSpec, Zoo
 
-INDEX = "relative_position_index"  # follows from the window: files may lack it
-COUNTER = "num_batches_tracked"  # of a BatchNorm, read in training only: files may lack it
-LOSS_WEIGHT = "criterion.empty_weight"  # of the training loss: the network has no place for it
+INDEX = "relative_position_index"  # computed from the window: optional in files
+COUNTER = "num_batches_tracked"  # of BatchNorm, for training only: optional in files
+LOSS_WEIGHT = "criterion.empty_weight"  # of the training loss: not part of the network
 
 _SEMANTIC_QUERY = "backbone.layers.0.semantic_layer.class_injection.0.mlp_cls_q.weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How a file's tensors differ from a network's, each line in words. Empty when the file fits."""
+    """How a file's tensors differ from a network's, as lines of text. Empty if the file fits."""
 
     missing: list[str]
     unexpected: list[str]
@@ -40,13 +40,13 @@ class Difference:
 
 
 def network_for(tensors: Mapping[str, Tensor], spec: ModelSpec, zoo: Zoo, *, path: Path) -> tuple[ModelSpec, Network]:
-    """The row as the file at `path` has it, and its network on the meta device, which the tensors fit strictly.
+    """The model as the file at `path` has it, and its network on the meta device, which the tensors fit strictly.
 
-    The file decides one number: how many classes its semantic attention has (see `adapted`).
+    The file decides only the number of classes of the semantic attention (see `adapted`).
 
     Raises:
         MissingTensorsError: names are missing or left over.
-        TensorShapeError: all names are there, a shape is another.
+        TensorShapeError: all names match, but a shape differs.
     """
     spec = adapted(spec, tensors)
     network = on_meta(spec)
@@ -56,7 +56,7 @@ def network_for(tensors: Mapping[str, Tensor], spec: ModelSpec, zoo: Zoo, *, pat
 
 
 def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
-    """Look at the weights themselves: one pass over all of them.
+    """Check the values of all weights, in one pass.
 
     Raises:
         TensorShapeError: a weight is not a floating-point number.
@@ -77,10 +77,10 @@ def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
 
 
 def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
-    """`spec` with the semantic classes of the file, if that is one of the two counts its configuration can mean.
+    """`spec` with the number of semantic classes in the file, if that is its number of classes.
 
-    The authors' COCO-Stuff configurations leave the backbone at 150 classes under a head of 171, which their own loss
-    would refuse: a published file may hold either.
+    The authors' COCO-Stuff configurations give the backbone 150 classes under a head of 171, which their own loss would
+    refuse: a published file may have either number.
     """
     query = tensors.get(_SEMANTIC_QUERY)
     if query is None or query.ndim != 2 or query.shape[0] != spec.num_classes:
@@ -89,13 +89,13 @@ def adapted(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> ModelSpec:
 
 
 def on_meta(spec: ModelSpec) -> Network:
-    """The network of a row without memory for its weights: names and shapes, in a tenth of a second."""
+    """The network of a model without memory for its weights: names and shapes, in a tenth of a second."""
     with torch.device("meta"), _WithoutNormalInit():
         return build_model(spec)
 
 
 class _WithoutNormalInit(TorchFunctionMode):
-    """Leaves `nn.init.normal_` out: meta tensors keep no numbers, and torch imports its compiler to draw them there."""
+    """Skips `nn.init.normal_`, for which torch would import its compiler on the meta device."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -105,7 +105,7 @@ class _WithoutNormalInit(TorchFunctionMode):
 
 
 def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
-    """The names and shapes that a published file of this network holds."""
+    """The names and shapes of a published file of this network."""
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
@@ -124,10 +124,10 @@ def compare(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...
 
 
 def rows_that_fit(tensors: Mapping[str, Tensor], zoo: Zoo) -> list[str]:
-    """The rows of the zoo that the tensors fit strictly."""
+    """The models of the zoo that the tensors fit strictly."""
     query = tensors.get(_SEMANTIC_QUERY)
     rows = [adapted(row, tensors) for row in zoo.models.values()]
-    # One shape rules out most rows before their network is built.
+    # One shape rules out most models before their network is built.
     alike = [
         r for r in rows if query is not None and query.shape == (r.backbone.semantic_classes, r.backbone.embed_dim)
     ]

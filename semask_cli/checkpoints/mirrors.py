@@ -1,8 +1,8 @@
-"""Published files from other places than Google Drive: folders and servers that a zoo file or $SEMASK_MIRROR names.
+"""Published files from mirrors instead of Google Drive: the folders and servers in a zoo file or $SEMASK_MIRROR.
 
-A mirror holds files called NAME@LABEL.pth and an index of their digests, SHA256SUMS, as `sha256sum` writes it and
-`semask download --to` makes it. Its address is a folder, file://, https://, hf://OWNER/NAME (a model repository of
-Hugging Face), or anything else that fsspec knows (s3://, gs://), which the extra `semask[remote]` brings.
+A mirror holds files NAME@LABEL.pth and an index of their digests, SHA256SUMS, in the format of `sha256sum`, as made by
+`semask download --to`. Its address is a folder, file://, https://, hf://OWNER/NAME (a model repository of Hugging
+Face), or any other that fsspec knows (s3://, gs://), with the extra `semask[remote]`.
 """
 
 from __future__ import annotations
@@ -29,28 +29,27 @@ if TYPE_CHECKING:
 __all__ = ["BrokenOffError", "Place", "RefusedError", "add_to_index", "fetch", "places"]
 
 VARIABLE = "SEMASK_MIRROR"
-"""Addresses of mirrors, with spaces between."""
+"""Addresses of mirrors, separated by spaces."""
 
 INDEX = "SHA256SUMS"
 _WEB = ("https://", "hf://")
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _MAX_INDEX_BYTES = 1_000_000
-_STEPS = 8  # redirects on the way to a file
+_STEPS = 8  # redirects before a file
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The address of a file, and the SHA-256 that it must have."""
+    """The address of a file, and its expected SHA-256."""
 
     address: str
     sha256: str
 
 
 def places(spec: ModelSpec, *, local: bool = False) -> Iterator[Place]:
-    """Where the row's file may be fetched: the mirrors of the user, in order, then the addresses of the zoo file.
+    """Where to download the model's file: the user's mirrors in order, then the URLs of the zoo file.
 
-    With `local`, only those on this machine's disks. A mirror whose index cannot be read, or does not list the file, is
-    passed over.
+    With `local`, only those on this machine. Mirrors whose index is unreadable, or lacks the file, are skipped.
     """
     file, name = store.published_file(spec), store.download_path(spec).name
     for base in os.environ.get(VARIABLE, "").split():
@@ -62,12 +61,12 @@ def places(spec: ModelSpec, *, local: bool = False) -> Iterator[Place]:
 
 
 def fetch(place: Place, target: Path, *, max_bytes: int, progress: Progress | None = None) -> None:
-    """Fetch a file of at most `max_bytes` to `target`, a file in a private folder (see `parts`).
+    """Download a file of at most `max_bytes` to `target`, in a private folder (see `parts`).
 
     Raises:
-        BrokenOffError: it did not give all of it; what has arrived over https is kept, and continued.
-        RefusedError: it is not the file whose digest is known; nothing is kept.
-        OutputError: the disk has no room for it.
+        BrokenOffError: the transfer ended early; over https, the received part is kept and resumed.
+        RefusedError: it is not the file with the expected digest; nothing is kept.
+        OutputError: the disk has no space.
     """
     part = Part(target, origin=place.address)
     if place.address.startswith(_WEB):
@@ -81,7 +80,7 @@ def fetch(place: Place, target: Path, *, max_bytes: int, progress: Progress | No
 
 
 def add_to_index(path: Path, digest: str) -> None:
-    """Note the SHA-256 of a file in the index beside it; an earlier line of the file goes.
+    """Add the SHA-256 of a file to the index beside it, replacing an earlier line.
 
     Raises:
         OutputError: the index cannot be written.
@@ -95,7 +94,7 @@ def add_to_index(path: Path, digest: str) -> None:
 
 @cache
 def _index(base: str) -> dict[str, str]:
-    """Digests by the names of a mirror's files; empty if it has no index that can be read."""
+    """The digests of a mirror's files by name; empty if it has no readable index."""
     try:
         return _parsed(_text(_inside(base, INDEX)))
     except (OSError, BrokenOffError, RefusedError, ValueError):
@@ -116,7 +115,7 @@ def _text(address: str) -> str:
 
 @contextmanager
 def _answer(session: Session, url: str) -> Iterator[Answer]:
-    """The answer that holds the file itself, past redirects."""
+    """The answer with the file itself, after redirects."""
     for _ in range(_STEPS):
         with https.get(session, url) as answer:
             if "Location" in answer.headers and 300 <= answer.status < 400:
@@ -132,7 +131,7 @@ def _answer(session: Session, url: str) -> Iterator[Answer]:
 
 
 def _copy(place: Place, part: Part, *, max_bytes: int, progress: Progress | None) -> None:
-    """A file that is not on the web, from its beginning."""
+    """Copy a file that is not on the web, from its beginning."""
     try:
         with _open(place.address) as (file, size):
             identity = Identity(origin=place.address, size=size, etag="", last_modified="")
@@ -152,11 +151,11 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def _open(address: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """A file of this machine or of a store, and its size if it is known.
+    """A file of this machine or of a store, and its size if known.
 
     Raises:
-        RefusedError: the package that knows such addresses is not installed.
-        BrokenOffError: the store does not give it.
+        RefusedError: the package for such addresses is not installed.
+        BrokenOffError: the store fails.
         OSError: it cannot be opened.
     """
     if path := _local(address):
@@ -189,7 +188,7 @@ def _inside(base: str, name: str) -> str:
 
 
 def _web_address(address: str) -> str:
-    """hf://OWNER/NAME/FILE as the address that Hugging Face serves it at."""
+    """hf://OWNER/NAME/FILE as an https URL of Hugging Face."""
     if not address.startswith("hf://"):
         return address
     owner, name, file = (*address.removeprefix("hf://").split("/", 2), "", "")[:3]

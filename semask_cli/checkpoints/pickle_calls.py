@@ -1,7 +1,6 @@
-"""What the calls in a checkpoint's pickle give here: plain values and inert records. Nothing is imported or called.
+"""The results of the calls in a checkpoint's pickle: plain values and inert records. Nothing is imported or called.
 
-A function of `CALLS` gets `charge`, which counts the bytes that it copies, and the arguments that the pickle has for
-the call of that name.
+A function in `CALLS` gets `charge`, which counts the bytes it copies, and the arguments of the call in the pickle.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ Charge = Callable[[int], None]
 
 
 def filled(mapping: dict[Any, Any], items: Sequence[Any]) -> dict[Any, Any]:
-    """The mapping with keys and values, which alternate in `items`.
+    """Fill the mapping with alternating keys and values.
 
     Raises:
-        ValueError: a key is not text, a number or None, whose hash costs nothing.
+        ValueError: a key is not text, a number or None, which are cheap to hash.
     """
     for key, value in zip(items[::2], items[1::2], strict=True):
         if type(key) is str and len(key) > MAX_KEY:
@@ -80,7 +79,7 @@ def _array(charge: Charge, kind: Any, shape: Any, code: Any) -> ArrayRecord:
 
 
 def _scalar(charge: Charge, dtype: Any, data: Any) -> Any:
-    """A NumPy scalar: a number among the settings that lie beside weights."""
+    """A NumPy scalar, as found among settings beside the weights."""
     if not isinstance(dtype, DtypeRecord) or dtype.code not in _SCALARS or not isinstance(data, bytes):
         raise ValueError("a scalar of another kind")
     order = ">" if dtype.order == ">" else "<"
@@ -123,10 +122,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     },
     **{f"{builtins}.set": _sequence for builtins in ("builtins", "__builtin__")},
 }
-"""What a call of each name gives."""
+"""The result of a call of each name."""
 
 _QUANTIZED = ("torch.QInt8Storage", "torch.QUInt8Storage", "torch.QInt32Storage")
 _DTYPES = tuple(f"torch.{name}" for name in {*STORAGES.values(), "float", "half", "double", "long", "int"})
 _QSCHEMES = ("torch.per_tensor_affine", "torch.per_channel_affine")
 NAMES = frozenset((*CALLS, *STORAGES, *_QUANTIZED, *_DTYPES, *_QSCHEMES, "numpy.ndarray"))
-"""All that a pickle may name."""
+"""All names that a pickle may refer to."""

@@ -1,8 +1,8 @@
 """A pickle read as data: an interpreter of its opcodes that builds plain values and inert records, and calls nothing.
 
-Python's unpickler imports and calls what a file names. Here a name is looked up in a table of those that checkpoints of
-torch and NumPy use; a call of it becomes a record (`pickle_calls.py`), which `tensors.py` turns into a tensor after
-every size was checked. Opcodes are taken apart by the standard library's `pickletools`.
+Python's unpickler imports and calls whatever a file names. Here, names are looked up in a table of those in checkpoints
+of torch and NumPy; a call becomes a record (`pickle_calls.py`), which `tensors.py` turns into a tensor after validating
+all sizes. Opcodes are parsed by the standard library's `pickletools`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ COPY_ALLOWANCE = 64 << 20  # bytes that may be copied beyond what the file itsel
 
 
 class UnsafePickleError(Exception):
-    """The pickle asks for something that is not a tensor, an array or a plain value. `args[0]` is its name."""
+    """The pickle refers to something else than tensors, arrays and plain values. `args[0]` is its name."""
 
 
 def read_pickle(file: BinaryIO, *, size: int, storages: dict[str, StorageRecord] | None = None) -> Any:
-    """The value of the pickle that begins at the position of `file` and ends before `size`; leaves `file` behind it.
+    """Read the pickle at the position of `file`, which must end before `size`; leaves `file` after it.
 
-    The storages that it refers to are put into `storages`, by key.
+    The storages that it refers to are added to `storages` by key.
 
     Raises:
-        UnsafePickleError: it names something else than the parts of tensors and arrays.
-        ValueError: it is damaged, or asks for more than a checkpoint of its size needs.
+        UnsafePickleError: it refers to anything else than parts of tensors and arrays.
+        ValueError: it is damaged, or needs more memory than a checkpoint of its size.
     """
     return _Interpreter(_Bounded(file, size), {} if storages is None else storages).run()
 
 
 class _Bounded:
-    """A file whose reads never ask for more than it holds: lengths in a damaged pickle may be anything."""
+    """A file whose reads are limited to its size: lengths in a damaged pickle may be anything."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self.size = file, size
@@ -81,7 +81,7 @@ class _Interpreter:
 
     def pop(self) -> Any:
         if not self.stack:
-            raise ValueError("the pickle takes what it has not put there")
+            raise ValueError("the pickle pops from an empty stack")
         return self.stack.pop()
 
     def pop_many(self, count: int) -> tuple[Any, ...]:
@@ -95,14 +95,14 @@ class _Interpreter:
 
     def top(self, kind: type) -> Any:
         if not self.stack or type(self.stack[-1]) is not kind:
-            raise ValueError(f"the pickle takes something else for a {kind.__name__}")
+            raise ValueError(f"the pickle uses something else as a {kind.__name__}")
         return self.stack[-1]
 
     def charge(self, length: int) -> None:
-        """Counts what is copied, so that a small file cannot ask for much memory."""
+        """Count copied bytes, so that a small file cannot demand much memory."""
         self.copied += length
         if self.copied > self.file.size + COPY_ALLOWANCE:
-            raise ValueError("the pickle asks for many times its own size")
+            raise ValueError("the pickle unpacks to many times its size")
 
     # -- opcodes
 

@@ -1,8 +1,8 @@
-"""Opening a checkpoint file as data: nothing in it is executed, whatever it holds.
+"""Reading a checkpoint file as data: nothing in it is ever executed.
 
-Three formats, distinguished by content: torch.save (a zip, or the stream of before 1.6), safetensors, and the plain
-pickles of NumPy arrays that detectron2 writes as .pkl. Pickles are read by an interpreter that builds inert records
-(`pickles.py`); only the weights among them become tensors (`tensors.py`). There is no fallback to Python's unpickler.
+Three formats, distinguished by content: torch.save (a zip, or the stream before 1.6), safetensors, and detectron2's
+.pkl, plain pickles of NumPy arrays. Pickles are read by an interpreter that builds inert records (`pickles.py`), of
+which only the weights become tensors (`tensors.py`). There is no fallback to Python's unpickler.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The tensors of a file by their published names, on the CPU, and the class names that lie beside them, if any.
+    """The tensors of a file by their published names, on the CPU, and its class names, if any.
 
-    `sha256` is the file's digest, empty unless it was asked for.
+    `sha256` is the file's digest, empty unless requested.
     """
 
     tensors: dict[str, Tensor]
@@ -53,17 +53,17 @@ class Checkpoint:
 
 
 def read(path: Path, *, verify: Callable[[str], None] | None = None) -> Checkpoint:
-    """Open a .pth, .pkl or .safetensors file of any origin.
+    """Read a .pth, .pkl or .safetensors file of any origin.
 
-    Tensors are mapped where the format allows it, so that an optimizer's state is not read. The "state_dict" of
-    MMSegmentation and the "model" of detectron2 are unwrapped, a "module." before every name is dropped. `verify` is
-    called with the file's SHA-256 before anything of it is parsed, and may raise; what was hashed is what is read.
+    Tensors are memory-mapped if possible, so that an optimizer's state is not read. The "state_dict" of MMSegmentation
+    and the "model" of detectron2 are unwrapped, and a "module." prefix of all names is dropped. `verify` is called with
+    the file's SHA-256 before anything is parsed, and may raise; the file must not change in between.
 
     Raises:
-        UnsafeCheckpointError: the pickle names something that is not a tensor or array; nothing was executed.
+        UnsafeCheckpointError: the pickle refers to anything else than tensors and arrays; nothing was executed.
         DamagedCheckpointError: a truncated or corrupt file.
         NotACheckpointError: text, a web page, an empty file, a file without tensors.
-        TensorShapeError: a tensor of a kind that weights never are: sparse, quantized, overlapping.
+        TensorShapeError: a tensor is sparse, quantized or otherwise unsuitable as a weight.
         CheckpointError: the file cannot be read.
     """
     with _opened(path) as file:
@@ -81,10 +81,10 @@ def read(path: Path, *, verify: Callable[[str], None] | None = None) -> Checkpoi
             raise _unsafe(path, error.args[0]) from None
         except OtherArchiveError as error:
             raise NotACheckpointError(f"{path} is {error}") from None
-        except Exception as error:  # a corrupt archive or pickle fails in any way there is
+        except Exception as error:  # a corrupt archive or pickle can raise anything
             reason = printable(str(error).partition("\n")[0]) or type(error).__name__
             raise DamagedCheckpointError(
-                f"{path} is damaged, or only a part of the file: {reason}", "Delete it and fetch it again."
+                f"{path} is damaged or incomplete: {reason}", "Delete it and download it again."
             ) from error
     if not isinstance(document, Mapping):
         raise NotACheckpointError(f"{path} holds one {type(document).__name__}, not a set of tensors")
@@ -95,7 +95,7 @@ def read(path: Path, *, verify: Callable[[str], None] | None = None) -> Checkpoi
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, which must stay the same meanwhile."""
+    """The file, which must not change within the block."""
     try:
         with open_regular(path) as file:
             before = os.fstat(file.fileno())
@@ -104,14 +104,14 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     if any(getattr(before, key) != getattr(after, key) for key in ("st_ino", "st_dev", "st_size", "st_mtime_ns")):
-        raise CheckpointError(f"{path} was changed while it was read", "Try again.")
+        raise CheckpointError(f"{path} changed while it was read", "Try again.")
 
 
 _TensorOf = Callable[[Any], Tensor]
 
 
 def _load(path: Path, file: BinaryIO) -> tuple[object, _TensorOf]:
-    """The document of a file, and what makes a tensor of a record in it."""
+    """The document of a file, and the function that makes a tensor of a record in it."""
     head = file.read(512)
     file.seek(0)
     size = os.fstat(file.fileno()).st_size
@@ -121,7 +121,7 @@ def _load(path: Path, file: BinaryIO) -> tuple[object, _TensorOf]:
         return read_pickle(file, size=size), lambda record: _tensor(record, {}, None)
     if not head.startswith((_ZIP, _LEGACY_TORCH)):
         raise _another_kind(path, head)
-    memory = mmap(file.fileno(), 0, access=ACCESS_COPY)  # torch takes writable memory only; nothing is written
+    memory = mmap(file.fileno(), 0, access=ACCESS_COPY)  # torch needs writable memory; nothing is written
     if head.startswith(_ZIP):
         document, regions = read_zip(file, memory)
     else:
@@ -134,13 +134,13 @@ def _tensor(record: object, regions: Mapping[str, Region], memory: mmap | None) 
         return tensor_of_array(record)
     if isinstance(record, TensorRecord) and memory is not None:
         return tensor_of_record(record, regions, memory)
-    raise ValueError("a tensor that lies nowhere")
+    raise ValueError("a tensor without data")
 
 
 def _unsafe(path: Path, name: str) -> UnsafeCheckpointError:
     return UnsafeCheckpointError(
-        f"{path} was refused: it asks Python for {printable(name)}, and a checkpoint needs nothing but tensors",
-        "Nothing of it was executed. Fetch the file again from its publisher; do not open it with other tools.",
+        f"{path} was refused: its pickle refers to {printable(name)}, but a checkpoint needs only tensors",
+        "Nothing was executed. Download the file again from its publisher; do not open it with other tools.",
     )
 
 
@@ -148,7 +148,7 @@ def _another_kind(path: Path, head: bytes) -> NotACheckpointError:
     advice = "Checkpoints are .pth, .pkl or .safetensors files."
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         kind = "a web page"
-        advice = "A browser saved the page about the file: open that, press Download, and take the file that arrives."
+        advice = "The browser saved a page about the file: open it, press Download, and use the downloaded file."
     elif head:
         kind = "of an unknown format" if b"\0" in head else "text"
     else:
@@ -163,7 +163,7 @@ def _unwrapped(document: Mapping[Any, Any], tensor_of: _TensorOf) -> tuple[dict[
     tensors = {}
     for name, record in state.items():
         if isinstance(record, OtherTensorRecord):
-            raise TensorShapeError(f"the tensor {printable(str(name))} is {record.kind}, which no weights are")
+            raise TensorShapeError(f"the tensor {printable(str(name))} is {record.kind}, which weights never are")
         if isinstance(record, TensorRecord | ArrayRecord | Tensor):
             try:
                 tensors[str(name)] = tensor_of(record)

@@ -1,4 +1,4 @@
-"""What a checkpoint's pickle says, as inert records: nothing of it was called, imported or checked."""
+"""Inert records of a checkpoint's pickle: nothing was called, imported or validated."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ STORAGES = {
     "torch.ComplexFloatStorage": "complex64",
     "torch.ComplexDoubleStorage": "complex128",
 }
-"""torch's dtype of each type of storage. A file may name no other."""
+"""torch's dtype of each allowed storage type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A global that the file names. Nothing was imported."""
+    """A global that the file refers to. Nothing was imported."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class StorageRecord:
-    """Numbers that lie elsewhere in the file: `numel` of the type that `name` says ("torch.FloatStorage")."""
+    """A storage elsewhere in the file: `numel` numbers of the type `name` ("torch.FloatStorage")."""
 
     name: str
     key: str
@@ -40,7 +40,7 @@ class StorageRecord:
 
 @dataclass(frozen=True, slots=True)
 class TensorRecord:
-    """A tensor over a storage, in elements. Nothing of it was checked."""
+    """A tensor over a storage; offset, size and stride in elements, not validated."""
 
     storage: StorageRecord
     offset: Any
@@ -50,14 +50,14 @@ class TensorRecord:
 
 @dataclass(frozen=True, slots=True)
 class OtherTensorRecord:
-    """A tensor of a kind that weights never are: sparse, quantized, on the meta device."""
+    """A tensor that cannot be a weight: sparse, quantized, or on the meta device."""
 
     kind: str
 
 
 @dataclass(slots=True)
 class DtypeRecord:
-    """A NumPy dtype by its code, as in "f4", and its byte order, which comes later. Nothing was checked."""
+    """A NumPy dtype by its code ("f4"), and its byte order, which is set later; not validated."""
 
     code: Any
     order: Any = "="
@@ -65,7 +65,7 @@ class DtypeRecord:
 
 @dataclass(slots=True)
 class ArrayRecord:
-    """A NumPy array, filled at most once: shape, dtype, whether in Fortran's order, and bytes. Nothing was checked."""
+    """A NumPy array, filled at most once: shape, dtype, Fortran order, and bytes; not validated."""
 
     shape: Any = None
     dtype: Any = None

@@ -1,12 +1,12 @@
-"""Where checkpoints lie on this machine, and what is known of them. Nothing here imports torch.
+"""The checkpoints on this machine: their paths, origin and integrity. Nothing here imports torch.
 
     $SEMASK_CACHE/checkpoints/NAME@LABEL.safetensors   the weights of a published file, converted
-    $SEMASK_CACHE/checkpoints/NAME@LABEL.json          its sidecar: which file they came from
-    $SEMASK_CACHE/downloads/                           files on their way, and the locks
+    $SEMASK_CACHE/checkpoints/NAME@LABEL.json          its sidecar: the file that they came from
+    $SEMASK_CACHE/downloads/                           unfinished downloads, and the locks
 
-A checkpoint is there when both of its files are. The sidecar alone still holds the digest of the published file: a
-later download must have the same one (trust on first use). It also holds the digest of the converted file, which is
-verified when the file is used for the first time after a start of the machine, and whenever it has changed since.
+A checkpoint exists if both of its files do. The sidecar has the digest of the published file, which later downloads
+must match (trust on first use), and the digest of the converted file, which is verified on the first use after a reboot
+or a change of the file.
 """
 
 from __future__ import annotations
@@ -30,22 +30,21 @@ from semask_cli.io.files import whole_file, writing
 from semask_cli.zoo import CheckpointSpec, ModelSpec
 
 Progress = Callable[[int, int | None], None]
-"""Called with bytes so far, and bytes in all or None, while a file arrives."""
+"""Called with (bytes received, total bytes or None) during a download."""
 
 SIDECAR_SCHEMA = 2
 
 State = Literal["intact", "recorded", "damaged", "unreadable"]
-"""Of a converted file: "recorded" had no digest before, and has one now."""
+"""Of a converted file; "recorded": its digest was unknown, and is now recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """What a converted file was made from.
+    """The origin of a converted file.
 
-    `source` is the name of the published file and `source_sha256` its digest, `classes` the class names that it holds
-    (None if none), `semantic_classes` the width of its semantic attention, `semask` the version that converted it.
-    `sha256` is the digest of the converted file (empty if a version that recorded none converted it), `verified` its
-    `fingerprint` when it last had that digest.
+    `source` is the name of the published file and `source_sha256` its digest, `classes` the class names in it, if any,
+    `semantic_classes` the number of classes of its semantic attention, `semask` the version that converted it. `sha256`
+    is the digest of the converted file (empty in schema 1), `verified` its `fingerprint` when it was last verified.
     """
 
     schema_version: int = SIDECAR_SCHEMA
@@ -61,43 +60,43 @@ class Sidecar:
 
 
 def published_file(spec: ModelSpec) -> CheckpointSpec:
-    """The file that the row selects.
+    """The published file of the model.
 
     Raises:
-        CheckpointError: the row has none.
+        CheckpointError: it has none.
     """
     if spec.checkpoint is None:
-        raise CheckpointError(f"no file is published for {spec.name}", "Give a file of your own: --checkpoint FILE.")
+        raise CheckpointError(f"no file is published for {spec.name}", "Use your own file: --checkpoint FILE.")
     return spec.checkpoint
 
 
 def full_name(spec: ModelSpec) -> str:
-    """NAME@LABEL, which says what row and which of its files."""
+    """NAME@LABEL, the model and which of its files."""
     return f"{spec.name}@{published_file(spec).label}"
 
 
 def converted_path(spec: ModelSpec) -> Path:
-    """Where the converted file of a row lies once it is there."""
+    """The path of the model's converted file."""
     return cache_folder() / "checkpoints" / f"{full_name(spec)}.safetensors"
 
 
 def sidecar_path(spec: ModelSpec) -> Path:
-    """Where the sidecar of the converted file lies."""
+    """The path of the converted file's sidecar."""
     return converted_path(spec).with_suffix(".json")
 
 
 def download_path(spec: ModelSpec) -> Path:
-    """Where the published file lies between its download and its conversion."""
+    """The path of the published file between download and conversion."""
     return cache_folder() / "downloads" / f"{full_name(spec)}.pth"
 
 
 def read_sidecar(spec: ModelSpec) -> Sidecar | None:
-    """What is known of the row's file, None while it was never here or by a later version's schema."""
+    """The sidecar of the model's file; None if there is none, or one of a later schema."""
     return parse_sidecar(sidecar_path(spec))
 
 
 def parse_sidecar(path: Path) -> Sidecar | None:
-    """The sidecar at `path`; None if there is none, or none that this version can read."""
+    """The sidecar at `path`; None if there is none, or one of a later schema."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         sidecar = Sidecar(**fields)
@@ -108,7 +107,7 @@ def parse_sidecar(path: Path) -> Sidecar | None:
 
 
 def on_disk(spec: ModelSpec) -> Path | None:
-    """The file of a row that is ready to be mapped: the bundled or the converted one, None if neither is there."""
+    """The bundled or converted file of a model; None if neither exists."""
     if spec.checkpoint is None:
         return None
     if bundled := spec.checkpoint.path:
@@ -132,15 +131,15 @@ def sha256(path: Path) -> str:
 
 
 def check_digest(spec: ModelSpec, digest: str, path: Path) -> None:
-    """Compare the digest of the published file at `path` with the zoo's, else with the recorded one, if any is known.
+    """Compare the digest of the published file at `path` with the one in the zoo or, else, the recorded one.
 
     Raises:
-        DigestError: it is another file.
+        DigestError: it differs.
     """
     file, sidecar = published_file(spec), read_sidecar(spec)
     if file.sha256:
         expected, origin = file.sha256.lower(), "the zoo lists"
-        suggestion = "Fetch it again; if the authors replaced it, correct sha256 in the zoo file."
+        suggestion = "Download it again; if the authors replaced it, correct sha256 in the zoo file."
     elif sidecar:
         expected, origin = sidecar.source_sha256, "an earlier download had"
         suggestion = f"If you trust the new file, delete {sidecar_path(spec)} and try again."
@@ -148,12 +147,13 @@ def check_digest(spec: ModelSpec, digest: str, path: Path) -> None:
         return
     if digest != expected:
         raise DigestError(
-            f"{path} is not the expected file of {spec.name}: its SHA-256 is {digest}, {origin} {expected}", suggestion
+            f"{path} is not the expected file of {spec.name}: its SHA-256 is {digest}, but {origin} {expected}",
+            suggestion,
         )
 
 
 def fingerprint(path: Path) -> str:
-    """What changes when the file does, or the machine was started again: no content is read.
+    """A text that changes when the file does, or after a reboot; no content is read.
 
     Raises:
         CheckpointError: there is no such file.
@@ -168,7 +168,7 @@ def fingerprint(path: Path) -> str:
 
 @cache
 def _boot() -> str:
-    """Which start of the machine this is; empty where the system does not say."""
+    """The id of the current boot; empty if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -176,31 +176,31 @@ def _boot() -> str:
 
 
 def check_converted(spec: ModelSpec, digest: str) -> None:
-    """Compare the digest of the row's converted file with the recorded one, if there is one.
+    """Compare the digest of the model's converted file with the recorded one, if any.
 
     Raises:
-        DamagedCheckpointError: it is another.
+        DamagedCheckpointError: it differs.
     """
     sidecar = read_sidecar(spec)
     if sidecar and sidecar.sha256 and digest != sidecar.sha256:
         name = full_name(spec)
         raise DamagedCheckpointError(
-            f"{converted_path(spec)} is damaged: its SHA-256 is not the one it was made with",
+            f"{converted_path(spec)} is damaged: its SHA-256 has changed",
             f"Delete it and go online: semask download {name}\n"
             f"Or convert the published file again: semask download {name} --from FILE",
         )
 
 
 def record(path: Path, *, digest: str, fingerprint: str) -> None:
-    """Note in the sidecar at `path` the digest that the converted file was found to have; the row must be `locked`.
+    """Record in the sidecar at `path` that the converted file was verified; the model must be `locked`.
 
-    With another digest than the recorded one the file is hashed again when it is needed.
+    If `digest` is not the recorded one, the file will be hashed again when it is used.
 
     Raises:
         OutputError: the sidecar cannot be written.
     """
     if sidecar := parse_sidecar(path):
-        expected = sidecar.sha256 or digest  # of schema 1 there is none: the file is trusted from here on
+        expected = sidecar.sha256 or digest  # schema 1 has none: trust the file from now on
         verified = fingerprint if digest == expected else ""
         _write(
             path,
@@ -209,11 +209,11 @@ def record(path: Path, *, digest: str, fingerprint: str) -> None:
 
 
 def verify_all() -> dict[Path, State]:
-    """Read every converted file in the cache, and note in its sidecar whether it has its digest."""
+    """Verify every converted file in the cache, and record that in its sidecar."""
     states: dict[Path, State] = {}
     for path in sorted((cache_folder() / "checkpoints").glob("*.safetensors")):
         if (sidecar := parse_sidecar(path.with_suffix(".json"))) is None:
-            continue  # half of a pair, which is never used
+            continue  # an incomplete pair, which is never used
         try:
             before, digest = fingerprint(path), sha256(path)
         except CheckpointError:
@@ -226,7 +226,7 @@ def verify_all() -> dict[Path, State]:
 
 
 def write_sidecar(spec: ModelSpec, sidecar: Sidecar) -> None:
-    """Publish the sidecar of the row's converted file.
+    """Write the sidecar of the model's converted file.
 
     Raises:
         OutputError: it cannot be written.
@@ -240,16 +240,16 @@ def _write(path: Path, sidecar: Sidecar) -> None:
 
 
 def lock_path(name: str) -> Path:
-    """The file whose lock a process holds while it fetches or converts the file called NAME@LABEL."""
+    """The lock file of NAME@LABEL, held while it is downloaded or converted."""
     return cache_folder() / "downloads" / f"{name}.lock"
 
 
 @contextmanager
 def locked(name: str, *, wait: bool = True) -> Iterator[None]:
-    """One process at a time fetches or converts the file called NAME@LABEL. A wait for another is reported on stderr.
+    """Hold the lock of NAME@LABEL for downloading or converting it. Waiting for it is reported on stderr.
 
     Raises:
-        OutputError: the cache cannot be written; or another process has the lock, and `wait` is false.
+        OutputError: the cache cannot be written, or another process has the lock and `wait` is false.
     """
     from filelock import FileLock, Timeout
 
@@ -261,12 +261,12 @@ def locked(name: str, *, wait: bool = True) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             if not wait:
-                raise OutputError(f"another process works on {name}") from error
+                raise OutputError(f"another process is working on {name}") from error
             since = time.strftime("%H:%M", time.localtime(path.stat().st_mtime))
-            print(f"waiting for another process, which has been fetching {name} since {since}", file=sys.stderr)
+            print(f"waiting for another process, which has been downloading {name} since {since}", file=sys.stderr)
             lock.acquire()
         with suppress(OSError):
-            os.utime(path)  # since when it is held
+            os.utime(path)  # the time since when it is held
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""From the inert records of a checkpoint to tensors, after every size, stride, offset and dtype was checked."""
+"""From the inert records of a checkpoint to tensors, validating every size, stride, offset and dtype."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MAX_DIMENSIONS = 8
 
 
 def tensor_of_record(record: TensorRecord, regions: Mapping[str, Region], memory: mmap) -> Tensor:
-    """A tensor over the mapped file, without a copy where its numbers are aligned.
+    """A tensor over the mapped file, without a copy if its data is aligned.
 
     Raises:
-        ValueError: its storage is missing or of an unknown type, or it does not lie in it.
+        ValueError: its storage is missing or of an unknown type, or does not contain it.
     """
     storage, sizes, strides = record.storage, record.size, record.stride
     if storage.name not in STORAGES:
@@ -38,7 +38,7 @@ def tensor_of_record(record: TensorRecord, regions: Mapping[str, Region], memory
         or len(sizes) != len(strides)
         or not _are_counts([record.offset])
     ):
-        raise ValueError("a shape that is none")
+        raise ValueError("an invalid shape")
     if storage.numel * itemsize > region.size:
         raise ValueError("its storage is cut off")
     if 0 in sizes:
@@ -61,7 +61,7 @@ def tensor_of_array(record: ArrayRecord) -> Tensor:
     """A tensor of a NumPy array's bytes.
 
     Raises:
-        ValueError: another dtype than a number's, or bytes that are not as many as the shape says.
+        ValueError: the dtype is not numeric, or the number of bytes does not match the shape.
     """
     dtype, shape, data = record.dtype, record.shape, record.data
     if not isinstance(dtype, DtypeRecord) or dtype.code not in _ARRAY_DTYPES:
@@ -76,14 +76,14 @@ def tensor_of_array(record: ArrayRecord) -> Tensor:
 
 
 def _are_counts(values: object) -> bool:
-    """Whether these are a few integers that a tensor's sizes, strides or offset can be."""
+    """Whether these are valid sizes, strides or offsets of a tensor."""
     if not isinstance(values, tuple | list) or len(values) > _MAX_DIMENSIONS:
         return False
     return all(type(value) is int and 0 <= value < 1 << 40 for value in values)
 
 
 def _overlaps(sizes: list[int], strides: list[int]) -> bool:
-    """Whether two positions may share a number: each stride must step over all that the smaller ones reach."""
+    """Whether two positions may share an element: each stride must exceed the reach of the smaller ones."""
     reach = 1
     for stride, size in sorted((stride, size) for size, stride in zip(sizes, strides, strict=True) if size > 1):
         if stride < reach:

@@ -1,4 +1,4 @@
-"""From a server's answer to a file on disk, continued where an earlier transfer of the same file stopped."""
+"""From a server's answer to a file on disk, resuming an earlier transfer of the same file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from semask_cli.io.cache import FREE_SPACE
 if TYPE_CHECKING:
     from semask_cli.checkpoints.store import Progress
 
-_ROOM_INTERVAL = 2**20  # bytes between looks at the free space
-_RESERVE = 64 * 2**20  # bytes of a disk that stay free; less on a small one
-_RETRIES = 5  # after a lost connection; each goes on where the last one stopped
+_ROOM_INTERVAL = 2**20  # bytes between checks of the free space
+_RESERVE = 64 * 2**20  # bytes of a disk to keep free; less on a small one
+_RETRIES = 5  # after a lost connection
 
 
 def fetch(
@@ -32,10 +32,10 @@ def fetch(
     max_bytes: int,
     progress: Progress | None,
 ) -> None:
-    """Bring a part to its end: with what `open_file` answers, asked again after a lost connection.
+    """Complete a part with the answer of `open_file`, with retries after a lost connection.
 
     Raises:
-        BrokenOffError, RefusedError, OutputError: as `drive.fetch`; else what `open_file` raises.
+        BrokenOffError, RefusedError, OutputError: as `drive.fetch`, or from `open_file`.
     """
     if part.is_complete():
         part.finish()
@@ -52,7 +52,7 @@ def fetch(
 
 
 def receive(session: Session, answer: Answer, part: Part, *, max_bytes: int, progress: Progress | None) -> None:
-    """Write the file that `answer` holds to the part's target, or only what the part lacks of it.
+    """Write the file in `answer` to the part's target, or only what the part lacks.
 
     Raises:
         BrokenOffError, RefusedError, OutputError: as `drive.fetch`.
@@ -69,7 +69,7 @@ def receive(session: Session, answer: Answer, part: Part, *, max_bytes: int, pro
 
 
 def identity_of(headers: Mapping[str, str], *, origin: str) -> Identity:
-    """What an answer's headers say about the file."""
+    """The identity of a file according to an answer's headers."""
     return Identity(
         origin=origin,
         size=_number(headers.get("Content-Length", "")),
@@ -79,7 +79,7 @@ def identity_of(headers: Mapping[str, str], *, origin: str) -> Identity:
 
 
 def _continues(rest: Answer, identity: Identity, *, offset: int) -> bool:
-    """Whether an answer is the rest of the file from `offset` on."""
+    """Whether an answer is the rest of the file from `offset`."""
     match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", rest.headers.get("Content-Range", ""))
     if rest.status != 206 or match is None or identity.size is None:
         return False
@@ -94,7 +94,7 @@ def _continues(rest: Answer, identity: Identity, *, offset: int) -> bool:
 def write(
     blocks: Iterable[bytes], part: Part, identity: Identity, *, max_bytes: int, progress: Progress | None
 ) -> None:
-    """Add `blocks` to what the part has, and give it its name: with them the file is whole.
+    """Append `blocks` to the part, which completes the file.
 
     Raises:
         BrokenOffError, RefusedError, OutputError: as `drive.fetch`.
@@ -117,7 +117,7 @@ def write(
         part.remove()
         raise
     except BaseException:
-        if part.identity() is None:  # nothing could continue it, and it takes room
+        if part.identity() is None:  # it could not be resumed, and takes space
             part.remove()
         raise
     if identity.size not in (None, received):
@@ -134,7 +134,7 @@ def _check_room(part: Part, missing: int) -> None:
     usage = shutil.disk_usage(part.path.parent)
     if missing > usage.free - min(_RESERVE, usage.total // 20):
         raise OutputError(
-            f"no room for {part.target.name} on the disk of {part.path.parent.parent}: "
+            f"not enough space for {part.target.name} on the disk of {part.path.parent.parent}: "
             + (f"{missing / 1e6:.0f} MB are missing, " if missing else "")
             + f"{usage.free / 1e6:.0f} MB are free",
             FREE_SPACE,
@@ -142,7 +142,7 @@ def _check_room(part: Part, missing: int) -> None:
 
 
 def _text(text: str) -> str:
-    """A validator that can be sent back; empty for what is none."""
+    """A validator that can be sent back; empty if it is invalid."""
     return text if re.fullmatch(r"[!-~][ -~]{0,200}", text) else ""
 
 

@@ -1,14 +1,14 @@
-"""The same engine many times: shards of a run, processes that share one, and what each has noted as done.
+"""Runs over many images: shards, processes under torchrun, and journals from which a run resumes.
 
-    shards.py         which images belong to which shard: a stable hash, which needs no list of all
-    world.py          the processes that torchrun has started, which need not share a disk
-    run_journal.py    what is done already, in the folder of the results
-    parts.py          results in few large files
+    shards.py         which images belong to which shard, by a stable hash
+    world.py          the processes started by torchrun, which need not share a disk
+    run_journal.py    the finished images, recorded in the output folder
+    parts.py          results in a few large files
     table.py          results in one file
-    answers.py        what is known of an image once it is segmented
-    segment_batch.py  rows in, rows out: what engines for clusters call
-    prediction.py     images -> files, by one process: what is not done yet, in order
+    answers.py        the results of one image
+    segment_batch.py  rows in, rows out: the callable for cluster engines
+    prediction.py     images -> files by one process, in order, skipping what is done
     status.py         the progress of a run
 
-An engine for clusters is above it: `semask_cli.ray`.
+`semask_cli.ray` runs all this on a Ray cluster.
 """

@@ -1,4 +1,4 @@
-"""What is known of an image once it is segmented, as it travels: between processes, machines and files."""
+"""The results of one image, in a form that can be sent between processes and machines."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from semask_cli.output.segmentation import Segmentation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What is made of an image, as `Segmentation.save` has it.
+    """The output files of an image, with the options of `Segmentation.save`.
 
     Raises:
-        UsageError: a kind that there is not.
+        UsageError: an unknown kind.
     """
 
     kinds: tuple[Kind, ...] = ("mask",)
@@ -38,12 +38,12 @@ class Outputs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the files depend on, as JSON values."""
+        """All that the files depend on, as JSON values."""
         return {"outputs": sorted(self.kinds), "opacity": self.opacity, "tolerance": self.tolerance, "top": self.top}
 
     @property
     def keep(self) -> Keep:
-        """What of the scores the files are made from."""
+        """The parts of the scores that the files need."""
         needed = needs(self.kinds)
         return Keep(
             confidence="json" in self.kinds or "confidence" in needed,
@@ -54,10 +54,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An image's size, the `files` that are made of it, encoded, and the classes present, largest first.
-
-    With an `error` there is nothing else.
-    """
+    """An image's size, its encoded output `files`, and the classes present, largest first; or only an `error`."""
 
     width: int = 0
     height: int = 0
@@ -68,7 +65,7 @@ class Answer:
 
     @classmethod
     def of(cls, result: Segmentation | SemaskError, outputs: Outputs, *, name: str) -> Answer:
-        """The answer for the image file called `name`; what cannot be encoded is an error."""
+        """The answer for the image called `name`; a failure to encode becomes its error."""
         if isinstance(result, SemaskError):
             return cls(error=result)
         named = replace(result, name=Path(name).name)
@@ -89,7 +86,7 @@ class Answer:
         )
 
     def to_row(self) -> dict[str, Any]:
-        """Plain values: None where there is nothing. Of each class its share, and not its colour."""
+        """A row of plain values, None where there is nothing. Classes have no colour."""
         failed = self.error is not None
         return {
             "width": None if failed else self.width,
@@ -108,7 +105,7 @@ def _class_row(share: ClassShare) -> dict[str, Any]:
 
 
 def as_text(name: str) -> str:
-    """A file's name as Arrow takes it: bytes that are no UTF-8 become \\udc.., as everywhere."""
+    """A file name as valid text for Arrow: bytes that are not UTF-8 become \\udc.., as in JSON."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

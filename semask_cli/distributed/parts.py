@@ -40,12 +40,12 @@ class _Result:
 
 
 class Parts:
-    """Collects the results of a run into parts in `folder`; for several threads.
+    """Collects the results of a run into parts in `folder`. Thread-safe.
 
-    `journal` knows what is in them, `kinds` are the outputs that each image has.
+    `journal` records their contents, `kinds` are the outputs of each image.
 
     Raises:
-        UsageError: the library that writes the format is missing.
+        UsageError: the library for the format is not installed.
     """
 
     def __init__(self, folder: Place, format: Format, kinds: Sequence[Kind], *, journal: RunJournal) -> None:
@@ -58,7 +58,7 @@ class Parts:
         self._saved, self._saved_at = 0, time.monotonic()
 
     def add(self, task: Task, answer: Answer, source: str | None) -> None:
-        """Take the result of an image, whose `source` is as for `RunJournal.note`; an error is a result too.
+        """Add the result or error of an image; `source` as in `run_journal.Entry`.
 
         Raises:
             OutputError: a part cannot be written.
@@ -138,7 +138,7 @@ def _parquet(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
 
 
 def _tar(rows: list[dict[str, Any]], kinds: Sequence[Kind]) -> bytes:
-    """A sample is what has one name up to the first dot: dots of an id become %2E, by which no two ids become one."""
+    """WebDataset groups files by their name up to the first dot, so dots (and %) of an id are escaped."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for row in rows:

@@ -1,4 +1,4 @@
-"""Images -> files, by one process: those that are not done yet, in order, each noted when its files are written."""
+"""Images -> files by one process: those not yet done, in order, each recorded when its files are written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an image, whose files are written; `document` is the JSON of its segmentation, where asked for."""
+    """An image whose files are written; `document` is the JSON of its segmentation, if requested."""
 
     task: Task
     answer: Answer
@@ -33,10 +33,10 @@ class Outcome:
 
 
 class Run:
-    """Which of `tasks` are still to be done, and the writing of their results, whichever process makes them.
+    """Selects the `tasks` that are not done, and writes their results, whichever process computes them.
 
-    With `parts` results are collected there, else each image has its files. `done_before` counts the images that the
-    `journal` knows, `images` all that there were so far.
+    With `parts` results are collected there, otherwise each image has its own files. `images` counts all tasks so far,
+    `done_before` those that the `journal` has.
     """
 
     def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None, parts: Parts | None = None) -> None:
@@ -61,12 +61,12 @@ class Run:
             self._states.record(task.entry.id, task.entry.path)
 
     def write(self, task: Task, answer: Answer) -> Answer:
-        """The answer, once the image's files are on disk and noted; for several threads.
+        """Write and record the results of an image; returns the answer. Thread-safe.
 
-        A result that cannot be written becomes its error.
+        A failure to write becomes the error of the answer.
 
         Raises:
-            OutputError: the disk is full, so that no other could be written, or the journal cannot be written.
+            OutputError: the disk is full, so that nothing else could be written, or the journal cannot be written.
         """
         source = self._states.take(task.entry.id)
         if self.parts:
@@ -84,7 +84,7 @@ class Run:
         return answer
 
     def close(self) -> None:
-        """Write what has been collected, however the run has ended.
+        """Write what has been collected, also after an error.
 
         Raises:
             OutputError: it cannot be written.
@@ -95,7 +95,7 @@ class Run:
             self._journal.close()
 
     def join(self, table: Place) -> None:
-        """Join all parts of the run in one file, once it is closed and nothing is left to do.
+        """Join all parts of the closed run into one file.
 
         Raises:
             OutputError: it cannot be written.
@@ -115,7 +115,7 @@ def segment_here(
 ) -> Generator[Outcome, None, None]:
     """The outcomes of a run in this process, in order.
 
-    `open_stdin` gives what is read for the input "-"; `documents` asks for the JSON of each segmentation.
+    `open_stdin` opens the input "-"; `documents` requests the JSON of each segmentation.
     """
 
     def open_item(task: Task) -> ImageSource:

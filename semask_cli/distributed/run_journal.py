@@ -1,13 +1,13 @@
-"""What a run over many images has done, noted in the folder of its results: the same command again goes on.
+"""The journal of a run over many images, in its output folder: the same command resumes the run.
 
-`OUT/.semask-journal/DIGEST/shard-I-of-N.jsonl` (see `io.journal`): a folder for each combination of settings, and in it
-a file for each process. An image is done when its key is there: a hash of its id, of the size and time of its source,
-and of the size and time of each of its files. So what has changed since is done again, and nothing is done
-twice, for any number of shards.
+`OUT/.semask-journal/DIGEST/shard-I-of-N.jsonl` (see `io.journal`): one folder for each combination of settings, with
+one file for each process. An image is done if its key is recorded: a hash of its id, and of the size and time of its
+source and of each output file. So an image that has changed is done again, and nothing is done twice, for any number
+of shards.
 
-Where results are collected in parts (`distributed.parts`), `DIGEST/PART.jsonl` says what is in the part, and counts if
-the part is there, or in the table that it was joined in (`distributed.table`). Its header names the small parts that it
-replaces; those that a kill has left beside it are removed by the next run.
+If results are collected in parts (`distributed.parts`), `DIGEST/PART.jsonl` lists the contents of a part. It counts if
+the part exists, or is in the table it was joined into (`distributed.table`). Its header names the small parts that it
+replaces; the next run removes those that a kill has left.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from semask_cli.io.storage import Address, Place, files_in, read, remove, size, 
 JOURNAL = ".semask-journal"
 FORMAT = "semask run 1"
 SAVE_SECONDS = 30.0
-"""The most that a kill loses of what cannot be appended to: parts, and a journal in a store."""
+"""How often files that cannot be appended to are saved: parts, and a journal in a store."""
 
 log = logging.getLogger(__name__)
 _SYNC_SECONDS = 1.0
 _SEGMENT_LINES = 10_000
-_BEGIN_AGAIN = "Begin it again with --fresh, or name another folder with -o."
+_BEGIN_AGAIN = "Start over with --fresh, or name another folder with -o."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,10 @@ class Entry:
 
 
 class RunJournal:
-    """The journal of the process that does `shard`, below the folder `output`.
+    """The journal of the process for `shard`, below the folder `output`.
 
-    `settings` are all that the files of an image depend on, besides the image. With `fresh` nothing counts as done, and
-    the shard's parts are removed. `part_prefix` is what the names of parts with these settings begin with.
+    `settings` are all that an image's files depend on, besides the image. With `fresh` nothing counts as done, and the
+    shard's parts are removed. `part_prefix` is the prefix of the names of parts with these settings.
 
     Raises:
         OutputError: the journal cannot be read or written.
@@ -91,7 +91,7 @@ class RunJournal:
             raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
 
     def is_done(self, id: str, source: Place, files: Iterable[Place]) -> bool:
-        """Whether the image's files are there, made from this very source."""
+        """Whether the image's files exist, unchanged and made from the current source."""
         if not len(self._done) or (key := done_key(id, state(source), files)) is None:
             return False
         place = int(np.searchsorted(self._done, np.uint64(key)))
@@ -107,14 +107,14 @@ class RunJournal:
         self._append(_line(entry, None if error else done_key(id, source, files)))
 
     def next_part(self, ending: str) -> str:
-        """A name for a part that is not there yet."""
+        """An unused name for a part."""
         return f"{self.part_prefix}{self._name}-{next(self._numbers):06d}{ending}"
 
     def parts(self) -> list[Place]:
-        """The parts in the folder that were made with these settings, oldest first."""
+        """The parts in the folder with these settings, oldest first."""
         noted = {file.name.removesuffix(".jsonl") for file in files_in(self.folder, ".jsonl")}
         if not any(name.startswith(self.part_prefix) for name in noted):
-            return []  # the folder may hold a million files of images, which are not listed
+            return []  # do not list a folder with perhaps a million files
         there = [file for file in files_in(self._output, "") if file.name in noted]
         return sorted(there, key=lambda part: _number(part.name))
 
@@ -136,7 +136,7 @@ class RunJournal:
         write(self.folder / f"{part}.jsonl", b"".join(lines))
 
     def remove_parts(self, names: Iterable[str]) -> None:
-        """Remove parts, and what is known of them.
+        """Remove parts and their journal files.
 
         Raises:
             OutputError: one cannot be removed.
@@ -146,7 +146,7 @@ class RunJournal:
             remove(self.folder / f"{name}.jsonl")
 
     def note_inputs(self, inputs: Inputs) -> None:
-        """Record what the run is over, for who asks how much is left.
+        """Record the inputs of the run, for `status`.
 
         Raises:
             OutputError: the journal cannot be written.
@@ -166,12 +166,12 @@ class RunJournal:
 
     @cached_property
     def _numbers(self) -> Iterator[int]:
-        """Of parts: above all that were there with these settings, so that a later part is known by its number."""
+        """Part numbers above all existing ones with these settings, so that a later part has a larger number."""
         there = (part for part in set().union(*_parts_there(self._output)) if part.startswith(self.part_prefix))
         return count(max(map(_number, there), default=-1) + 1)
 
     def _read(self) -> NDArray[np.uint64]:
-        """All keys in the journal, sorted. Parts that were replaced or are damaged are removed."""
+        """All keys in the journal, sorted. Removes parts that were replaced or are damaged."""
         keys, replaced = [], set()
         for line in read_journal(self._output, self.folder):
             if "done" in line:
@@ -192,9 +192,9 @@ class RunJournal:
 
 
 class _Segments:
-    """A journal in a store, where nothing can be appended: its lines are written as one more file now and then.
+    """A journal in a store, where nothing can be appended: new lines are periodically written as another file.
 
-    A kill loses what was noted since. For several threads.
+    A kill loses the lines since. Thread-safe.
     """
 
     def __init__(self, folder: Address, name: str, header: Mapping[str, Any]) -> None:
@@ -220,12 +220,12 @@ class _Segments:
 
 
 def journal_folder(output: Place, settings: Mapping[str, Any]) -> Place:
-    """Where the journal of a run with these settings is kept."""
+    """The folder of the journal of runs with these settings."""
     return output / JOURNAL / settings_digest(settings)
 
 
 def done_key(id: str, source: str | None, files: Iterable[Place]) -> int | None:
-    """64 bits of what an image was (`storage.state`), and its files are now; None where one of them is not there."""
+    """A 64-bit hash of the state of an image before it was read, and of its files now; None if one is missing."""
     states = [source, *map(state, files)]
     if None in states:
         return None
@@ -242,22 +242,22 @@ def _line(entry: Entry, key: int | None) -> dict[str, Any]:
 
 
 def _number(part: str) -> int:
-    """Of a part that `next_part` has named; -1 of any other."""
+    """The number in a name by `next_part`; -1 for any other name."""
     found = re.search(r"-(\d+)\.\w+$", part)
     return int(found[1]) if found else -1
 
 
 def _parts_there(output: Place) -> tuple[set[str], set[str]]:
-    """The names of the parts in a folder, and of those that were joined in its table."""
+    """The names of the parts in a folder, and of those joined into its table."""
     table = table_of(output)
     names = {file.name for file in files_in(output, "") if file.name.startswith("part-")}
     return names, joined_parts(table) if table else set()
 
 
 def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
-    """The sound lines of all files of the journal in `folder`, but of parts that are not in `output`.
+    """The intact lines of all files of the journal in `folder`, except those of parts that are not in `output`.
 
-    For a part that is not as large as it was written, one line: {"damaged": its name}.
+    A part whose size has changed gives the line {"damaged": its name}.
 
     Raises:
         OSError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""The batch callable: one picklable class, rows in, rows out, errors as rows. All that an engine for clusters sees."""
+"""The batch callable for cluster engines: a picklable class, rows in, rows out, errors as rows."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from semask_cli.output.kinds import Kind
 from semask_cli.output.segmentation import Segmentation
 
 Rows = Mapping[str, Sequence[Any]]
-"""Columns of one length: lists, tuples or arrays."""
+"""Columns of equal length: lists, tuples or arrays."""
 
 
 class SegmentBatch:
-    """Segments the images of a batch of rows; a model is loaded when the first batch comes.
+    """Segments the images of a batch of rows. The model is loaded with the first batch.
 
         batch = SegmentBatch("swin-l-m2f", device="cuda")
         batch({"id": ["one"], "path": ["photos/one.jpg"]})
 
-    Rows have an `id`, a text, and a `path` or the encoded image as `bytes`. The result has a row for each, in order:
-    `id`, `width`, `height`, `mask` (a palette PNG, or what else `save` names, as bytes), `classes` (index, name,
-    pixels, share, mean_confidence), `error` (kind, message, suggestion) and `milliseconds`. Where there is an `error`
-    all others are None or empty; no image makes the call fail.
+    Rows have an `id` (text), and a `path` or the encoded image as `bytes`. The result has a row for each, in order:
+    `id`, `width`, `height`, `mask` (a palette PNG as bytes, or the kinds in `save`), `classes` (index, name, pixels,
+    share, mean_confidence), `error` (kind, message, suggestion) and `milliseconds`. With an `error` all others are None
+    or empty; no image makes the call fail.
 
     Args:
-        model: a row of the zoo, as for `semask_cli.load`.
-        save: the kinds of output, each a column.
+        model: a model of the zoo, as for `semask_cli.load`.
+        save: the kinds of output, one column each.
         opacity: of colours over the image, as for `Segmentation.save`.
-        tolerance: of outlines, likewise.
-        top: classes whose scores are kept, if `save` names scores.
-        max_pixels: larger images are errors.
-        threads: of the processor for this process; all cores unless given.
+        tolerance: of outlines in pixels, likewise.
+        top: number of best classes per pixel in "scores".
+        max_pixels: images with more pixels are errors.
+        threads: CPU threads of this process; by default all cores.
         options: as for `semask_cli.load`.
     """
 
@@ -76,11 +76,11 @@ class SegmentBatch:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that a row depends on, besides its image, as JSON values."""
+        """All that a result depends on, besides the image, as JSON values."""
         return {**self.segmenter.settings, **self.outputs.settings}
 
     def __call__(self, rows: Rows) -> dict[str, list[Any]]:
-        """The rows' results, column by column.
+        """The results of the rows, by column.
 
         Raises:
             UsageError: a column is missing.

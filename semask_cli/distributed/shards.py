@@ -1,4 +1,4 @@
-"""Shards of a run: each image belongs to one, by a stable hash of its place that is the same in every process."""
+"""Shards of a run: each image belongs to one, by a stable hash of its id."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def stable_hash(text: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """The part `index` of `count`, counted from 0."""
+    """Part `index` of `count`, counted from 0."""
 
     index: int = 0
     count: int = 1
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """ "17/1000": the eighteenth of a thousand.
+        """Parse "17/1000", the eighteenth of a thousand shards.
 
         Raises:
-            UsageError: another text.
+            UsageError: the text is not a shard.
         """
         index, _, count = text.partition("/")
         if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise UsageError(f"--shard {text!r} is not a shard", "Give its number, from 0, and how many: 0/8 … 7/8.")
+            raise UsageError(f"--shard {text!r} is not a shard", "Write number/count, from 0: 0/8 to 7/8.")
         return cls(index=int(index), count=int(count))
 
     def holds(self, id: str) -> bool:
@@ -38,7 +38,7 @@ class Shard:
         return self.count == 1 or stable_hash(id) % self.count == self.index
 
     def part(self, index: int, count: int) -> Shard:
-        """The part `index` of `count` of this shard."""
+        """Part `index` of `count` of this shard."""
         return Shard(index=self.index + self.count * index, count=self.count * count)
 
     def __str__(self) -> str:

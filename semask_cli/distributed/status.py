@@ -1,4 +1,4 @@
-"""The progress of a run, from its journals alone: while it runs or afterwards, and from any machine."""
+"""The progress of a run, read from its journals, during or after the run and from any machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import Place, folders_in
 
 RECENT = 300.0
-"""Seconds before the last image over which the rate is measured."""
+"""Seconds before the last image, over which the rate is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """So many images that have failed with one kind of error, and the message of one of them."""
+    """The number of `images` that failed with one kind of error, and the message of one of them."""
 
     kind: str
     images: int
@@ -30,8 +30,8 @@ class Failure:
 class RunStatus:
     """A run with one set of `settings`, over all its shards.
 
-    `left` are images that no shard has seen to yet, None where the inputs are not to be listed. `per_second` is the
-    rate of all processes together before `last`, the Unix time of the last image; both are None before the first.
+    `left` is the number of images that are neither done nor failed, None if the inputs cannot be listed. `per_second`
+    is the recent rate of all processes together, `last` the Unix time of the last image; None before the first.
     """
 
     settings: Mapping[str, Any]
@@ -43,16 +43,16 @@ class RunStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it will take at this rate; None where it is unknown."""
+        """The time left at this rate; None if unknown."""
         return self.left / self.per_second if self.left is not None and self.per_second else None
 
     def seconds_idle(self) -> float:
-        """Since the last image."""
+        """Seconds since the last image."""
         return time.time() - self.last if self.last else 0.0
 
 
 def read_status(output: Place) -> list[RunStatus]:
-    """The runs that have written to the folder `output`, the latest first; none where there is no journal.
+    """The runs that have written to the folder `output`, the latest first; none if there is no journal.
 
     Raises:
         OutputError: a journal cannot be read.
@@ -94,7 +94,7 @@ def _status(output: Place, folder: Place) -> RunStatus:
 
 
 def rate(times: Iterable[float]) -> float | None:
-    """Images a second before the last of the moments at which they were done; None where no time has passed."""
+    """Images per second over the last RECENT seconds of these Unix times; None if no time has passed."""
     moments = sorted(times)
     recent = [moment for moment in moments if moment >= moments[-1] - RECENT]
     spent = recent[-1] - recent[0] if recent else 0.0
@@ -109,7 +109,7 @@ def _lines(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
 
 
 def _count_left(inputs: Iterable[Inputs], output: Place, seen: Mapping[str, object]) -> int | None:
-    """None where the inputs cannot be listed from here."""
+    """None if the inputs cannot be listed."""
     try:
         return sum(
             f"{stable_hash(entry.id):016x}" not in seen for named in inputs for entry in named.find(output=output)

@@ -1,8 +1,8 @@
 """One Parquet file of all results: `-o results.parquet`.
 
-While a run goes on, its results are parts (see `distributed.parts`) in a hidden folder beside the file. In the end they
-are joined in the file, which names them, so that the journal counts them as there though they are removed then. Each
-step leaves a whole file and every part that is not in it: a kill loses nothing.
+During a run, results are parts (see `distributed.parts`) in a hidden folder beside the file. At the end they are joined
+into the file and removed; the file lists their names, so that the journal still counts them. Every step leaves a
+complete file and all parts that are not in it: a kill loses nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from semask_cli.io.storage import Place, reading, remove, whole_file_at
 
 ENDING = ".parquet"
 ROWS, BYTES = 10_000, 128 << 20
-"""Rows, and bytes of them, after which a group of rows ends: what a reader holds at a time."""
+"""Rows and bytes after which a row group ends, which a reader holds in memory."""
 
 _FOLDER_ENDING = ".parts"
 _PARTS = b"semask.parts"
 
 
 def pyarrow() -> Any:
-    """The library, with its submodule `parquet`.
+    """Import pyarrow, with its submodule `parquet`.
 
     Raises:
         UsageError: it is not installed.
@@ -37,24 +37,24 @@ def pyarrow() -> Any:
 
 
 def is_table(output: Place) -> bool:
-    """Whether the name of an output is that of a table."""
+    """Whether an output is a table, by its suffix."""
     return output.name.endswith(ENDING)
 
 
 def parts_folder(table: Place) -> Place:
-    """Where the parts of a table are collected, and the journal is kept."""
+    """The folder of a table's parts and journal."""
     return table.with_name(f".{table.name}{_FOLDER_ENDING}")
 
 
 def table_of(folder: Place) -> Place | None:
-    """The table whose parts are collected in a folder, if it is such a folder."""
+    """The table of a folder of parts; None for any other folder."""
     name = folder.name
     is_hidden = name.startswith(".") and name.endswith(ENDING + _FOLDER_ENDING)
     return folder.with_name(name[1 : -len(_FOLDER_ENDING)]) if is_hidden else None
 
 
 def joined_parts(table: Place) -> set[str]:
-    """The names of the parts that are in a table; none where there is no table, or another program's.
+    """The names of the parts in a table; none if there is no table, or one of another program.
 
     Raises:
         OSError: it cannot be read.
@@ -69,10 +69,10 @@ def joined_parts(table: Place) -> set[str]:
 
 
 def join(table: Place, parts: Sequence[Place], *, prefix: str) -> None:
-    """Bring `parts`, oldest first, into the table, and remove them.
+    """Add `parts`, oldest first, to the table, and remove them.
 
-    What is in the table stays if it came from parts whose names begin with `prefix`, else it is replaced. Of an image
-    that has several rows the latest is kept.
+    Rows in the table stay if they came from parts with the `prefix`, otherwise they are replaced. If an image has
+    several rows, the latest is kept.
 
     Raises:
         OutputError: a part cannot be read or removed, or the table cannot be written.
@@ -109,12 +109,12 @@ def _write(table: Place, sources: Sequence[Place], *, names: Sequence[str]) -> N
 
 @contextmanager
 def _reading(source: Place) -> Iterator[BinaryIO]:
-    """Turns what is wrong with a Parquet file into an OutputError that names it."""
+    """Open a Parquet file; errors become an OutputError that names it."""
     try:
         with reading(source) as file:
             yield file
     except (OSError, pyarrow().ArrowInvalid) as error:
-        raise OutputError(f"cannot read {source}: {error}", "Remove it: its images are made again.") from error
+        raise OutputError(f"cannot read {source}: {error}", "Remove it; its images will be segmented again.") from error
 
 
 def _ids(source: Place) -> list[str]:
@@ -124,7 +124,7 @@ def _ids(source: Place) -> list[str]:
 
 
 def _groups(source: Place) -> Iterator[Any]:
-    """The rows of a file, a group at a time."""
+    """The row groups of a file."""
     with _reading(source) as file:
         parquet = pyarrow().parquet.ParquetFile(file, page_checksum_verification=True)
         for number in range(parquet.num_row_groups):
@@ -132,7 +132,7 @@ def _groups(source: Place) -> Iterator[Any]:
 
 
 def _regrouped(tables: Iterator[Any]) -> Iterator[Any]:
-    """The same rows in groups of about ROWS or BYTES."""
+    """The rows in groups of about ROWS or BYTES."""
     held: list[Any] = []
     for table in tables:
         held.append(table)

@@ -1,4 +1,4 @@
-"""The processes that share a run under torchrun; without torchrun, a world of one."""
+"""The processes of a run under torchrun; without torchrun, a world of one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from semask_cli.errors import WorldError
 
 log = logging.getLogger(__name__)
 
-_AGAIN = "Start the same command again: what was done is in the journal."
+_AGAIN = "Start the same command again: finished images are in the journal."
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """This process is `rank` of `size`, `local_rank` on its machine; `hosts` are the machines of all.
+    """This process is `rank` of `size`, `local_rank` on its machine; `hosts` are the machines by rank.
 
-    The processes need not share a disk: what rank 0 is to know is sent to it.
+    The processes need not share a disk: data for rank 0 is sent to it.
     """
 
     rank: int = 0
@@ -33,7 +33,7 @@ class World:
     hosts: tuple[str, ...] = ()
 
     def device(self, name: str) -> str:
-        """`name`; of several processes on a machine, "auto" and "cuda" give each a GPU of its own, if there are any."""
+        """The device for `name`: "auto" and "cuda" give each of several processes on a machine its own GPU."""
         if self.size == 1 or name not in ("auto", "cuda"):
             return name
         import torch
@@ -41,7 +41,7 @@ class World:
         return f"cuda:{self.local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else name
 
     def share(self, value: Value) -> Value:
-        """Rank 0's value, in every process; all call it.
+        """Broadcast the value of rank 0; all processes call this.
 
         Raises:
             WorldError: another process has ended.
@@ -58,7 +58,7 @@ class World:
         return values[0]
 
     def send(self, message: bytes) -> None:
-        """Send rank 0 something, not empty, from another rank.
+        """Send a non-empty message from another rank to rank 0.
 
         Raises:
             WorldError: rank 0 has ended.
@@ -75,10 +75,10 @@ class World:
 
     @contextmanager
     def gathering(self, handle: Callable[[bytes], object]) -> Iterator[None]:
-        """On rank 0: `handle` gets in threads what the others send, until all have left their own such block.
+        """On rank 0, call `handle` in threads with the others' messages, until all have left their own such block.
 
         Raises:
-            WorldError: a process has ended before its block did; the message names it.
+            WorldError: a process ended within its block; the message names it.
         """
         if self.rank > 0:
             yield
@@ -92,10 +92,10 @@ class World:
                     handle(message)
             except Exception as error:
                 failures.append(error)
-                if isinstance(error, WorldError):  # logged when it happens: rank 0 goes on with its own images
+                if isinstance(error, WorldError):  # logged at once: rank 0 continues with its own images
                     log.warning("%s", error.message)
 
-        # Daemons: where rank 0 fails itself it does not wait for the others.
+        # Daemons, so that rank 0 does not wait for the others if it fails itself.
         threads = [Thread(target=receive, args=(rank,), daemon=True) for rank in range(1, self.size)]
         for thread in threads:
             thread.start()
@@ -124,21 +124,21 @@ class World:
 
 
 def world_of_torchrun() -> World:
-    """The world that torchrun's environment variables describe, for processes that need no connection."""
+    """The world described by torchrun's environment variables, not connected."""
     rank, local_rank, size = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     return World(rank=rank, local_rank=local_rank, size=max(1, size))
 
 
 @contextmanager
 def join_world() -> Iterator[World]:
-    """Connect the processes that torchrun has started: by gloo on GPUs too, since no tensors of a network travel."""
+    """Connect the processes started by torchrun, by gloo even on GPUs: only small messages are sent."""
     world = world_of_torchrun()
     if world.size == 1:
         yield world
         return
     import torch.distributed as dist
 
-    # The slowest rank may take much longer than the fastest; torchrun ends all of them when one dies.
+    # The slowest rank may take much longer than the fastest; torchrun ends all if one dies.
     with _stdout_to_stderr():
         dist.init_process_group("gloo", timeout=timedelta(days=7))
     try:
@@ -151,7 +151,7 @@ def join_world() -> Iterator[World]:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """Stdout is for results, and gloo of torch 2.10 prints there, below Python, which peers it has found."""
+    """Redirect file descriptor 1: gloo of torch 2.10 prints the peers it has found there, below Python."""
     stdout = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -195,7 +195,7 @@ def test_one_failure_of_several_is_told_and_the_rest_arrives(
 ) -> None:
     result = semask("download", "other", "small", "--zoo", zoo_file, "--json", check=20)  # other is not on Drive
     other, small = json.loads(result.stdout)["checkpoints"]
-    assert "does not hand out" in other["error"]
+    assert "refuses the file" in other["error"]
     assert small == {"name": "small@first", "path": str(store.on_disk(spec))}
     assert "error: " in result.stderr
 

@@ -40,7 +40,8 @@ def logits(network: Network) -> Tensor:
 
 def test_the_converted_file(file: Path, spec: ModelSpec, zoo: Zoo) -> None:
     convert(file, spec, zoo)
-    network, adapted, digest = load_network(spec, zoo, device=CPU)
+    loaded = load_network(spec, zoo, device=CPU)
+    network, adapted, digest = loaded.network, loaded.spec, loaded.digest
     assert torch.equal(logits(network), expected_logits(spec, weights(spec)))
     assert adapted == spec
     assert digest == store.sha256(file)
@@ -57,7 +58,8 @@ def test_a_file_of_the_user_needs_no_cache(
         mmseg_file(path, weights(spec))
     else:
         save_file(weights(spec), path)
-    network, _, digest = load_network(spec, zoo, checkpoint=path, device=CPU)
+    loaded = load_network(spec, zoo, checkpoint=path, device=CPU)
+    network, digest = loaded.network, loaded.digest
     assert torch.equal(logits(network), expected_logits(spec, weights(spec)))
     assert digest == store.sha256(path)
     assert not cache_folder.exists()
@@ -66,7 +68,7 @@ def test_a_file_of_the_user_needs_no_cache(
 def test_half_precision_files_compute_in_float32(spec: ModelSpec, zoo: Zoo, tmp_path: Path) -> None:
     halves = {name: t.half() if t.is_floating_point() else t for name, t in weights(spec).items()}
     save_file(halves, tmp_path / "half.safetensors")
-    network, *_ = load_network(spec, zoo, checkpoint=tmp_path / "half.safetensors", device=CPU)
+    network = load_network(spec, zoo, checkpoint=tmp_path / "half.safetensors", device=CPU).network
     assert torch.equal(logits(network), expected_logits(spec, halves))
 
 
@@ -74,7 +76,8 @@ def test_a_file_with_the_other_count_of_semantic_classes(zoo: Zoo, tmp_path: Pat
     row = zoo.find("other")  # 5 semantic classes under a head of 7
     as_7 = dataclasses.replace(row, backbone=dataclasses.replace(row.backbone, semantic_classes=7))
     path = mmseg_file(tmp_path / "other.pth", weights(as_7))
-    network, adapted, _ = load_network(row, zoo, checkpoint=path, device=CPU)
+    loaded = load_network(row, zoo, checkpoint=path, device=CPU)
+    network, adapted = loaded.network, loaded.spec
     assert adapted == as_7
     assert torch.equal(logits(network), expected_logits(as_7, weights(as_7)))
 
@@ -84,7 +87,7 @@ def test_a_bundled_file(spec: ModelSpec, zoo_file: Path, tmp_path: Path) -> None
     text = zoo_file.read_text().replace('drive_id = "small-drive-id"', 'path = "bundled.safetensors"')
     (tmp_path / "bundled.toml").write_text(text)
     zoo = load_zoo(tmp_path / "bundled.toml")
-    _, _, digest = load_network(zoo.find("small"), zoo, device=CPU)
+    digest = load_network(zoo.find("small"), zoo, device=CPU).digest
     assert digest == store.sha256(tmp_path / "bundled.safetensors")
     (tmp_path / "bundled.safetensors").unlink()
     with pytest.raises(CheckpointError, match="missing"):
@@ -129,7 +132,7 @@ def test_no_tensor_of_any_row_stays_without_memory(name: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be removed there")
 def test_weights_are_mapped_and_stay_when_the_file_goes(file: Path, spec: ModelSpec, zoo: Zoo) -> None:
     target = convert(file, spec, zoo)
-    network, *_ = load_network(spec, zoo, device=CPU)
+    network = load_network(spec, zoo, device=CPU).network
     if sys.platform == "linux":
         assert str(target) in Path("/proc/self/maps").read_text()
     target.unlink()

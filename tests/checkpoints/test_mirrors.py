@@ -138,7 +138,7 @@ def test_a_mirror_with_another_file_is_passed_over(
         file.write(b"other")
     monkeypatch.setenv("SEMASK_MIRROR", str(mirror))
     assert download(spec, zoo).is_file()
-    assert f"{mirror}/{NAME} gave no {NAME}: a file whose SHA-256 is" in capsys.readouterr().err
+    assert f"cannot download {NAME} from {mirror}/{NAME}: it sent a file whose SHA-256 is" in capsys.readouterr().err
     assert len(drive.transfers) == 1
 
 
@@ -164,7 +164,7 @@ def test_addresses_that_all_fail_are_an_error(zoo_file: Path, tmp_path: Path, mo
     )
     (tmp_path / "other.toml").write_text(text)
     zoo = load_zoo(tmp_path / "other.toml")
-    with pytest.raises(DownloadError, match="no address of the file of small@first gave it"):
+    with pytest.raises(DownloadError, match="no URL of small@first provided its file"):
         download(zoo.find("small"), zoo)
 
 

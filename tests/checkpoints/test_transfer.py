@@ -362,7 +362,7 @@ def test_defect_20_a_disk_without_room_is_not_filled(
     drive: Drive, spec: ModelSpec, zoo: Zoo, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10_000_000, 7_000_000, 3_000_000))
-    with pytest.raises(OutputError, match=r"no room for small@first\.pth .*5 MB are missing, 3 MB are free"):
+    with pytest.raises(OutputError, match=r"not enough space for small@first\.pth .*5 MB are missing, 3 MB are free"):
         download(spec, zoo)
     assert part(cache_folder) == b""
 
@@ -376,7 +376,7 @@ def test_defect_20_a_disk_that_fills_meanwhile(
     monkeypatch.setattr(transfer, "_ROOM_INTERVAL", 100_000)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", usage)
-        with pytest.raises(OutputError, match="no room"):
+        with pytest.raises(OutputError, match="not enough space"):
             download(spec, zoo)
     kept = part(cache_folder)
     assert 0 < len(kept) < 1_000_000
@@ -391,7 +391,7 @@ def test_defect_20_a_small_disk_does_not_stay_full(drive: Drive, spec: ModelSpec
         pytest.skip("nothing can be mounted here")
     try:
         drive.hostile = without_length
-        with pytest.raises(OutputError, match="no room") as caught:
+        with pytest.raises(OutputError, match="not enough space") as caught:
             download(spec, zoo)
         assert caught.value.exit_code == 4
         assert shutil.disk_usage(cache_folder).used < 100_000

@@ -230,7 +230,7 @@ def test_what_is_no_video(tmp_path: Path, name: str, content: bytes | None, said
 
 def test_a_video_that_ends_before_the_range_is_told(video: Path) -> None:
     assert not list(frames(str(video), FrameRange(start=FRAMES - 1, step=9)))[1:]
-    with pytest.raises(ImageError, match=f"has {FRAMES} frames, none with index {FRAMES}"):
+    with pytest.raises(ImageError, match=f"has only {FRAMES} frames, none with index {FRAMES}"):
         list(frames(str(video), FrameRange(start=FRAMES)))
 
 
