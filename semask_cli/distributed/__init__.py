@@ -3,6 +3,7 @@
     shards.py         which images belong to which shard, by a stable hash
     world.py          the processes started by torchrun, which need not share a disk
     run_journal.py    the finished images, recorded in the output folder
+    run_records.py    the lines of the journal as they are read
     parts.py          results in a few large files
     table.py          results in one file
     answers.py        the results of one image

@@ -26,15 +26,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semask_cli.distributed.run_records import FORMAT, parts_there, read_journal
 from semask_cli.distributed.shards import Shard, stable_hash
-from semask_cli.distributed.table import joined_parts, table_of
+from semask_cli.distributed.table import table_of
 from semask_cli.errors import OutputError, SemaskError
-from semask_cli.io.journal import JournalWriter, decoded, encoded, read_lines, settings_digest
+from semask_cli.io.journal import JournalWriter, encoded, settings_digest
 from semask_cli.io.manifest import Inputs
-from semask_cli.io.storage import Address, Place, files_in, read, remove, size, state, write
+from semask_cli.io.storage import Address, Place, files_in, remove, state, write
 
 JOURNAL = ".semask-journal"
-FORMAT = "semask run 1"
 SAVE_SECONDS = 30.0
 """How often files that cannot be appended to are saved: parts, and a journal in a store."""
 
@@ -167,7 +167,7 @@ class RunJournal:
     @cached_property
     def _numbers(self) -> Iterator[int]:
         """Part numbers above all existing ones with these settings, so that a later part has a larger number."""
-        there = (part for part in set().union(*_parts_there(self._output)) if part.startswith(self.part_prefix))
+        there = (part for part in set().union(*parts_there(self._output)) if part.startswith(self.part_prefix))
         return count(max(map(_number, there), default=-1) + 1)
 
     def _read(self) -> NDArray[np.uint64]:
@@ -245,31 +245,3 @@ def _number(part: str) -> int:
     """The number in a name by `next_part`; -1 for any other name."""
     found = re.search(r"-(\d+)\.\w+$", part)
     return int(found[1]) if found else -1
-
-
-def _parts_there(output: Place) -> tuple[set[str], set[str]]:
-    """The names of the parts in a folder, and of those joined into its table."""
-    table = table_of(output)
-    names = {file.name for file in files_in(output, "") if file.name.startswith("part-")}
-    return names, joined_parts(table) if table else set()
-
-
-def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
-    """The intact lines of all files of the journal in `folder`, except those of parts that are not in `output`.
-
-    A part whose size has changed gives the line {"damaged": its name}.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    parts, joined = _parts_there(output)
-    for file in files_in(folder, ".jsonl"):
-        part = file.name.removesuffix(".jsonl")
-        if not (part.startswith("shard-") or part in parts or part in joined):
-            continue
-        lines = read_lines(file) if isinstance(file, Path) else map(decoded, read(file).splitlines(keepends=True))
-        for line in filter(None, lines):
-            if "size" in line and part not in joined and size(output / part) != line["size"]:
-                yield {"damaged": part}
-                break
-            yield line

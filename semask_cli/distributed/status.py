@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from semask_cli.distributed.run_journal import FORMAT, JOURNAL, read_journal
+from semask_cli.distributed.run_journal import JOURNAL
+from semask_cli.distributed.run_records import read_journal
 from semask_cli.distributed.shards import stable_hash
 from semask_cli.errors import OutputError, SemaskError
 from semask_cli.io.manifest import Inputs
@@ -71,7 +72,7 @@ def _status(output: Place, folder: Place) -> RunStatus:
     failed: dict[str, tuple[str, str] | None] = {}
     times: list[float] = []
     for line in _lines(output, folder):
-        if line.get("format") == FORMAT:
+        if "settings" in line:
             settings = line["settings"]
         elif "inputs" in line:
             inputs[Inputs.from_json(line)] = None
