@@ -16,6 +16,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -30,6 +31,7 @@ from semask_cli.distributed.run_records import FORMAT, parts_there, read_journal
 from semask_cli.distributed.shards import Shard, stable_hash
 from semask_cli.distributed.table import table_of
 from semask_cli.errors import OutputError, SemaskError
+from semask_cli.io.files import writing
 from semask_cli.io.journal import JournalWriter, encoded, settings_digest
 from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import Address, Place, files_in, remove, state, write
@@ -107,8 +109,23 @@ class RunJournal:
         self._append(_line(entry, None if error else done_key(id, source, files)))
 
     def next_part(self, ending: str) -> str:
-        """An unused name for a part."""
-        return f"{self.part_prefix}{self._name}-{next(self._numbers):06d}{ending}"
+        """An unused name for a part, which no other run into this folder will take.
+
+        Raises:
+            OutputError: the journal cannot be written.
+        """
+        names = (f"{self.part_prefix}{self._name}-{number:06d}{ending}" for number in self._numbers)
+        return next(name for name in names if self._claim(name))
+
+    def _claim(self, part: str) -> bool:
+        """Take the name of a part: false if another run has it. In a store this is checked, but not reserved."""
+        note = self.folder / f"{part}.jsonl"
+        if not isinstance(note, Path):
+            return state(note) is None
+        with writing(note), suppress(FileExistsError):
+            note.open("xb").close()
+            return True
+        return False
 
     def parts(self) -> list[Place]:
         """The parts in the folder with these settings, oldest first."""
@@ -215,7 +232,9 @@ class _Segments:
                 self._publish()
 
     def _publish(self) -> None:
-        write(self._folder / f"{self._name}-{self._number:06d}.jsonl", self._header + b"".join(self._lines))
+        while state(segment := self._folder / f"{self._name}-{self._number:06d}.jsonl") is not None:
+            self._number += 1  # another run into this folder has written it
+        write(segment, self._header + b"".join(self._lines))
         self._number, self._lines, self._written = self._number + 1, [], time.monotonic()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,18 @@ import pytest
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import ImageError, OutputError
-from semask_cli.io.storage import state
+from semask_cli.io.storage import Address, Place, state, write
 
 SETTINGS = {"model": "swin-t-fpn", "outputs": ["mask"]}
 
 
-def journal(folder: Path, *, shard: str = "0/1", fresh: bool = False, **settings: object) -> RunJournal:
+def journal(folder: Place, *, shard: str = "0/1", fresh: bool = False, **settings: object) -> RunJournal:
     return RunJournal(folder, {**SETTINGS, **settings}, shard=Shard.parse(shard), fresh=fresh)
 
 
-def note(journal: RunJournal, id: str, source: Path, files: list[Path], *, error: ImageError | None = None) -> None:
+def note(
+    journal: RunJournal, id: str, source: Place, files: Sequence[Place], *, error: ImageError | None = None
+) -> None:
     journal.note(id, state(source), files, error=error)
 
 
@@ -84,3 +87,23 @@ def test_a_journal_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> No
     (tmp_path / ".semask-journal").touch()
     with pytest.raises(OutputError, match="cannot use the journal"):
         journal(tmp_path)
+
+
+def test_runs_into_one_folder_take_no_name_of_a_part_twice(tmp_path: Path) -> None:
+    first, second = journal(tmp_path / "out"), journal(tmp_path / "out")
+    names = [run.next_part(".tar") for run in (first, second, first, second)]
+    assert len(set(names)) == 4
+
+
+def test_runs_into_one_folder_of_a_store_keep_what_each_has_noted() -> None:
+    pytest.importorskip("fsspec").filesystem("memory").store.clear()
+    output = Address("memory://bucket/out")
+    runs = [journal(output), journal(output)]
+    for number, run in enumerate(runs):
+        for file in (output / f"{number}.jpg", output / f"{number}.png"):
+            write(file, b"pixels")
+        note(run, str(number), output / f"{number}.jpg", [output / f"{number}.png"])
+    for run in runs:
+        run.close()
+    again = journal(output)
+    assert all(again.is_done(str(n), output / f"{n}.jpg", [output / f"{n}.png"]) for n in range(2))
