@@ -21,6 +21,7 @@ THREADS = 1
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the scenes, masks and report.")] = Path(
         "demo"
     ),
@@ -43,6 +44,7 @@ def demo(
     folders = f"--images {images} --labels {labels} --classes {class_file}"
     _say(f"\n$ semask eval {folders} -m {MODEL} --report {report} --threads {THREADS}")
     evaluate(
+        context,
         images=images,
         labels=labels,
         class_file=class_file,
