@@ -1,13 +1,13 @@
-"""Where errors lie: along boundaries, and in small objects.
+"""Boundary IoU, and the recall of objects by size.
 
-Boundary IoU is that of Cheng et al. (Boundary IoU: Improving Object-Centric Image Segmentation Evaluation, CVPR 2021,
-arXiv 2103.16562), for each class of a label map: the IoU of the pixels that are within `distance` of the edge of the
-class's region, in the label and in the prediction. As in the authors' code the distance is 2 % of the image's diagonal,
-is measured as the larger of rows and columns, and the edge of the image is an edge too. Pixels that are not labelled
-count as a region of their own in both, so that no prediction within them makes an edge.
+Boundary IoU (Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation Evaluation, CVPR 2021, arXiv
+2103.16562) is computed for each class: the IoU of the pixels within `distance` of the edge of the class's region, in
+the label and in the prediction. As in the authors' code, the distance is 2 % of the image's diagonal, is the larger of
+rows and columns, and the image border is an edge. Unlabelled pixels are a separate region in both, so that predictions
+within them make no edges.
 
-An object is a connected region (eight neighbours) of a class in the label. It is found if more than half of its pixels
-are predicted right. Sizes are those of COCO: small below 32 x 32 pixels, medium below 96 x 96, and large.
+An object is a connected region (8-connectivity) of a class in the label. It is found if more than half of its pixels
+are predicted correctly. Sizes are COCO's: small below 32 x 32 pixels, medium below 96 x 96, and large.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from semask_cli.datasets import IGNORE
 from semask_cli.evaluation.metrics import ClassTotals, metrics
 
 DILATION_RATIO = 0.02
-"""Of the image's diagonal: how far from an edge a pixel belongs to the boundary."""
+"""Width of the boundary as a fraction of the image's diagonal."""
 
 SIZES = {"small": 32**2, "medium": 96**2, "large": 2**40}
-"""Of objects, and the pixels that they are smaller than."""
+"""The upper limit of each object size, in pixels."""
 
 Labels = NDArray[np.uint8]
 Rows = tuple[tuple[int, ...], ...]
@@ -42,7 +42,7 @@ class Boundaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRecall:
-    """The `objects` of a size: the share of them that is found, and of their pixels predicted right, in percent."""
+    """The number of `objects` of a size, and the percentages of objects found and of pixels predicted correctly."""
 
     size: str
     objects: int
@@ -51,7 +51,7 @@ class SizeRecall:
 
 
 def boundary_counts(labels: Labels, predicted: Labels) -> Rows:
-    """(class, pixels of both boundaries, of the label's, of the prediction's) of each class that has one.
+    """(class, pixels in both boundaries, in the label's, in the prediction's) for each class with a boundary.
 
     `labels` and `predicted` are (H, W) uint8 class indices or IGNORE.
     """
@@ -67,14 +67,14 @@ def boundary_counts(labels: Labels, predicted: Labels) -> Rows:
 
 
 def boundary_distance(height: int, width: int) -> int:
-    """How far from an edge the boundary goes in an image of this size, in pixels."""
+    """The width of the boundary in an image of this size, in pixels."""
     return max(1, round(DILATION_RATIO * float(np.hypot(height, width))))
 
 
 def boundary(labels: Labels, distance: int) -> NDArray[np.bool_]:
-    """Where a pixel of another class, or the image's edge, is within `distance` rows and columns (H, W).
+    """Bool (H, W): whether another class, or the image border, is within `distance` rows and columns.
 
-    The smallest and the largest index around a pixel are equal where there is no other: two passes serve all classes.
+    The minimum and maximum index around a pixel are equal if there is no other class: two passes serve all classes.
     """
     window = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
     lowest, highest = (operation(labels, window) for operation in (cv2.erode, cv2.dilate))
@@ -85,7 +85,7 @@ def boundary(labels: Labels, distance: int) -> NDArray[np.bool_]:
 
 
 def object_counts(labels: Labels, predicted: Labels) -> Rows:
-    """(class, index of its size, objects, those found, their pixels, those predicted right) for classes in `labels`."""
+    """(class, index of the size, objects, objects found, pixels, pixels correct) for the classes in `labels`."""
     bounds = np.array([*SIZES.values()])
     rows: list[tuple[int, ...]] = []
     for index in np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE + 1)[:IGNORE]).tolist():
@@ -104,7 +104,7 @@ def object_counts(labels: Labels, predicted: Labels) -> Rows:
 
 
 def boundaries(rows: Iterable[Rows], classes: int, definition: str) -> Boundaries:
-    """Of all images' `boundary_counts`, in one of metrics.DEFINITIONS."""
+    """Boundary IoU from all images' `boundary_counts`, in one of metrics.DEFINITIONS."""
     total = np.zeros((3, classes), np.int64)
     for image in rows:
         for index, *counts in image:
@@ -115,7 +115,7 @@ def boundaries(rows: Iterable[Rows], classes: int, definition: str) -> Boundarie
 
 
 def recall_by_size(rows: Iterable[Rows]) -> tuple[SizeRecall, ...]:
-    """Of all images' `object_counts`: one for each of SIZES."""
+    """The recall for each of SIZES, from all images' `object_counts`."""
     total = np.zeros((len(SIZES), 4), np.int64)
     for image in rows:
         for _, size, *counts in image:

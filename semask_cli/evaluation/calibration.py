@@ -1,14 +1,14 @@
-"""Whether a model's scores say how often it is right: calibration error, reliability diagram, risk and coverage.
+"""Calibration of a model's scores: calibration error, reliability diagram, risk-coverage curve.
 
-The confidence of a pixel is the merged score of its class. Of a Semantic-FPN that is a probability: the softmax,
-averaged over the views. Of a mask classifier (MaskFormer, Mask2Former) it is the sum over queries of class probability
-times mask probability, which is none: it may exceed 1, and is counted as 1 there.
+The confidence of a pixel is the merged score of its class. For a Semantic-FPN it is a probability: the softmax,
+averaged over the views. For a mask classifier (MaskFormer, Mask2Former) it is the sum over queries of class probability
+times mask probability, which is not a probability and is clipped at 1.
 
-Expected calibration error is that of Guo et al. (On Calibration of Modern Neural Networks, 2017), with 15 bins of equal
-width. The risk-coverage curve and the area under it (AURC) are those of Geifman and El-Yaniv (2017): the share of wrong
-pixels among the most confident ones. Both are computed from histograms, whose memory does not grow with the images: the
-bins of the error are divided in four, and the last one ever finer towards 1, where most pixels are. Pixels of one bin
-count as equally confident, which changes AURC by one or two percent of itself.
+Expected calibration error (Guo et al., On Calibration of Modern Neural Networks, 2017) uses 15 bins of equal width. The
+risk-coverage curve and the area under it (AURC; Geifman and El-Yaniv, 2017) give the share of wrong pixels among the
+most confident ones. Both are computed from histograms of constant size: the bins of the error are split in four, and
+the last one ever finer towards 1, where most pixels are. Pixels of one bin count as equally confident, which changes
+AURC by one or two percent of itself.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from semask_cli.datasets import IGNORE
 BINS = 15
 """Of the calibration error and the reliability diagram, of equal width."""
 
-_PARTS = 4  # of each of them but the last, in the histograms
-_HALVINGS = 16  # of the last one, towards 1
+_PARTS = 4  # of each bin but the last, in the histograms
+_HALVINGS = 16  # of the last bin, towards 1
 ONE = 2**16
-"""Confidences are summed as whole numbers of this fraction, so that no order of images changes a sum."""
+"""Confidences are summed as integers in units of 1 / ONE, so that sums do not depend on the order of images."""
 
 EDGES = np.concatenate(
     [np.arange(1, (BINS - 1) * _PARTS + 1) / (BINS * _PARTS), 1 - 2.0 ** -np.arange(1, _HALVINGS + 1) / BINS]
 )
-"""Between the bins of the histograms."""
+"""The edges between the bins of the histograms."""
 
-_BIN_OF = np.minimum(np.arange(len(EDGES) + 1) // _PARTS, BINS - 1)  # the bin of the error that a histogram's lies in
+_BIN_OF = np.minimum(np.arange(len(EDGES) + 1) // _PARTS, BINS - 1)  # the error's bin of each histogram bin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReliabilityBin:
-    """The pixels of confidence `low` to `high`: their share of all, mean confidence and accuracy, in percent."""
+    """Pixels with confidence `low` to `high`: their share of all, mean confidence and accuracy, in percent."""
 
     low: float
     high: float
@@ -60,7 +60,7 @@ class RiskAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassCalibration:
-    """Of the pixels predicted as a class, in percent: None where there are none."""
+    """Figures in percent of the pixels predicted as a class; None if there are none."""
 
     name: str
     ece: float | None
@@ -69,7 +69,7 @@ class ClassCalibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Expected calibration error and AURC in percent, and what they are computed from. `score` says what a score is."""
+    """Expected calibration error and AURC in percent, with their curves. `score` describes what a score is."""
 
     score: str
     ece: float | None
@@ -82,16 +82,17 @@ class Calibration:
 def confidence_counts(
     labels: NDArray[np.uint8], predicted: NDArray[np.uint8], confidence: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """(predicted class, bin of the histogram, pixels, those right, sum of confidence in 65536ths), where not empty.
+    """Rows (n, 5) of predicted class, histogram bin, pixels, correct pixels, and sum of confidence in 1 / ONE.
 
-    All are (H, W): class indices or IGNORE, and the score of the predicted class, from 0 up. Gives (n, 5).
+    `labels` and `predicted` (H, W) are class indices or IGNORE, `confidence` (H, W) the scores of the predicted
+    classes, at least 0. Empty bins have no row.
     """
     counted = (labels != IGNORE) & (predicted != IGNORE)
     classes, scores = predicted[counted], np.minimum(confidence[counted], 1)
     bins = np.searchsorted(EDGES.astype(np.float32), scores, "right")
     cells = classes.astype(np.int64) * (len(EDGES) + 1) + bins
     length = IGNORE * (len(EDGES) + 1)
-    # Float64 holds these whole numbers exactly.
+    # These integers are exact in float64.
     weights = (None, labels[counted] == classes, np.round(scores * ONE))
     sums = np.stack([np.bincount(cells, weights=each, minlength=length) for each in weights])
     filled = np.flatnonzero(sums[0])
@@ -99,15 +100,15 @@ def confidence_counts(
 
 
 def packed(rows: NDArray[np.int64]) -> str:
-    """Rows as a short text, a twentieth of what they take as numbers."""
+    """Rows of `confidence_counts` as compressed text, a twentieth of their size as JSON numbers."""
     return base64.b64encode(zlib.compress(rows.astype("<i8").tobytes())).decode()
 
 
 def unpacked(text: str, classes: int) -> NDArray[np.int64]:
-    """The rows (n, 5) that `packed` made a text of; none of an empty one.
+    """The rows (n, 5) in a text by `packed`; none for an empty text.
 
     Raises:
-        ValueError: `packed` made no such text, or the rows hold impossible counts.
+        ValueError: the text is invalid, or has impossible counts.
     """
     decompressor, most = zlib.decompressobj(), 40 * classes * (len(EDGES) + 1)
     try:
@@ -127,15 +128,15 @@ def unpacked(text: str, classes: int) -> NDArray[np.int64]:
         and (confidence <= pixels * ONE).all()
     )
     if not sound:
-        raise ValueError("rows that cannot be counted")
+        raise ValueError("rows with impossible counts")
     return rows
 
 
 def calibration(rows: Iterable[NDArray[np.int64]], names: tuple[str, ...], score: str) -> Calibration:
-    """Of all images' `confidence_counts`, for the classes called `names`."""
+    """The calibration from all images' `confidence_counts`, for the classes `names`."""
     histograms = np.zeros((len(names), len(EDGES) + 1, 3), np.int64)
     for image in rows:
-        histograms[image[:, 0], image[:, 1]] += image[:, 2:]  # an image has a class and bin once
+        histograms[image[:, 0], image[:, 1]] += image[:, 2:]  # each image has a class and bin at most once
     whole = histograms.sum(axis=0)
     return Calibration(
         score=score,
@@ -153,14 +154,14 @@ def calibration(rows: Iterable[NDArray[np.int64]], names: tuple[str, ...], score
 
 
 def expected_calibration_error(histogram: NDArray[np.int64]) -> float | None:
-    """In percent, of (bins, 3): pixels, those right, sum of confidence in 65536ths. None without a pixel."""
+    """In percent, from (bins, 3): pixels, correct pixels, sum of confidence in 1 / ONE. None without pixels."""
     pixels, right, confidence = _merged(histogram).T
     total = int(pixels.sum())
     return float(100 * np.abs(right - confidence / ONE).sum() / total) if total else None
 
 
 def area_under_risk_coverage(histogram: NDArray[np.int64]) -> float | None:
-    """AURC in percent, of (bins, 3) as above; the mean over the orders in which pixels of one bin may stand."""
+    """AURC in percent, from (bins, 3) as above; the mean over all orders of pixels within a bin."""
     pixels, right = histogram[::-1, 0], histogram[::-1, 1]
     kept = pixels > 0
     n, wrong = pixels[kept].astype(np.float64), (pixels - right)[kept].astype(np.float64)
@@ -175,7 +176,7 @@ def area_under_risk_coverage(histogram: NDArray[np.int64]) -> float | None:
 
 
 def _merged(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The histogram in the bins of the error (BINS, 3)."""
+    """The histogram, merged into the bins of the error (BINS, 3)."""
     merged = np.zeros((BINS, 3), np.int64)
     np.add.at(merged, _BIN_OF, histogram)
     return merged
@@ -196,7 +197,7 @@ def _reliability(histogram: NDArray[np.int64]) -> tuple[ReliabilityBin, ...]:
 
 
 def _risk_coverage(histogram: NDArray[np.int64]) -> tuple[RiskAt, ...]:
-    """One point for each bin that has pixels, from the most confident on."""
+    """One point per non-empty bin, from the most confident on."""
     pixels, right = np.cumsum(histogram[::-1, 0]), np.cumsum(histogram[::-1, 1])
     points = [(p, r) for p, r, n in zip(pixels.tolist(), right.tolist(), histogram[::-1, 0], strict=True) if n]
     return tuple(RiskAt(coverage=100 * p / points[-1][0], risk=100 * (p - r) / p) for p, r in points)

@@ -1,9 +1,9 @@
-"""The scores of Cityscapes beside the class IoU: categories, and IoU weighted by instance (iIoU).
+"""Cityscapes' scores beyond class IoU: categories, and instance-weighted IoU (iIoU).
 
-After the pixel-level evaluation of cityscapesScripts (https://github.com/mcordts/cityscapesScripts) and its paper
+Follows the pixel-level evaluation of cityscapesScripts (https://github.com/mcordts/cityscapesScripts) and its paper
 (arXiv 1604.01685, section 4.1). iIoU weighs each true positive and false negative by the class's mean instance size
 over the size of its instance, so that a small car counts as much as a large one; false positives are not weighted.
-Any dataset whose spec has `categories` is scored so; iIoU needs its `instances` too.
+Applies to any dataset whose spec has `categories`; iIoU also needs `instances`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ from semask_cli.evaluation.records import Instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CityscapesScores:
-    """In percent, nan where there is nothing to divide by; iIoU of classes and categories that have instances.
-
-    `iiou` and `category_iiou` are empty where no instance file was found.
-    """
+    """In percent, nan for 0 / 0. iIoU is of classes and categories with instances, and empty without instance files."""
 
     category_iou: dict[str, float]
     iiou: dict[str, float]
@@ -33,9 +30,9 @@ class CityscapesScores:
 
 
 def instances(ids: NDArray[np.integer], predicted: NDArray[np.uint8], classes: ClassSet) -> tuple[Instance, ...]:
-    """The objects in a map of instance ids (H, W), in the order of their ids, and how `predicted` (H, W) meets them.
+    """The objects in a map of instance ids (H, W), in the order of their ids, with the correct pixels of `predicted`.
 
-    An id is label id x 1000 + number; smaller values are regions without instances, and groups of objects.
+    An id is label id x 1000 + number; values below 1000 are regions without instances, and groups of objects.
     """
     table = classes.instance_encoding.table
     labels_of_category = _labels_of_category(classes)
@@ -55,7 +52,7 @@ def instances(ids: NDArray[np.integer], predicted: NDArray[np.uint8], classes: C
 
 
 def cityscapes_scores(counts: Counts, instances: Iterable[Instance], classes: ClassSet) -> CityscapesScores:
-    """The scores of all images' `counts` (K, K + 1) and instances; equal for every order of the instances."""
+    """The scores from the summed `counts` (K, K + 1) and all instances, independent of the order of these."""
     assert classes.spec is not None
     sizes = classes.spec.instances.mean_pixels if classes.spec.instances else {}
     mean_pixels = {classes.classes.index(name): pixels for name, pixels in sizes.items()}
@@ -91,7 +88,7 @@ def _iou(counts: Counts, labels: Sequence[int]) -> float:
 
 
 def _wrong_as(counts: Counts, labels: Sequence[int]) -> int:
-    """Pixels predicted as one of `labels` whose label is none of them."""
+    """False positives: pixels predicted as one of `labels`, with another label."""
     others = [label for label in range(len(counts)) if label not in labels]
     return int(counts[np.ix_(others, labels)].sum())
 

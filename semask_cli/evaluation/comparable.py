@@ -1,4 +1,4 @@
-"""Whether evaluations may be compared: only on equal labels; whatever else differs is a caution."""
+"""Whether evaluations can be compared: their labels must be equal; other differences are only reported."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.results import Evaluation
 
-_SAME_LABELS = "Only figures on equal labels compare: evaluate both on the same files."
+_SAME_LABELS = "Evaluate both on the same label files."
 
 
 def refuse_other_labels(names: tuple[str, str], first: Evaluation, other: Evaluation) -> None:
-    """Refuse evaluations whose figures do not measure the same thing. `names` are theirs.
+    """Refuse to compare evaluations on different labels. `names` are for messages.
 
     Raises:
-        UsageError: another dataset, split, list of classes, or other labels of an image that both have; it says which.
+        UsageError: another dataset, split or list of classes, or other labels for a shared image; it says which.
     """
     if (other.dataset, other.split) != (first.dataset, first.split):
         raise UsageError(
-            f"{names[1]} is of {other.dataset} {other.split}, {names[0]} of {first.dataset} {first.split}",
-            "Only evaluations of the same split and classes compare.",
+            f"{names[1]} is on {other.dataset} {other.split}, {names[0]} on {first.dataset} {first.split}",
+            "Compare evaluations of the same split and classes.",
         )
     classes = [[result.name for result in run.classes] for run in (first, other)]
     if len(classes[0]) != len(classes[1]):
@@ -29,27 +29,26 @@ def refuse_other_labels(names: tuple[str, str], first: Evaluation, other: Evalua
             raise UsageError(f"class {index} is {other_name!r} in {names[1]}, {name!r} in {names[0]}", _SAME_LABELS)
     if changed := differing_images(first, other, "labels"):
         raise UsageError(
-            f"the labels of {len(changed)} images are others in {names[1]} than in {names[0]}; "
-            f"the first is {changed[0]}",
+            f"the labels of {len(changed)} images differ between {names[1]} and {names[0]}, first {changed[0]}",
             _SAME_LABELS,
         )
 
 
 def differing_images(first: Evaluation, other: Evaluation, digest: str) -> list[str]:
-    """The ids of the images that both have and whose `digest` ("image", "labels" or "predicted") differs."""
+    """The ids of shared images whose `digest` ("image", "labels" or "predicted") differs."""
     digests = {result.id: getattr(result, digest) for result in first.image_results}
     return [r.id for r in other.image_results if r.id in digests and digests[r.id] != getattr(r, digest)]
 
 
 def cautions(runs: Mapping[str, Evaluation], first: Evaluation) -> Iterator[str]:
-    """In words, why figures that may be compared may still not mean the same."""
+    """Sentences on why comparable figures may still not mean the same."""
     for name, run in runs.items():
         if run.partial:
             yield f"{name} is partial: {run.partial}."
     if len({frozenset(result.id for result in run.image_results) for run in runs.values()}) > 1:
-        yield "The runs are of different images; differences are measured on those that both have, if there are any."
+        yield "The runs have different images; differences are measured on the shared ones, if there are any."
     for name, run in runs.items():
         if changed := differing_images(first, run, "image"):
-            yield f"{len(changed)} image files of {name} are others, such as {changed[0]}."
+            yield f"{len(changed)} image files of {name} differ, such as {changed[0]}."
     if any(run.definition != first.definition for run in runs.values()):
         yield f"The runs were evaluated in different definitions; mIoU is given in {first.definition}'s."

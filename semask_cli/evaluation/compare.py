@@ -1,4 +1,4 @@
-"""Several evaluations of one dataset beside each other."""
+"""Comparison of several evaluations of one dataset."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A thing measured in every run, in percent; None where a run has no figure. `spread` is largest minus smallest."""
+    """A figure of every run, in percent, None if a run has none. `spread` is the largest minus the smallest."""
 
     name: str
     figures: tuple[float | None, ...]
@@ -94,11 +94,11 @@ class Comparison:
 
 
 def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathLike[str] | None = None) -> Comparison:
-    """Set evaluations of one dataset and split beside each other, and say which differences are more than chance.
+    """Compare evaluations of one dataset and split, and find which differences are significant.
 
-    `paths` are the JSON files of evaluations, or folders that hold a report. Runs are named by their titles, or by
-    title and path where titles repeat; one named twice is one. `baseline` is one of `paths`, the
-    first unless given: the others are compared with it, in its definition of mIoU.
+    `paths` are the JSON files of evaluations, or folders of reports; repeated ones are skipped. Runs are named by their
+    titles, with the path if titles repeat. The others are compared with `baseline`, one of `paths` (by default the
+    first), in its definition of mIoU.
 
     Raises:
         UsageError: fewer than two, a file that is not an evaluation, a baseline that is none of them, or runs on
@@ -107,7 +107,7 @@ def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathL
     runs = list(dict.fromkeys(map(Path, paths)))
     first = runs[0] if baseline is None and runs else Path(baseline or "")
     if runs and first not in runs:
-        raise UsageError(f"the baseline {first} is none of the evaluations", "Name one of them.")
+        raise UsageError(f"the baseline {first} is not one of the evaluations", "Name one of them.")
     return replace(_comparison(_read_runs(runs), runs.index(first) if runs else 0), files=tuple(map(_file, runs)))
 
 
@@ -117,9 +117,7 @@ def _file(path: Path) -> Path:
 
 def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
     if len(paths) < 2:
-        raise UsageError(
-            "name two evaluations or more", "They are what semask eval --json printed, or --report folders."
-        )
+        raise UsageError("name two evaluations or more", "Give outputs of semask eval --json, or --report folders.")
     runs = {path: read_evaluation(_file(path)) for path in paths}
     titles = Counter(run.title for run in runs.values())
     return {run.title if titles[run.title] == 1 else f"{run.title} ({path})": run for path, run in runs.items()}
@@ -151,7 +149,7 @@ def _comparison(runs: dict[str, Evaluation], baseline: int) -> Comparison:
 
 
 def write_comparison(folder: Path, comparison: Comparison, dataset: Dataset | None = None) -> Path:
-    """Write comparison.html and comparison.json to `folder`; the page's path.
+    """Write comparison.html and comparison.json to `folder`; returns the page's path.
 
     With the `dataset` the page shows the images on which the runs differ most, side by side.
 

@@ -1,4 +1,4 @@
-"""The confusion matrix for display: its shares, and orders of its classes."""
+"""The confusion matrix for display: normalisation, and orders of its classes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Order = Literal["index", "frequency", "similarity"]
 
 
 def shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of each label's pixels the share, 0 to 1, predicted as each class (K, K + 1); 0 where a class has no label."""
+    """The confusion matrix (K, K + 1) normalised by row, 0 to 1; 0 for classes without labels."""
     labelled = confusion.sum(axis=1, keepdims=True)
     return np.divide(confusion, labelled, out=np.zeros(confusion.shape), where=labelled > 0)
 
 
 def class_order(confusion: NDArray[np.int64], order: Order) -> list[int]:
-    """The class indices in an order: "frequency" has the most labelled first, "similarity" the confused side by side.
+    """The class indices in an order: "frequency" has the most labelled first, "similarity" confused classes together.
 
-    Classes are as similar as either is often predicted as the other; they are joined by average linkage, and the leaves
-    of that tree ordered so that neighbours are most similar (Bar-Joseph et al. 2001), as scipy has it.
+    The similarity of two classes is the larger rate of confusion between them. They are clustered by average linkage,
+    with optimal leaf order (Bar-Joseph et al. 2001), by scipy.
     """
     return _ORDERS[order](confusion)
 

@@ -1,4 +1,4 @@
-"""What is counted for an image, where its prediction is made: clusters and other ranks send this alone."""
+"""Counting one image, where its prediction is made: only the counts are sent between processes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from semask_cli.output.render import encode_mask
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """The record of an image, and its predicted mask, a palette PNG, or nothing where none is wanted."""
+    """The record of an image, and its predicted mask as a palette PNG, empty if none is requested."""
 
     record: Record
     mask: bytes
 
     def to_message(self) -> bytes:
-        """As it travels between processes."""
+        """As bytes, to be sent between processes."""
         return json.dumps(self.record.to_json()).encode() + b"\n" + self.mask
 
     @classmethod
     def of_message(cls, message: bytes, *, classes: int) -> Self:
-        """What `to_message` has made, in the same version of the program."""
+        """The reverse of `to_message`, in the same version of semask."""
         line, _, mask = message.partition(b"\n")
         record = parsed_record(json.loads(line), classes)
         assert record is not None
@@ -49,7 +49,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting:
-    """How images are counted: labels in `encoding`, and what else is asked for (see `evaluation.runner.Plan`)."""
+    """How images are counted: labels in `encoding`, and the optional figures (see `evaluation.runner.Plan`)."""
 
     classes: ClassSet
     encoding: LabelEncoding
@@ -60,7 +60,7 @@ class Counting:
     def predictions(
         self, source: Source, samples: Iterable[Sample]
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
-        """The labels of each sample, with the scores of these where calibration needs them."""
+        """The predicted labels (H, W) uint8 of each sample, with their scores float32 if calibration needs them."""
         if self.calibration and isinstance(source, ModelSource):
             yield from source.labels_and_scores(samples)
         else:
@@ -92,7 +92,7 @@ class Counting:
         record = self._record(sample, predicted, scores, file)
         if state(file) != read_state:
             raise DatasetError(
-                f"{file} has changed since it was read", "What is counted stays: start the command again."
+                f"{file} has changed since it was read", "Finished images are kept: start the command again."
             )
         return Counted(record=record, mask=self._mask(predicted) if self.masks else b"")
 
@@ -100,14 +100,14 @@ class Counting:
         self, sample: Sample, predicted: NDArray[np.uint8], scores: NDArray[np.float32] | None, file: Path
     ) -> Record:
         image, digest, files = digest_of_files(sample.image), labels_digest(predicted), files_digest(sample, file)
-        if sample.label is None:  # predicted for a submission alone
+        if sample.label is None:  # predicted only for a submission
             return Record(id=sample.id, files=files, image=image, labels="", predicted=digest, nonzero_counts=())
         labels = read_labels(sample.label, self.encoding)
         if labels.shape != predicted.shape:
             sizes = [f"{width} x {height}" for height, width in (labels.shape, predicted.shape)]
             raise DatasetError(
-                f"{sample.label} is {sizes[0]}, its prediction {sizes[1]}",
-                "Predictions must have the size of the label: nothing is resized.",
+                f"{sample.label} is {sizes[0]}, but its prediction is {sizes[1]}",
+                "Predictions are never resized: give them the size of the label.",
             )
         return Record(
             id=sample.id,
@@ -138,17 +138,17 @@ class CountedElsewhere(Protocol):
     """A source whose predictions are counted where they are made."""
 
     def counted(self, samples: Iterable[Sample], counting: Counting) -> Iterator[Counted]:
-        """What each of the samples counts, in order; errors as `Counting.count` and the source's own."""
+        """The counts of each sample, in order. Raises as `Counting.count`, or the source's own errors."""
         ...
 
 
 def files_digest(sample: Sample, file: Path) -> str:
-    """SHA-256 over the files that a record depends on: those of the sample, and the one its prediction is made from."""
+    """SHA-256 over the files that a record depends on: label, instances, and the source of the prediction."""
     return digest_of_files(sample.label, sample.instances, file)
 
 
 def digest_of_files(*paths: Path | None) -> str:
-    """SHA-256 over the bytes of files, in hexadecimal; those that are None are left out.
+    """SHA-256 over the bytes of files, in hexadecimal; None is skipped.
 
     Raises:
         DatasetError: a file cannot be read.
@@ -159,7 +159,5 @@ def digest_of_files(*paths: Path | None) -> str:
             with open_regular(path) as file:
                 digest.update(file.read())
         except OSError as error:
-            raise DatasetError(
-                f"cannot read {path}: {error.strerror}", "`semask check` looks at every file."
-            ) from error
+            raise DatasetError(f"cannot read {path}: {error.strerror}", "`semask check` checks every file.") from error
     return digest.hexdigest()

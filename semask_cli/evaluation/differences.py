@@ -1,7 +1,7 @@
-"""Whether the difference between two evaluations is one: the bootstrap of a difference, and what it says in a sentence.
+"""The difference between two evaluations: its bootstrap interval, significance, and a sentence about it.
 
-Two runs on the same images are compared image by image: each resample draws the same images for both, so that what
-makes an image hard for both does not count as a difference. Runs that share no image are drawn each by itself.
+The bootstrap is paired: each resample draws the same images for both runs, so that what makes an image hard for both
+cancels out. Runs that share no image are resampled independently.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _MEANS = ("miou", "macc", "aacc", "fwiou")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A figure of a run minus that of the baseline, in points; None where one of them has none.
+    """A figure of a run minus the baseline's, in percentage points; None if one of them is missing.
 
-    `interval` is None where too few images can be drawn. `other_sign` is the share of resamples, in percent, in which
-    the difference is zero or has the other sign.
+    `interval` is None if there are too few images. `other_sign` is the percentage of resamples in which the difference
+    is zero or has the opposite sign.
     """
 
     value: float | None
@@ -45,8 +45,8 @@ class Difference:
 class ClassDifference:
     """The difference in the IoU of a class.
 
-    `p` is twice the share of resamples of the other sign (a two-sided test), adjusted after Holm for the number of
-    classes tested. `significant` says that it is below 0.05: in 95 % of comparisons no class is so named by chance.
+    `p` is twice the share of resamples of the opposite sign (a two-sided test), adjusted for the number of classes
+    (Holm). `significant`: p < 0.05, so that in 95 % of comparisons no class is significant by chance.
     """
 
     name: str
@@ -57,9 +57,9 @@ class ClassDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDifference:
-    """A run against the baseline, on the `images` that both have, or each on its own (`paired` is False).
+    """A run against the baseline, on their shared `images`, or each on its own (`paired` is False).
 
-    `sentence` says what the difference in mIoU amounts to. `clusters` were drawn, and `unit` is the word for them.
+    `sentence` describes the difference in mIoU. `clusters` is the number of drawn units, `unit` the word for them.
     """
 
     baseline: str
@@ -77,7 +77,7 @@ class RunDifference:
 
 
 def run_difference(names: tuple[str, str], baseline: Evaluation, run: Evaluation, definition: str) -> RunDifference:
-    """`run` minus `baseline`, which `names` names (baseline first), in one of metrics.DEFINITIONS."""
+    """`run` minus `baseline`, called `names` (baseline first), in one of metrics.DEFINITIONS."""
     shared = {result.id for result in baseline.image_results} & {result.id for result in run.image_results}
     paired = bool(shared)
     sums = [_sums(evaluation, shared) for evaluation in (baseline, run)]
@@ -102,7 +102,7 @@ def run_difference(names: tuple[str, str], baseline: Evaluation, run: Evaluation
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted for how many there are: below a level with at most that chance of one error in all (Holm 1979)."""
+    """P values adjusted for multiple comparisons, controlling the family-wise error rate (Holm 1979)."""
     order = np.argsort(p_values, kind="stable")
     steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))
@@ -111,7 +111,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _sums(evaluation: Evaluation, shared: set[str]) -> NDArray[np.int64]:
-    """Totals by cluster (G, 3 K), of the `shared` images; of all where there are none."""
+    """Totals by cluster (G, 3 K) of the `shared` images, or of all if none is shared."""
     kept = [index for index, result in enumerate(evaluation.image_results) if not shared or result.id in shared]
     stack = evaluation.totals().stacked()[kept]
     return cluster_sums(stack, [evaluation.image_results[index].cluster for index in kept])
@@ -158,7 +158,7 @@ def _class_differences(
     offset = len(_MEANS)
     differences = [_difference(drawn, offset + index, int(count)) for index, count in enumerate(having)]
     tested = [index for index, difference in enumerate(differences) if difference.interval]
-    # One draw more, of the other sign, keeps p above 0, which no number of draws shows (Davison and Hinkley 1997).
+    # One extra draw of the opposite sign keeps p above 0 (Davison and Hinkley 1997).
     draws = len(drawn.replicates)
     raw = [min(1.0, 2 * (_other_sign(drawn, offset + index) * draws + 1) / (draws + 1)) for index in tested]
     p_values = dict(zip(tested, holm(raw), strict=True))

@@ -1,4 +1,4 @@
-"""One evaluation from end to end: check the dataset, select images, run them or resume, write what was asked for."""
+"""An evaluation from end to end: check the dataset, select images, run or resume, write the outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
 
 LABELS_CHECKED = 20
-"""Labels whose values are read before a run, evenly spread over the split."""
+"""Labels that are read before a run, evenly spread over the split."""
 
 
 def evaluate(
@@ -52,59 +52,58 @@ def evaluate(
     progress: Progress | None = None,
     world: World | None = None,
 ) -> Evaluation:
-    """Evaluate a model, or masks that any program wrote, on a dataset folder.
+    """Evaluate a model, or masks written by any program, on a dataset.
 
         segmenter = semask_cli.load("swin-t-fpn")
         semask_cli.evaluate("ade20k", segmenter, root="/data").miou
 
-    Images that are done are recorded in a journal: a run that was interrupted goes on where it was.
+    Finished images are recorded in a journal, from which an interrupted run resumes.
 
     Args:
         dataset: a Dataset, or the name of a published one, found below `root` (or $SEMASK_DATA, $DETECTRON2_DATASETS).
         source: a segmenter, or a folder of masks: grey or palette PNGs named like the images.
         root: the folder in which a dataset given by name lies.
-        split: of a dataset given by name; unless given, the one that published figures are of.
-        mask_encoding: how masks in a folder write classes: "trainIds" (class indices), or another encoding of the
-            dataset.
-        definition: of mIoU: "mmseg", "detectron2" or "cityscapes"; unless given, the one that the model was published
-            with, and for a folder of masks the one usual for the dataset.
-        boundaries: measure Boundary IoU and the recall of objects by their size too (see `evaluation.boundaries`).
-        calibration: measure whether a model's scores say how often it is right (see `evaluation.calibration`).
-        limit: evaluate so many images only, the first ones unless there is a `shuffle_seed`.
+        split: of a dataset given by name; by default the one of the published figures.
+        mask_encoding: of masks in a folder: "trainIds" (class indices), or another encoding of the dataset.
+        definition: of mIoU: "mmseg", "detectron2" or "cityscapes"; by default that of the model's published figure, or
+            the usual one of the dataset for a folder of masks.
+        boundaries: measure Boundary IoU and the recall of objects by size too (see `evaluation.boundaries`).
+        calibration: measure the calibration of the model's scores too (see `evaluation.calibration`).
+        limit: evaluate only so many images, the first ones unless there is a `shuffle_seed`.
         shuffle_seed: draw the images of `limit` at random.
-        allow_missing: how many images without label or prediction, and labels without image, are accepted.
-        journal: the folder of the journal; unless given, one in the cache for each dataset, source and settings.
-        fresh: begin again, whatever the journal holds.
-        shard: evaluate only this part of the images, into a file of its own in the journal.
-        merge: sum up what is in these journals, in which all images must have been counted; nothing is run.
+        allow_missing: accepted number of images without label or prediction, and labels without image.
+        journal: the folder of the journal; by default one in the cache for each dataset, source and settings.
+        fresh: discard the journal and start over.
+        shard: evaluate only this part of the images, into its own file of the journal.
+        merge: combine these journals, which must have all images; nothing is run.
         save_pred: a folder for the predicted masks (palette PNGs of class indices).
         submission: a ZIP file for the masks in the encoding of the benchmark's server; images without a label are
             predicted too.
-        report: a folder for a page to read, with the figures as JSON and CSV beside it.
-        progress: callbacks on how far the evaluation is.
+        report: a folder for an HTML page, with the figures as JSON and CSV.
+        progress: callbacks for progress.
         world: the processes that share the images under torchrun (`distributed.world.join_world`). Each returns the
             same evaluation, and the first one writes.
 
     Raises:
-        UsageError: arguments that do not go together, or a journal that was begun with other settings.
-        DatasetError: images or labels that are missing, damaged, or hold values that are not classes.
-        ImageError: an image that cannot be read.
-        OutputError: a file that cannot be written, or that would replace one that is read.
+        UsageError: arguments that exclude each other, or a journal with other settings.
+        DatasetError: images or labels are missing, damaged, or hold values that are not classes.
+        ImageError: an image cannot be read.
+        OutputError: a file cannot be written, or would replace one that is read.
     """
     if definition and definition not in DEFINITIONS:
-        raise UsageError(f"no definition of mIoU is called {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
+        raise UsageError(f"there is no definition of mIoU {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
     if shuffle_seed is not None and limit is None:
-        raise UsageError("a shuffle seed draws the images of a limit", "Give a limit with it.")
+        raise UsageError("a shuffle seed draws the images of a limit", "Give a limit too.")
     if merge and (journal or shard or fresh or save_pred or submission):
         raise UsageError(
             "merging journals runs nothing",
-            "Leave out the journal of a run, the shard, and what begins again or writes masks.",
+            "Leave out journal, shard, fresh, save_pred and submission.",
         )
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)
     if calibration and not isinstance(predictions, ModelSource):
-        raise UsageError("masks have no scores to calibrate", "Calibration is measured of a model that is run.")
+        raise UsageError("masks have no scores", "Calibration is measured only for a model.")
     if submission:
         submission_encoding(dataset)  # refuses a dataset without a server before the work is done
     if world.rank == 0:
@@ -121,7 +120,7 @@ def evaluate(
     if predictions.missing and selection.missing > allow_missing:
         raise DatasetError(
             f"{len(predictions.missing)} of {len(dataset.samples)} images have no mask in {source}",
-            f"The first is {predictions.missing[0].id}. Complete them, or go on without: --allow-missing N.",
+            f"The first is {predictions.missing[0].id}. Complete them, or accept it: --allow-missing N.",
         )
     settings = evaluation_settings(dataset, predictions, boundaries=boundaries, calibration=calibration)
     journals = tuple(journal_folders(merge))
@@ -151,7 +150,7 @@ def evaluate(
 
 
 def _output_files(plan: Plan, *, submission: Path | None, report: Path | None) -> Iterator[Path]:
-    """Every file that the evaluation will write or remove."""
+    """All files that the evaluation will write or remove."""
     samples = plan.selection.samples
     if not plan.merged:
         yield from {*journal_files(plan.journal), journal_file(plan.journal, plan.journal_number)}
@@ -180,7 +179,7 @@ def _write(
 
 
 def _input_files(dataset: Dataset, source: Source) -> Iterator[Path]:
-    """Every file that the evaluation reads, or would with another selection."""
+    """All files that the evaluation reads, or would read with another selection."""
     for sample in dataset.samples:
         yield from filter(None, (sample.image, sample.label, sample.instances))
     yield from (*dataset.orphans, *source.files, *filter(None, (dataset.classes.file, dataset.listed)))

@@ -1,8 +1,8 @@
-"""Figures in which every image counts alike: mIoU by image and by class, and of the worst images.
+"""Figures in which all images have equal weight: mIoU by image and by class, and of the worst images.
 
-After Wang et al., Revisiting Evaluation Metrics for Semantic Segmentation: Optimization and Evaluation of Fine-grained
-Intersection over Union (NeurIPS 2023, arXiv 2310.19252). mIoU sums pixels over a dataset, so large objects decide it.
-Here the IoU of a class is taken in each image whose label has it.
+Follows Wang et al., Revisiting Evaluation Metrics for Semantic Segmentation: Optimization and Evaluation of
+Fine-grained Intersection over Union (NeurIPS 2023, arXiv 2310.19252). mIoU sums pixels over a dataset, so large objects
+dominate. Here the IoU of a class is computed in each image whose label has it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from semask_cli.evaluation.metrics import ClassTotals, mean, metrics
 
 QUANTILES = (1, 5, 10, 25)
-"""Shares of the images, in percent, that the worst-case figures are of."""
+"""Percentages of the images for the worst-case figures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineGrained:
-    """In percent; None where no image has a label.
+    """Figures in percent; None if no image has a label.
 
     `miou_by_image` is mIoU^I, the mean over images of the mean over the classes in their labels. `miou_by_class` is
     mIoU^C, the mean over classes of the mean over the images that have them. `worst_by_image` and `worst_by_class` are
-    the same figures of the worst q percent of images (for each class its own), rounded down, one at least.
+    these figures for the worst q percent of images (of each class separately), rounded down, at least one image.
     """
 
     miou_by_image: float | None
@@ -34,7 +34,7 @@ class FineGrained:
 
 
 def fine_grained(totals: ClassTotals) -> FineGrained:
-    """The figures of the totals (N, K) of N images."""
+    """The figures for the totals (N, K) of N images."""
     iou = metrics(totals, "detectron2").iou  # nan where a class is not labelled
     by_image, by_class = mean(iou)[:, None], iou
     return FineGrained(
@@ -46,7 +46,7 @@ def fine_grained(totals: ClassTotals) -> FineGrained:
 
 
 def _worst(values: NDArray[np.float64], percent: int) -> float | None:
-    """The mean over columns of the means of their smallest `percent`; values and columns of nan are left out."""
+    """The mean over columns of the mean of their smallest `percent` of values; nan is left out."""
     means = []
     for column in np.sort(values, axis=0).T:
         valid = column[~np.isnan(column)]

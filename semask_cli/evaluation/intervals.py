@@ -1,18 +1,18 @@
-"""Intervals by the bootstrap: how far a figure would move, had other images of the same kind been drawn.
+"""Bootstrap confidence intervals: how a figure would vary with other images of the same kind.
 
 Images are drawn with replacement, as many as there are, and the figure is computed from the sums of their pixel counts;
-the middle 95 % of many such figures are its interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
-Where images come in clusters (frames of one drive resemble each other), clusters are drawn instead of images.
+the middle 95 % of many such figures are its interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993). If
+images come in clusters (such as the frames of one drive), clusters are drawn instead of images.
 
-Two intervals are given. The one that is shown is the percentile interval. Beside it stands the BCa interval
-(bias-corrected and accelerated; Efron 1987, equations 2.3 and 6.6), in theory the better one for skewed figures. On
-simulated datasets, where the truth is known, it was not: with classes that few images have, the percentile interval of
-mIoU held the truth in 90 to 91 % of datasets of 200 and 500 images, and BCa in 89 to 90 % (`python -m
-benchmarks.cpu.coverage`). Of a class that few images have both are too narrow: what was never seen cannot be drawn.
+Two intervals are computed. The percentile interval is the one shown. The BCa interval (bias-corrected and accelerated;
+Efron 1987, equations 2.3 and 6.6) is better for skewed figures in theory. On simulated datasets with known truth it was
+not: with classes that occur in few images, the percentile interval of mIoU held the truth in 90 to 91 % of datasets of
+200 and 500 images, and BCa in 89 to 90 % (`python -m benchmarks.cpu.coverage`). For a class in few images both are too
+narrow: what was never observed cannot be drawn.
 
-Every figure is a function of sums over images, so a resample needs no image again: with weights (how often each cluster
-was drawn) the sums of many resamples are one matrix product. Counts are whole numbers below 2^53, which it adds without
-rounding: equal records give equal intervals, to the last bit, on every machine.
+All figures are functions of sums over images, so the sums of many resamples are one matrix product with the weights
+(how often each cluster was drawn). Counts are integers below 2^53, whose sums are exact: equal records give equal
+intervals, to the last bit, on any machine.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from semask_cli.evaluation.metrics import ClassTotals, metrics
 RESAMPLES = 10_000
 SEED = 20_211_223
 CONFIDENCE = 95.0
-"""Of every interval, in percent."""
+"""Confidence level of all intervals, in percent."""
 
 MIN_CLUSTERS = 10
-"""With fewer, or with fewer that have a class, resamples say too little about other images, and none are drawn."""
+"""With fewer clusters, or fewer that have a class, no interval is computed: it would be unreliable."""
 
 _NORMAL = NormalDist()
 _ENTRIES = 2**21  # in a block of weights or sums: 16 MiB
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From sums (R, C) of R resamples to their figures (R, F); nan where there is none."""
+"""From the sums (R, C) of R resamples to their figures (R, F), nan if undefined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """`low` to `high` by percentile, and by BCa, in the unit of the figure."""
+    """The percentile interval and the BCa interval, in the unit of the figure."""
 
     low: float
     high: float
@@ -53,9 +53,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """The intervals of an evaluation's figures, in percent, and how they were drawn.
+    """The intervals of an evaluation's figures, in percent, and their parameters.
 
-    `unit` is what was drawn, "image" or the kind of cluster that the dataset has, and `clusters` their number.
+    `unit` is what was drawn, "image" or the dataset's kind of cluster, and `clusters` the number of units.
     """
 
     method: str
@@ -72,14 +72,14 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bootstrap:
-    """Figures (F,) of the sums themselves, of R resamples (R, F), and with each of G clusters left out (G, F)."""
+    """Figures (F,) of the data itself, of R resamples (R, F), and with each of G clusters left out (G, F)."""
 
     estimates: NDArray[np.float64]
     replicates: NDArray[np.float64]
     left_out: NDArray[np.float64]
 
     def interval(self, index: int) -> Interval | None:
-        """The interval of a figure; None where it has no value, in the sums or without one of the clusters."""
+        """The interval of a figure; None if it is undefined for the data, or without one of the clusters."""
         estimate, left_out = self.estimates[index], self.left_out[:, index]
         values = np.sort(self.replicates[:, index])
         values = values[: len(values) - np.isnan(values).sum()]
@@ -95,9 +95,9 @@ class Bootstrap:
 def bootstrap(
     sums: NDArray[np.int64], statistic: Statistic, *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Bootstrap:
-    """Draw the G clusters of `sums` (G, C) `resamples` times.
+    """Resample the G clusters of `sums` (G, C).
 
-    Blocks of resamples are held, never all weights: memory is that of `sums` and of the figures.
+    Works in blocks of resamples: memory is that of `sums` and the figures, never that of all weights.
     """
     clusters = len(sums)
     values = sums.astype(np.float64)
@@ -116,7 +116,7 @@ def bootstrap(
 
 
 def cluster_sums(values: NDArray[np.int64], clusters: Sequence[str]) -> NDArray[np.int64]:
-    """Sums (G, C) of the images' `values` (N, C) in each cluster, which `clusters` (N) names."""
+    """The sums (G, C) of `values` (N, C) by cluster; `clusters` has the names of the N images' clusters."""
     _, index = np.unique(clusters, return_inverse=True)
     sums = np.zeros((index.max(initial=-1) + 1, values.shape[1]), np.int64)
     np.add.at(sums, index, values)
@@ -134,8 +134,8 @@ def intervals(
 ) -> tuple[Intervals | None, tuple[Interval | None, ...]]:
     """The intervals of the means, and of each class's IoU, from the totals (N, K) of N images.
 
-    `clusters` names the cluster of each image. None where fewer than MIN_CLUSTERS, or fewer that have the class, can
-    be drawn.
+    `clusters` has the name of each image's cluster. None with fewer than MIN_CLUSTERS clusters, or fewer that have the
+    class.
     """
     sums = cluster_sums(totals.stacked(), clusters)
     labelled = ClassTotals.unstacked(sums).labelled
@@ -161,13 +161,13 @@ def intervals(
 
 
 def clusters_with_class(sums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """In how many clusters of stacked totals (G, 3 K) each class is labelled or predicted (K,)."""
+    """The number of clusters of stacked totals (G, 3 K) in which each class is labelled or predicted (K,)."""
     totals = ClassTotals.unstacked(sums)
     return np.count_nonzero(totals.labelled + totals.predicted, axis=0)
 
 
 def _draw(generator: np.random.Generator, count: int, clusters: int) -> NDArray[np.float64]:
-    """How often each cluster is drawn in each of `count` resamples (count, clusters)."""
+    """The number of times each cluster is drawn in each of `count` resamples (count, clusters)."""
     drawn = generator.integers(0, clusters, (count, clusters), dtype=np.int32)
     drawn += np.arange(0, count * clusters, clusters, dtype=np.int32)[:, None]
     return np.bincount(drawn.ravel(), minlength=count * clusters).reshape(count, clusters).astype(np.float64)
@@ -176,9 +176,9 @@ def _draw(generator: np.random.Generator, count: int, clusters: int) -> NDArray[
 def _bca_levels(
     estimate: float, values: NDArray[np.float64], left_out: NDArray[np.float64], levels: Sequence[float]
 ) -> list[float]:
-    """The levels of the sorted replicates `values` at which the BCa interval that has `levels` ends."""
+    """The quantile levels of the sorted replicates `values` for a BCa interval with `levels`."""
     below, up_to = np.searchsorted(values, estimate, "left"), np.searchsorted(values, estimate, "right")
-    share = (below + up_to) / 2 / len(values)  # half of those that tie
+    share = (below + up_to) / 2 / len(values)  # ties count half
     bias = _NORMAL.inv_cdf(min(max(share, 0.5 / len(values)), 1 - 0.5 / len(values)))
     differences = left_out.mean() - left_out
     spread = np.sum(differences**2)

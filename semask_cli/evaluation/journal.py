@@ -1,8 +1,8 @@
-"""The journal of an evaluation: what each image counted, kept so that a killed run loses one image at most.
+"""The journal of an evaluation: the counts of each image, so that a killed run loses at most one image.
 
-A folder with one file for each process (see `io.journal`): first a header with the settings of the run, then a record
-for each image, on disk (fsync) before the next begins. A damaged line is not counted. Figures are computed from the set
-of records alone, so it does not matter in which run, by which process or in which order they were made.
+A folder with one file per process (see `io.journal`): a header with the settings of the run, then a record per image,
+synced to disk before the next. Damaged lines are skipped. Figures depend only on the set of records, not on the run,
+process or order in which they were made.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from semask_cli.io.cache import cache_folder
 from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
 
 _FORMAT = "semask journal 3"
-_ANOTHER = "Name another one with --journal, or begin it again with --fresh."
+_ANOTHER = "Name another one with --journal, or start over with --fresh."
 Settings = Mapping[str, Any]
-"""Whatever changes an image's counts: model, weights, views, label encoding, versions. JSON values only."""
+"""All that an image's counts depend on: model, weights, views, label encoding, versions. JSON values only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalContents:
-    """The `records` of a journal, in no order that matters; several for an image whose files have changed.
+    """The `records` of a journal, in any order; several for an image whose files have changed.
 
-    `damaged` counts the lines that were written whole and are no longer what was written.
+    `damaged` counts the complete lines that fail their checksum.
     """
 
     records: tuple[Record, ...]
@@ -38,13 +38,12 @@ class JournalContents:
 
 
 class Journal:
-    """The journal in `folder`, to whose file number `number` is appended; for several threads.
+    """The journal in `folder`, appending to file `number`. Thread-safe.
 
-    `classes` is the number of classes that records count, `images` how many the file is to hold: who asks how far the
-    run is reads it there.
+    `classes` is the number of classes of the records, `images` the expected number of records, for `status`.
 
     Raises:
-        UsageError: the journal was begun with other settings; the message names them. Or its header does not say.
+        UsageError: the journal has other settings, which the message names, or a damaged header.
         OutputError: the folder cannot be read or written.
     """
 
@@ -52,7 +51,7 @@ class Journal:
         self, folder: Path, settings: Settings, *, classes: int, number: int = 0, images: int | None = None
     ) -> None:
         self.folder, self._settings, self._classes = folder, settings, classes
-        self.read()  # refuses a journal of other settings before anything is written
+        self.read()  # refuses other settings before anything is written
         header = {"format": _FORMAT, "settings": settings, "images": images}
         try:
             self._writer = JournalWriter(journal_file(folder, number), header)
@@ -60,18 +59,18 @@ class Journal:
             raise OutputError(f"cannot write the journal {folder}: {error.strerror}", _ANOTHER) from error
 
     def read(self) -> JournalContents:
-        """All that is in the folder.
+        """All records in the folder.
 
         Raises:
-            UsageError, OutputError: as the class says.
+            UsageError, OutputError: as the class.
         """
         return read_journals([self.folder], self._settings, classes=self._classes)
 
     def append(self, record: Record) -> None:
-        """Write one record and see it onto the disk.
+        """Write one record and sync it to disk.
 
         Raises:
-            OutputError: it could not be written.
+            OutputError: it cannot be written.
         """
         try:
             self._writer.append(record.to_json() | {"at": round(time.time(), 3)})
@@ -80,10 +79,10 @@ class Journal:
 
 
 def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) -> JournalContents:
-    """All that is in the journals of several folders, which were begun with these settings.
+    """All records in the journals of several folders, which must have these settings.
 
     Raises:
-        UsageError, OutputError: as `Journal` says.
+        UsageError, OutputError: as `Journal`.
     """
     records: list[Record] = []
     damaged = 0
@@ -99,18 +98,18 @@ def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) 
 
 
 def evaluations_folder() -> Path:
-    """Where the journals are that are given no folder."""
+    """The folder in the cache for journals without a folder of their own."""
     return cache_folder() / "evaluations"
 
 
 def default_journal(title: str, settings: Settings) -> Path:
-    """The folder for the journal of a run called `title`: one in the cache for each combination of settings."""
+    """The default folder for the journal of a run: one in the cache for each title and combination of settings."""
     name = "-".join(filter(None, (title, settings["dataset"], settings["split"], settings_digest(settings))))
     return evaluations_folder() / name
 
 
 def journal_settings(folder: Path) -> Settings:
-    """The settings that the journal in `folder` was begun with.
+    """The settings of the journal in `folder`.
 
     Raises:
         UsageError: there is none, or its header is damaged.
@@ -125,8 +124,7 @@ def journal_settings(folder: Path) -> Settings:
 def _settings(file: Path, header: Mapping[str, Any] | None) -> Settings:
     if not header or header.get("format") != _FORMAT:
         raise UsageError(
-            f"the journal {file} does not say which evaluation it belongs to: its first line is damaged, "
-            "or was written by another version of semask",
+            f"the first line of the journal {file} is damaged, or was written by another version of semask",
             _ANOTHER,
         )
     return header["settings"]
@@ -138,18 +136,18 @@ def _refuse_other_settings(file: Path, earlier: Settings, settings: Settings) ->
 
 
 def differing_settings(earlier: Settings, settings: Settings) -> str:
-    """In words what differs between settings; empty where nothing does."""
+    """A description of the differences between settings; empty if there are none."""
     changed = [key for key in {**earlier, **settings} if earlier.get(key) != settings.get(key)]
     return "; ".join(f"{key} was {earlier.get(key)!r}, is {settings.get(key)!r}" for key in changed)
 
 
 def journal_file(folder: Path, number: int) -> Path:
-    """The file that a process appends to, which has its shard's number."""
+    """The file that a process appends to, by the number of its shard."""
     return folder / f"rank-{number}.jsonl"
 
 
 def journal_files(folder: Path) -> list[Path]:
-    """The files of the journal in `folder`; none where there is no folder.
+    """The files of the journal in `folder`; none if there is no folder.
 
     Raises:
         OutputError: the folder cannot be read.
@@ -161,7 +159,7 @@ def journal_files(folder: Path) -> list[Path]:
 
 
 def journal_folders(named: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The folders among these, and those in them, that hold a journal.
+    """The journal folders among these folders and their direct sub-folders.
 
     Raises:
         UsageError: one of them has none.
@@ -176,7 +174,7 @@ def journal_folders(named: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def forget(folder: Path) -> None:
-    """Remove the journal in `folder`, and nothing else there.
+    """Remove the files of the journal in `folder`, and nothing else.
 
     Raises:
         OutputError: a file cannot be removed.

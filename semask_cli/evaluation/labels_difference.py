@@ -1,4 +1,4 @@
-"""Whether two sets of label maps of the same images, in memory, differ in mIoU."""
+"""The difference in mIoU between two sets of label maps in memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def labels_difference(
     *,
     definition: Definition,
 ) -> RunDifference:
-    """The second's figures minus the first's; `labels` (H, W) are those of the samples of `dataset`, in their order.
+    """The second figures minus the first; `labels` are pairs of (H, W) uint8, in the order of the dataset's samples.
 
     Raises:
-        DatasetError: a sample has no label, or one that is damaged or of another size.
+        DatasetError: the label of a sample is missing, damaged or of another size.
     """
     first, second = zip(*labels, strict=True)
     return run_difference(

@@ -1,4 +1,4 @@
-"""From pixel counts to figures: accuracy and intersection over union, in the definitions that were published.
+"""From pixel counts to figures: accuracy and intersection over union, in the published definitions.
 
 One int64 confusion matrix, summed over all images at the size of their label files, serves every definition: mmseg's
 (mmsegmentation 0.x, Apache-2.0; the Semantic-FPN rows), detectron2's (SemSegEvaluator, Apache-2.0; the mask rows on
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from semask_cli.datasets import IGNORE
 
 DEFINITIONS: dict[str, str] = {
-    "mmseg": "mmseg's definition: a class that is predicted but not labelled counts 0.",
+    "mmseg": "mmseg's definition: a class that is predicted but not labelled counts as 0.",
     "detectron2": "detectron2's definition since July 2022: a class that is not labelled is left out.",
-    "cityscapes": "Cityscapes' own definition: a class that is predicted but not labelled counts 0.",
+    "cityscapes": "Cityscapes' definition: a class that is predicted but not labelled counts as 0.",
 }
-"""Every definition of mIoU, in a sentence."""
+"""The definitions of mIoU, each with a sentence about it."""
 
 Counts = NDArray[np.int64]
 """Pixels by label (row) and prediction (column): (K, K + 1) int64. The last column: pixels predicted as no class."""
@@ -30,9 +30,9 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClassTotals:
-    """Pixels of each class: predicted `right`, `labelled`, and `predicted` where the label is not ignored.
+    """Pixels of each class: correct (`right`), `labelled`, and `predicted` where the label is not ignored.
 
-    Each is (..., K), int64, or float64 of whole numbers; axes before the last are images, or sums over them.
+    Each is (..., K), int64 or integer-valued float64; leading axes are images, or sums over them.
     """
 
     right: NDArray[Any]
@@ -45,18 +45,18 @@ class ClassTotals:
 
     @classmethod
     def unstacked(cls, stack: NDArray[Any]) -> ClassTotals:
-        """The totals in an array (..., 3 K) of `stacked`."""
+        """The reverse of `stacked`."""
         right, labelled, predicted = np.split(stack, 3, axis=-1)
         return cls(right=right, labelled=labelled, predicted=predicted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Metrics:
-    """Figures in percent; nan where there is nothing to divide by.
+    """Figures in percent; nan for 0 / 0.
 
-    `iou` and `acc` (recall) are (..., K) float64, nan for the classes that `definition` leaves out of the mean. `miou`
-    and `macc` (...) are their means; `aacc` is the share of labelled pixels predicted right, `fwiou` the IoU weighted
-    by label pixels. Of one confusion matrix they are scalars.
+    `iou` and `acc` (recall) are (..., K) float64, nan for classes that `definition` leaves out of the mean. `miou` and
+    `macc` (...) are their means, `aacc` the percentage of labelled pixels predicted correctly, `fwiou` the IoU weighted
+    by label pixels. For one confusion matrix they are scalars.
     """
 
     definition: str
@@ -69,7 +69,7 @@ class Metrics:
 
 
 def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int) -> Counts:
-    """The counts of one image: `labels` and `predicted` are (H, W) uint8 class indices, or IGNORE for no class.
+    """The confusion matrix of one image; `labels` and `predicted` (H, W) uint8 are class indices or IGNORE.
 
     Raises:
         ValueError: the shapes differ, or a value is neither a class nor IGNORE.
@@ -86,12 +86,12 @@ def confusion(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: 
 
 
 def class_totals(counts: Counts) -> ClassTotals:
-    """What all figures of a confusion matrix are made of."""
+    """The totals of a confusion matrix, which all figures are computed from."""
     return ClassTotals(right=np.diagonal(counts), labelled=counts.sum(axis=1), predicted=counts[:, :-1].sum(axis=0))
 
 
 def metrics(totals: ClassTotals, definition: str) -> Metrics:
-    """The figures of `totals` in one of DEFINITIONS."""
+    """The figures for `totals`, in one of DEFINITIONS."""
     right, labelled = totals.right, totals.labelled
     with np.errstate(invalid="ignore", divide="ignore"):
         iou = 100 * right / (labelled + totals.predicted - right)
@@ -104,7 +104,7 @@ def metrics(totals: ClassTotals, definition: str) -> Metrics:
 
 
 def precision_and_dice(totals: ClassTotals, definition: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision, and Dice (F1), of each class (..., K) in percent; nan for the classes that IoU has none of."""
+    """Precision and Dice (F1) of each class (..., K) in percent, nan where IoU is."""
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = 100 * totals.right / totals.predicted
         dice = 200 * totals.right / (totals.labelled + totals.predicted)
@@ -114,7 +114,7 @@ def precision_and_dice(totals: ClassTotals, definition: str) -> tuple[NDArray[np
 
 
 def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the last axis of the values that are not nan; nan where all are."""
+    """The mean over the last axis, ignoring nan; nan if all values are."""
     valid = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return values.sum(axis=-1, where=valid) / valid.sum(axis=-1)

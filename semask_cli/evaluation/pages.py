@@ -1,4 +1,4 @@
-"""HTML pages that need nothing but themselves: styles, script and images are inside, and no network is asked."""
+"""Self-contained HTML pages: styles, scripts and images are embedded, and nothing is loaded from the network."""
 
 from __future__ import annotations
 
@@ -20,34 +20,31 @@ from semask_cli.output.percentages import format_percent
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The page that `template`, a file beside this module in templates/, makes of `values`."""
+    """Render `template`, a file in templates/, with `values`."""
     return _environment().get_template(template).render(**values)
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8. Bytes of a file's name that are no UTF-8 become \\udc.., which JSON reads back as the same name."""
+    """UTF-8. Bytes of a file name that are not UTF-8 become \\udc.., which JSON reads back."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def thumbnail(pixels: RGB, *, width: int) -> str:
-    """An image, no wider than `width`, as the address of a JPEG for an <img>."""
+    """An image, at most `width` wide, as a data URL of a JPEG."""
     height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
     small = pixels if pixels.shape[1] <= width else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return _address(small, "jpeg", quality=80)
 
 
 def exact(pixels: RGB) -> str:
-    """An image, every value kept, as the address of a PNG."""
+    """An image as a data URL of a PNG, lossless."""
     return _address(pixels, "png", optimize=True)
 
 
 def painted(
     image: RGB, areas: Iterable[tuple[NDArray[np.bool_], Sequence[int]]], *, pale: NDArray[np.bool_], brightness: float
 ) -> RGB:
-    """The image in grey of that `brightness` (0 to 1), tinted where `areas` (masks and RGB colours) say so.
-
-    It is `pale` where a mask of that name says so.
-    """
+    """The image in grey of a `brightness` (0 to 1), tinted in `areas` (masks with RGB colours), `pale` in a mask."""
     grey = image.mean(axis=2, keepdims=True, dtype=np.float32)
     shown = np.repeat(grey * brightness, 3, axis=2)
     for mask, colour in areas:

@@ -1,4 +1,4 @@
-"""What an evaluation was made from, and how: digests that others can recompute, and facts about the run."""
+"""The origin of an evaluation: digests that others can recompute, and facts about the run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from semask_cli.evaluation.records import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Fingerprints of what was evaluated, equal for every order of the images, as `fingerprint` makes them.
+    """Fingerprints of the inputs and counts, independent of the order of the images (see `fingerprint`).
 
-    `images` is over the bytes of the image files, `labels` over the class indices in label files, in whatever encoding,
-    `predictions` over the predicted ones, and `counts` over all that was counted. `split` says in words whether this is
-    the published split, as far as that can be known.
+    `images` is over the bytes of the image files, `labels` over the class indices of the labels, in whatever encoding,
+    `predictions` over the predicted ones, and `counts` over all counts. `split` describes whether this is the published
+    split, as far as that can be known.
     """
 
     images: str
@@ -35,11 +35,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a document came about, which its figures do not depend on but for rounding.
+    """Facts about a run, on which figures depend only by rounding.
 
     `counted` images were predicted and counted in `milliseconds` by this process, one of `processes`; the others were
-    in the journal. `processor` and `gpu` are what they ran on, `threads` those of torch (None without a network),
-    `command` the arguments of the program. `masks` is the folder in which predictions were saved, if they were.
+    in the journal. `processor` and `gpu` are the hardware, `threads` those of torch (None without a network), `command`
+    the program's arguments. `masks` is the folder of the saved predictions, if any.
     """
 
     command: tuple[str, ...]
@@ -54,9 +54,9 @@ class Run:
 
 
 def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
-    """One digest of many files, from (id, SHA-256 in hexadecimal) of each: the sum modulo 2^256 of the SHA-256 of both.
+    """One digest of many files, given as (id, SHA-256 in hex): the sum modulo 2^256 of the SHA-256 of each pair.
 
-    A sum does not depend on the order, and those of parts add up to that of the whole.
+    It does not depend on the order, and the fingerprints of parts add up to that of the whole.
     """
     total = sum(
         int.from_bytes(hashlib.sha256(f"{key}\0{digest}".encode("utf-8", "backslashreplace")).digest())
@@ -66,7 +66,7 @@ def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
 
 
 def provenance(records: Sequence[Record], split: str) -> Provenance:
-    """The fingerprints of `records`; `split` as the class says."""
+    """The fingerprints of `records`; `split` as in Provenance."""
     return Provenance(
         images=fingerprint((record.id, record.image) for record in records),
         labels=fingerprint((record.id, record.labels) for record in records),
@@ -77,24 +77,24 @@ def provenance(records: Sequence[Record], split: str) -> Provenance:
 
 
 def counts_digest(record: Record) -> str:
-    """SHA-256 of all that was counted for an image."""
+    """SHA-256 of all counts of an image."""
     instances = [(i.label, i.pixels, i.right, i.right_category) for i in record.instances]
-    # The numbers, not the text: programs that compress differ.
+    # The numbers, not the packed text: compressors differ.
     confidence = unpacked(record.confidence, IGNORE).tolist() if record.confidence else []
     counted = [record.nonzero_counts, instances, record.boundaries, record.objects, confidence]
     return hashlib.sha256(json.dumps(counted, separators=(",", ":")).encode()).hexdigest()
 
 
 class Clock:
-    """Started when a run begins; `run` is the facts about it when it ends."""
+    """Measures the time of a run from its creation."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
 
     def run(self, settings: Settings, *, processes: int, counted: int, masks: Path | None) -> Run:
-        """What is known of the run that has `settings`."""
+        """The facts about the run with these `settings`."""
         processor, gpu, threads = platform.processor() or platform.machine(), "", None
-        if "model" in settings:  # or no network ran, and torch may not be there yet
+        if "model" in settings:  # otherwise no network ran, and torch may not be imported
             import torch
 
             from semask_cli.ops.cpu import processor as name_processor

@@ -1,4 +1,4 @@
-"""Reading evaluations back: a file may be damaged, or from an untrusted source, and its text goes into pages."""
+"""Reading evaluations from JSON. A file may be damaged or untrusted, and its text goes into HTML pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """The evaluation in a file that `semask eval --json` wrote.
 
     Raises:
-        UsageError: it is not such a file, is one of another version, or is damaged.
+        UsageError: it is another file, of another version, or damaged.
     """
     try:
         with open_regular(path) as file:
@@ -58,10 +58,10 @@ def _evaluation(document: dict[str, Any]) -> Evaluation:
 
 
 def _parsed(value: Any, kind: Any) -> Any:
-    """A JSON value as `kind`, the type of a field of Evaluation.
+    """Parse a JSON value as `kind`, the type of a field of Evaluation.
 
     Raises:
-        ValueError: it is of another type, a negative number, or a float (these are percentages) beyond 100.
+        ValueError: it has another type, is negative, or is a float (a percentage) above 100.
     """
     if kind is Any:
         return value
@@ -85,7 +85,7 @@ def _parsed(value: Any, kind: Any) -> Any:
 
 
 def _check_totals(totals: tuple[tuple[int, ...], ...], classes: int) -> None:
-    """Rows of a class index, each of them once, and pixels right, labelled and predicted."""
+    """Check rows of (class index, pixels right, labelled, predicted), one per class."""
     for index, right, labelled, predicted in totals:
         if not (index < classes and right <= min(labelled, predicted) and max(labelled, predicted) < MAX_COUNT):
             raise ValueError(f"{(index, right, labelled, predicted)} cannot be counted")
@@ -94,7 +94,7 @@ def _check_totals(totals: tuple[tuple[int, ...], ...], classes: int) -> None:
 
 
 def _check_setting(value: Any) -> None:
-    """A scalar, or a list or table of scalars."""
+    """Check that a setting is a scalar, or a list or table of scalars."""
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
     for item in items:
         if isinstance(item, Mapping | list):

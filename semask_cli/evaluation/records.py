@@ -1,4 +1,4 @@
-"""What one image counts in an evaluation, as it stands in a journal and travels between machines."""
+"""The counts of one image, as stored in a journal and sent between machines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from semask_cli.evaluation.calibration import unpacked
 from semask_cli.evaluation.metrics import Counts
 
 MAX_COUNT = 2**33
-"""In an entry of a record: more than an image has, and sums of a million of them are exact in float64."""
+"""Limit of the counts in a record: more than an image has; sums over a million images are exact in float64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One labelled object: its class index and `pixels`, those predicted as its class, and as any of its category."""
+    """A labelled object: its class index, and its pixels: all, predicted as its class, and as any of its category."""
 
     label: int
     pixels: int
@@ -30,12 +30,12 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one image counted: `nonzero_counts` are the entries of its confusion matrix as (label, prediction, pixels).
+    """The counts of one image: `nonzero_counts` are entries of its confusion matrix as (label, prediction, pixels).
 
-    `files` is the digest of all files behind it. Those of their parts: `image` is that of the image file, `labels` and
-    `predicted` are those of class indices, which do not depend on how a file encodes them; `labels` is empty where
-    there is no label. `boundaries` and `objects` are those of `evaluation.boundaries`, `confidence` is
-    that of `evaluation.calibration`, packed, if they were asked for.
+    `files` is the digest of all files that it depends on, `image` that of the image file. `labels` and `predicted` are
+    digests of class indices, independent of a file's encoding; `labels` is empty without a label. `boundaries` and
+    `objects` are the counts of `evaluation.boundaries`, `confidence` the packed ones of `evaluation.calibration`, if
+    requested.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Record:
     confidence: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The line of a journal."""
+        """The fields of a journal line."""
         return {
             "id": self.id,
             "files": self.files,
@@ -73,13 +73,13 @@ class Record:
 
 
 def nonzero_counts(counts: Counts) -> tuple[tuple[int, int, int], ...]:
-    """The entries of a confusion matrix that are not 0, as (row, column, pixels)."""
+    """The nonzero entries of a confusion matrix as (row, column, pixels)."""
     rows, columns = np.nonzero(counts)
     return tuple(zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True))
 
 
 def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
-    """The record that a line holds; None if its counts are impossible."""
+    """The record of a journal line; None if it is invalid."""
     try:
         record = Record(
             id=_text(fields["id"]),
@@ -110,7 +110,7 @@ def parsed_record(fields: Mapping[str, Any], classes: int) -> Record | None:
 
 
 def _confidence(value: Any, classes: int) -> str:
-    """Packed rows, once they are valid."""
+    """Validated packed rows."""
     text = _text(value)
     if text:
         unpacked(text, classes)
@@ -118,7 +118,7 @@ def _confidence(value: Any, classes: int) -> str:
 
 
 def _rows(value: Any, limits: tuple[int, ...]) -> Rows:
-    """Rows of numbers, each below the limit of its column."""
+    """Validated rows of numbers, each below the limit of its column."""
     return tuple(tuple(_number(n, limit) for n, limit in zip(row, limits, strict=True)) for row in value)
 
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one page to read, and the same figures as JSON and CSV beside it."""
+"""The report of an evaluation: an HTML page, with the same figures as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from semask_cli.output.render import Labels, overlay
 REPORT_FILES = ("report.html", "evaluation.json", "classes.csv", "confusion.csv")
 """The names of the files of a report."""
 
-_SHOWN = 5  # of the worst, and of the best images
-_WIDTH = 720  # of an image in the page, at most, in pixels
+_SHOWN = 5  # worst images, and best images
+_WIDTH = 720  # maximum width of an image in the page, in pixels
 _BINS = 20
 _WRONG = (228, 60, 46)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """An image in the report: `photo` to `errors` are addresses for <img>.
+    """An image in the report: `photo` to `classes` are data URLs.
 
-    `classes` is that of a small image, whose pixels are (label, predicted class, 0): the page names them. `present` are
-    the classes labelled or predicted in it.
+    `classes` is a small image with pixels (label, predicted class, 0), for tooltips. `present` are the classes labelled
+    or predicted in it.
     """
 
     id: str
@@ -89,7 +89,7 @@ def report_page(evaluation: Evaluation, dataset: Dataset, source: Source) -> str
 
 
 def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    """Settings as lines for a table; a table within becomes one line."""
+    """Settings as rows of a table; nested tables become one row."""
     lines = []
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -103,7 +103,7 @@ def flat(settings: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _provenance(evaluation: Evaluation) -> dict[str, Any]:
-    """The provenance and the run, as lines for people."""
+    """The provenance and the run, formatted for display."""
     run = dataclasses.asdict(evaluation.run) if evaluation.run else {}
     if run:
         run |= {"command": " ".join(run["command"]), "seconds": f"{run.pop('milliseconds') / 1000:.1f}"}
@@ -111,9 +111,9 @@ def _provenance(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _matrix(evaluation: Evaluation) -> dict[str, Any]:
-    """The confusion matrix for the page: shares of each label's pixels as bytes, row by row, and orders of classes."""
+    """The confusion matrix for the page: normalised rows as bytes, and orders of classes."""
     counts = np.array(evaluation.confusion, np.int64)
-    levels = np.ceil(255 * shares(counts)).astype(np.uint8)  # nothing that is there becomes 0
+    levels = np.ceil(255 * shares(counts)).astype(np.uint8)  # no nonzero entry becomes 0
     return {
         "classes": len(counts),
         "shares": base64.b64encode(levels.tobytes()).decode(),
@@ -153,13 +153,13 @@ def _example(sample: Sample, result: ImageResult, predicted: Labels, dataset: Da
 
 
 def _class_map(labels: Labels, predicted: Labels) -> RGB:
-    """(label, predicted class, 0) of every so many pixels, so that it is no wider than an image: (h, w, 3)."""
+    """(label, predicted class, 0), subsampled to at most _WIDTH pixels in width: (h, w, 3)."""
     step = math.ceil(labels.shape[1] / _WIDTH)
     return np.dstack([labels, predicted, np.zeros_like(labels)])[step // 2 :: step, step // 2 :: step]
 
 
 def _histogram(values: Sequence[float]) -> list[dict[str, Any]]:
-    """Images by mIoU in steps of five points; the highest bar has height 1."""
+    """Images by mIoU in bins of five points; the highest bar has height 1."""
     counts, edges = np.histogram(values, bins=_BINS, range=(0, 100))
     return [
         {"height": float(n / max(1, counts.max())), "title": f"{n} images with mIoU {low:.0f} to {high:.0f}"}

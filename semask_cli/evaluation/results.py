@@ -1,7 +1,7 @@
-"""The outcome of an evaluation, as one document: what was evaluated, how, and every figure.
+"""The result of an evaluation as one document: its inputs, settings and figures.
 
-It is a function of the records and the settings, but for what it says of the run: when, how fast or by how many
-processes the records were made changes no figure, so equal evaluations have equal documents except for `run`.
+Except for `run`, it is a function of the records and the settings: equal evaluations have equal documents, however
+fast, and by however many processes, the records were made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from semask_cli.io.extras import import_extra
 
 SCHEMA_VERSION = 2
 JSON_KEYS = {"images": "pictures", "image_results": "picture_results"}
-"""The keys of the document that have other names than the fields."""
+"""Keys of the document that differ from the names of the fields."""
 
 
 _NO_CLASS = "no class"
@@ -34,11 +34,10 @@ _NO_CLASS = "no class"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassResult:
-    """A class: figures in percent (None where left out of the mean), pixels in labels and predictions.
+    """A class: figures in percent (None if left out of the mean), and its pixels in labels and predictions.
 
-    `acc` is the recall, `dice` the F1 of precision and recall.
-
-    `interval` is that of the IoU; None where too few images have the class (see `evaluation.intervals`).
+    `acc` is the recall, `dice` the F1 of precision and recall. `interval` is that of the IoU; None if too few images
+    have the class (see `evaluation.intervals`).
     """
 
     index: int
@@ -55,7 +54,7 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confusion:
-    """`pixels` labelled as one class and predicted as another; `share` of the label's pixels, in percent."""
+    """`pixels` of one class predicted as another; `share` is their percentage of the label's pixels."""
 
     label: str
     predicted: str
@@ -65,12 +64,11 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageResult:
-    """An image by itself: mIoU over the classes in its label or prediction, and accuracy, in percent.
+    """One image: mIoU over the classes in its label or prediction, and accuracy, in percent.
 
-    `cluster` names the images that it is not independent of. `totals` are (class index, pixels right, labelled,
-    predicted) of each class in it: all that its part in the figures depends on. `image` is the SHA-256 of its file,
-    `labels` and `predicted` are those of the class indices, in whatever encoding they were written; see
-    `records.labels_digest`.
+    Images with the same `cluster` are not independent. `totals` are (class index, pixels right, labelled, predicted)
+    of each class in it, from which all figures are computed. `image` is the SHA-256 of its file; `labels` and
+    `predicted` are those of class indices, independent of their encoding (see `records.labels_digest`).
     """
 
     id: str
@@ -85,7 +83,7 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CityscapesResult:
-    """Cityscapes' own scores in percent: means, and each category's IoU. iIoU is None without instance files."""
+    """Cityscapes' scores in percent: means, and the IoU of each category. iIoU is None without instance files."""
 
     category_iou: float | None
     iiou: float | None
@@ -95,16 +93,15 @@ class CityscapesResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """One evaluation. Figures are in percent, None where there was nothing to divide by.
+    """One evaluation. Figures are in percent, None for 0 / 0.
 
-    `miou` and the classes' figures are in `definition`; `miou_by_definition` has the others'. `published` is the
-    published figure of the same protocol, if there is one. `partial` says in words why the figure is not that of the
-    whole split, and is empty where it is. `missing` counts files that were missing and accepted. `left_out` are the
-    classes that occur in neither labels nor predictions, or that the definition leaves out. `intervals` are those of
-    the means; None where there are too few images to tell. `cluster_unit` is the word for the images' clusters.
-    `confusion` are pixels by label (row) and prediction (column; the last one: no class). `boundaries`, `objects`
-    and `calibration` are None unless they were asked for.
-    `provenance` says what was measured and `run` how; equal evaluations may come from different runs.
+    `miou` and the classes' figures are in `definition`; `miou_by_definition` has all definitions. `published` is the
+    published figure of the same protocol, if any. `partial` says why the figures are not those of the whole split, and
+    is empty if they are. `missing` counts accepted missing files. `left_out` are the classes that occur in neither
+    labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None if there are too
+    few images. `cluster_unit` is the word for the images' clusters. `confusion` has the pixels by label (row) and
+    prediction (column; the last one: no class). `boundaries`, `objects` and `calibration` are None unless requested.
+    `provenance` identifies the inputs, `run` the computation; equal evaluations may come from different runs.
     """
 
     title: str
@@ -139,7 +136,7 @@ class Evaluation:
 
     @property
     def difference(self) -> float | None:
-        """mIoU minus the published mIoU, in points."""
+        """mIoU minus the published mIoU, in percentage points."""
         return None if self.miou is None or self.published is None else self.miou - self.published
 
     def to_json(self) -> dict[str, Any]:
@@ -148,7 +145,7 @@ class Evaluation:
         return {"schema_version": SCHEMA_VERSION, "kind": "evaluation", **fields}
 
     def confusions(self, count: int = 50) -> tuple[Confusion, ...]:
-        """What is taken for what: the `count` largest entries of `confusion` off its diagonal, largest first."""
+        """The `count` largest off-diagonal entries of `confusion`, largest first."""
         names = (*(result.name for result in self.classes), _NO_CLASS)
         wrong = np.array(self.confusion)
         np.fill_diagonal(wrong, 0)
@@ -164,7 +161,7 @@ class Evaluation:
         )
 
     def confusion_csv(self) -> str:
-        """The confusion matrix as a table, with the classes' names above and before it."""
+        """The confusion matrix as CSV, with class names as header and first column."""
         names = [_no_formula(result.name) for result in self.classes]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
@@ -173,9 +170,9 @@ class Evaluation:
         return buffer.getvalue()
 
     def plot_confusion(self, axes: Any = None, *, order: Order = "similarity") -> Any:
-        """Draw the confusion matrix, as shares of each label's pixels, on matplotlib's `axes`, or on new ones.
+        """Plot the confusion matrix, normalised by row, on matplotlib's `axes` or new ones; returns the axes.
 
-        `order` is that of the classes; see `confusions.class_order`. Returns the axes.
+        `order` is that of the classes; see `confusions.class_order`.
 
         Raises:
             UsageError: matplotlib is not installed.
@@ -222,7 +219,7 @@ class Evaluation:
         return ClassTotals.unstacked(stacks.reshape(len(stacks), -1))
 
     def to_csv(self) -> str:
-        """The classes as a table with a line of names."""
+        """The classes as CSV with a header."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         plain = [field.name for field in dataclasses.fields(ClassResult) if field.name != "interval"]
@@ -235,7 +232,7 @@ class Evaluation:
 
 
 def document_text(document: dict[str, Any]) -> str:
-    """A document as JSON text, in which each key, and each row of a table, has a line: to read, and to compare."""
+    """A document as JSON text with a line per key and per row of a table, readable and easy to diff."""
     entries = []
     for key, value in document.items():
         if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
@@ -247,5 +244,5 @@ def document_text(document: dict[str, Any]) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """Text that a spreadsheet would take for a formula, marked as text."""
+    """Text, quoted if a spreadsheet would read it as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,4 +1,4 @@
-"""Running an evaluation: images that the journal does not hold yet are predicted, counted and recorded."""
+"""Running an evaluation: images that are not in the journal are predicted, counted and recorded."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from semask_cli.io.source_states import SourceStates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be evaluated, and how: the samples of `selection`, measured in `definition` (see metrics.DEFINITIONS).
+    """What to evaluate, and how: the samples of `selection`, in `definition` (see metrics.DEFINITIONS).
 
-    `journal` is the folder in which images that are done are recorded, in the file number `journal_number`; `mask_dir`
-    is one for the predicted masks (palette PNGs). The processes of `world` share the images; rank 0 alone writes. With
-    `merged` all images have been counted before, in the journals of these folders. `boundaries` asks for what
-    `evaluation.boundaries` counts, `calibration` (of a model alone) for what `evaluation.calibration` does.
+    Finished images are recorded in the folder `journal`, in file `journal_number`; predicted masks (palette PNGs) are
+    written to `mask_dir`. The processes of `world` share the images; only rank 0 writes. With `merged`, nothing is
+    predicted: all images are in the journals of these folders. `boundaries` and `calibration` (of a model only) request
+    the counts of `evaluation.boundaries` and `evaluation.calibration`.
     """
 
     dataset: Dataset
@@ -51,28 +51,28 @@ class Plan:
 
 
 class Progress(Protocol):
-    """Callbacks on how far an evaluation is, in the first process; `remaining` images are left to count."""
+    """Callbacks for the progress of an evaluation, in the first process; `remaining` images are left to count."""
 
     def started(self, plan: Plan) -> None:
-        """The dataset is sound and the model loaded."""
+        """The dataset is checked and the model loaded."""
 
     def resumed(self, records: Sequence[Record], remaining: int) -> None:
         """These records were in the journal."""
 
     def damaged(self, lines: int) -> None:
-        """So many lines of the journal are damaged; their images are evaluated again."""
+        """Some lines of the journal are damaged; their images are evaluated again."""
 
     def counted(self, record: Record, remaining: int) -> None:
         """A record has been added."""
 
 
 def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Evaluation:
-    """Evaluate the samples that the journal lacks, and sum up all of them. Each process returns the same evaluation.
+    """Evaluate the samples that are not in the journal, and summarise all. Each process returns the same evaluation.
 
     Raises:
-        DatasetError: a label or mask that cannot be read, holds values that are not classes, or has the wrong size.
-        ImageError: an image that cannot be read.
-        UsageError: the journal was begun with other settings.
+        DatasetError: a label or mask cannot be read, holds values that are not classes, or has the wrong size.
+        ImageError: an image cannot be read.
+        UsageError: the journal has other settings.
         OutputError: the journal or a mask cannot be written.
     """
     clock = Clock()
@@ -81,7 +81,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         json.dumps(evaluation_settings(plan.dataset, source, boundaries=plan.boundaries, calibration=plan.calibration))
     )
     if changed := differing_settings(world.share(settings), settings):
-        raise UsageError(f"the processes of this run differ: {changed}", "Start all of them alike.")
+        raise UsageError(f"the processes of this run differ: {changed}", "Start all with the same options.")
     progress = progress if world.rank == 0 else None
     if progress:
         progress.started(plan)
@@ -113,7 +113,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
 def evaluation_settings(
     dataset: Dataset, source: Source, *, boundaries: bool = False, calibration: bool = False
 ) -> Settings:
-    """All that the counts of an image depend on, besides its files; and what is counted beyond pixels of classes."""
+    """All that the counts of an image depend on, besides its files; and the optional counts requested."""
     folders = {} if dataset.split else {"images": str(dataset.root.resolve()), "classes": dataset.classes.classes}
     return {
         "dataset": dataset.name,
@@ -140,9 +140,10 @@ def _merged(plan: Plan, source: Source, settings: Settings) -> list[Record]:
 def _collect(
     plan: Plan, source: Source, journal: Journal | None, progress: Progress | None
 ) -> tuple[list[Record], int]:
-    """The records of the samples, sorted by id: those in the journal whose files are unchanged, and new ones.
+    """The records of the samples, sorted by id (from the journal, if their files are unchanged, or new), and the number
+    of images that this process has counted.
 
-    None in processes that have no journal, which send to the one that has. And how many this process has counted.
+    Processes without a journal send their counts to the one that has it, and return no records.
     """
     dataset, world = plan.dataset, plan.world
     by_id = {sample.id: sample for sample in plan.selection.samples}
@@ -186,13 +187,13 @@ def _collect(
     if lost := by_id.keys() - records.keys():
         raise OutputError(
             f"the journal {plan.journal} lacks {len(lost)} images that were evaluated, such as {min(lost)}",
-            "Something else has changed it, or the files behind it. Start the same command again.",
+            "The journal or the files were changed meanwhile. Start the same command again.",
         )
     return [records[key] for key in sorted(by_id)], len(assigned)
 
 
 def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], keep: Callable[[Counted], None]) -> None:
-    """While one image is predicted the one before it is counted, and kept."""
+    """Count and keep each image while the next one is predicted."""
     states = SourceStates()
 
     def to_read() -> Iterator[Sample]:
@@ -215,7 +216,7 @@ def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], k
 
 
 class _Recorder:
-    """Writes what has been counted, here or by another process: the mask, then the record."""
+    """Writes the mask and the record of each counted image, from this or another process."""
 
     def __init__(self, plan: Plan, journal: Journal | None, progress: Progress | None, *, remaining: int) -> None:
         self._plan, self._journal, self._progress, self._remaining = plan, journal, progress, remaining
@@ -240,7 +241,7 @@ class _Recorder:
 def _sort_out(
     records: Sequence[Record], samples: Sequence[Sample], source: Source
 ) -> tuple[dict[str, Record], set[tuple[str, str]]]:
-    """The records whose files are still the same, by id; and (id, files) of those whose files have changed since."""
+    """The records whose files are unchanged, by id; and (id, files) of those whose files have changed."""
     recorded = {record.id for record in records}
     digests = {sample.id: files_digest(sample, source.file_of(sample)) for sample in samples if sample.id in recorded}
     current = {record.id: record for record in records if digests.get(record.id) == record.files}
@@ -249,12 +250,12 @@ def _sort_out(
 
 
 def mask_path(folder: Path, sample: Sample) -> Path:
-    """Where the predicted mask of a sample is saved."""
+    """The path of a sample's predicted mask."""
     return folder / f"{sample.id}.png"
 
 
 def _has_mask(plan: Plan, sample: Sample, record: Record) -> bool:
-    """Whether the mask that was counted is there, if it is wanted: a mask of another run may lie in its place."""
+    """Whether the counted mask exists, if masks are saved; the file may be from another run."""
     if not plan.mask_dir:
         return True
     try:

@@ -1,6 +1,6 @@
-"""The JSON Schema of an evaluation's document, from the classes that it is written from and read into.
+"""The JSON Schema of an evaluation's document, generated from its dataclasses.
 
-It stands as evaluation.schema.json beside this module, and in the documentation; `python docs/generate.py` writes both.
+`python docs/generate.py` writes it to evaluation.schema.json beside this module, and to the documentation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
 
 MAX_PERCENT = 100.001
-"""The largest figure: rounding may go past 100."""
+"""The largest figure: rounding may exceed 100."""
 
 
 def evaluation_schema() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def evaluation_schema() -> dict[str, Any]:
 
 
 def _of(kind: Any, names: dict[str, str] | None = None) -> dict[str, Any]:
-    """The schema of a value of `kind`; `names` are the keys of fields that have others."""
+    """The schema of a value of `kind`; `names` are keys that differ from the names of fields."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         types_of = get_type_hints(kind)

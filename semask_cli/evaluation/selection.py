@@ -1,4 +1,4 @@
-"""The samples that an evaluation takes, and in words why they may not be the whole split."""
+"""The samples to evaluate, and the reasons why they may not be the whole split."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from semask_cli.distributed.shards import Shard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The `samples` to evaluate, and how many files are `missing` and accepted.
+    """The `samples` to evaluate, and the number of accepted `missing` files.
 
-    `partial` says in words why this is not the whole split; it is empty where it is.
+    `partial` says why these are not the whole split; it is empty if they are.
     """
 
     samples: tuple[Sample, ...]
@@ -31,11 +31,10 @@ def select(
     unlabelled_too: bool = False,
     shard: Shard | None = None,
 ) -> Selection:
-    """The images with a label and a prediction: all, or `limit` of them, the first or drawn at random.
+    """Select the images with a label and a prediction: all, or `limit` of them, the first or drawn at random.
 
-    Of these a `shard` takes its own.
-
-    `unlabelled_too` takes images without a label as well, which count nothing: they are predicted for a submission.
+    A `shard` takes its part of these. `unlabelled_too` adds images without a label, which are only predicted, for a
+    submission.
     """
     skipped = {sample.id for sample in unpredicted}
     if not unlabelled_too:
@@ -58,18 +57,18 @@ def select(
 
 
 def is_published_split(dataset: Dataset) -> bool:
-    """Whether published figures are of this split."""
+    """Whether this is the split of the published figures."""
     return dataset.spec is not None and dataset.split == dataset.spec.evaluated_split
 
 
 def split_in_words(dataset: Dataset, selection: Selection) -> str:
-    """Whether this is the published split, as far as that can be known: names and numbers are, contents are not."""
+    """A sentence on whether this is the published split, judged by names and numbers; contents are not known."""
     if not dataset.split:
-        return "images of the user's own"
+        return "the user's own images"
     name = f"the {dataset.split} split of {dataset.name}"
     if selection.partial:
         return f"not all of {name}: {selection.partial}"
     return (
-        f"{name} with all of its {len(selection.samples)} images, and a label for each; whether files were altered "
-        "shows in the fingerprints alone"
+        f"{name} with all of its {len(selection.samples)} images, and a label for each; only the fingerprints show "
+        "whether files were altered"
     )

@@ -1,7 +1,7 @@
-"""The images on which runs differ most, beside each other: labels, each run's prediction, and who is right where.
+"""The images on which runs differ most: labels, each run's prediction, and where each run is right.
 
-Evaluations hold no pixels. Predictions are read from the masks that were evaluated (--pred) or saved (--save-pred), and
-only those are shown that are still what was counted.
+Evaluations hold no pixels: predictions are read from the masks that were evaluated (--pred) or saved (--save-pred), and
+must be those that were counted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from semask_cli.io.images import RGB, read_image
 from semask_cli.output.render import Labels, overlay
 
 RIGHT = {"first": (31, 111, 139), "second": (217, 130, 43), "none": (120, 24, 24)}
-"""The colours of a map of who is right: the baseline alone, the run alone, and neither."""
+"""Colours of pixels where only the baseline is right, only the run, and neither."""
 
-_WIDTH = 560  # of an image in the page, at most, in pixels
+_WIDTH = 560  # maximum width of an image in the page, in pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """An image in the page, as an address for <img>, and the `title` under it."""
+    """An image in the page as a data URL, and its `title`."""
 
     title: str
     address: str
@@ -36,7 +36,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideBySide:
-    """The views of one image: itself, its labels, each run's prediction, and each run's map against the baseline."""
+    """The views of one image: itself, its labels, each run's prediction, and each run compared with the baseline."""
 
     id: str
     views: tuple[View, ...]
@@ -45,11 +45,11 @@ class SideBySide:
 def side_by_side(
     ids: Sequence[str], runs: Mapping[str, Evaluation], baseline: str, dataset: Dataset
 ) -> Iterator[SideBySide]:
-    """The images `ids` of `dataset`, as `runs` by name predicted them.
+    """The images `ids` of `dataset` with the predictions of `runs`, by name.
 
     Raises:
-        UsageError: a run whose masks are not on this machine, or are no longer those that were counted.
-        DatasetError: an image, label or mask that cannot be read.
+        UsageError: the masks of a run are not on this machine, or are not those that were counted.
+        DatasetError: an image, label or mask cannot be read.
     """
     samples = {sample.id: sample for sample in dataset.samples}
     chosen = [samples[key] for key in ids if key in samples]
@@ -59,7 +59,7 @@ def side_by_side(
 
 
 def who_is_right(image: RGB, labels: Labels, first: Labels, second: Labels) -> RGB:
-    """The image in grey, in RIGHT's colours where one alone is right, or neither; pale where nothing is counted."""
+    """The image in grey, in RIGHT's colours where only one is right, or neither; pale where nothing is counted."""
     counted = labels != IGNORE
     right = [(each == labels) & counted for each in (first, second)]
     areas = {
@@ -71,7 +71,7 @@ def who_is_right(image: RGB, labels: Labels, first: Labels, second: Labels) -> R
 
 
 def masks_of(run: Evaluation) -> tuple[Path, str] | None:
-    """The folder of the masks that a run evaluated or saved, and their encoding; None where it kept none."""
+    """The folder and encoding of the masks that a run evaluated or saved; None if there are none."""
     if "masks" in run.settings:
         return Path(run.settings["masks"]), run.settings["mask_coding"]
     return (Path(run.run.masks), CLASS_INDICES) if run.run and run.run.masks else None
@@ -81,7 +81,7 @@ def _predictions(name: str, run: Evaluation, samples: Sequence[Sample], dataset:
     found = masks_of(run)
     if not found or not found[0].is_dir():
         raise UsageError(
-            f"the masks of {name} are not here", "Evaluate with --save-pred DIR to show images side by side."
+            f"the masks of {name} are missing", "Evaluate with --save-pred DIR to show images side by side."
         )
     folder, encoding = found
     source = MaskFolder(folder, samples, dataset.classes.encoding(encoding))

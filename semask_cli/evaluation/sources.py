@@ -1,4 +1,4 @@
-"""Where predictions come from: a model that is run, or masks that any program wrote."""
+"""Sources of predictions: a model, or masks written by any program."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from semask_cli.inference.segmenter import Segmenter
 
 DATASET_SETTINGS = ("dataset", "split", "label_coding", "images", "classes", "boundaries", "calibration")
-"""Of the settings of an evaluation those that are not the source's."""
+"""The settings of an evaluation that are not those of its source."""
 
-_MACHINE_SETTINGS = ("device", "versions")  # which round a few pixels otherwise
+_MACHINE_SETTINGS = ("device", "versions")  # rounding on other machines changes a few pixels
 
 
 class Source(Protocol):
-    """Gives the predicted labels of images.
+    """A source of predicted labels.
 
-    `settings` is all that they depend on besides the files. `definition` is the one of mIoU that suits them,
-    `published` the figure published for exactly these settings on the evaluated split, in percent. `missing` are
-    images that it has no prediction for. `files` are all files that it reads besides the images.
+    `settings` is all that these depend on besides the files. `definition` is the default definition of mIoU,
+    `published` the figure published for exactly these settings on the evaluated split, in percent. `missing` are images
+    without a prediction. `files` are all files that it reads besides the images.
     """
 
     @property
@@ -60,19 +60,18 @@ class Source(Protocol):
     def files(self) -> Sequence[Path]: ...
 
     def file_of(self, sample: Sample) -> Path:
-        """The file that the prediction is made from."""
+        """The file that the prediction is read or computed from."""
         ...
 
     def labels(self, samples: Iterable[Sample]) -> Iterator[NDArray[np.uint8]]:
-        """Class indices (H, W) of each image, IGNORE where the source names no class."""
+        """Class indices (H, W) uint8 of each image, IGNORE for no class."""
         ...
 
 
 class ModelSource:
-    """The predictions of a model, which `load` gives: it is called when the first one is asked for.
+    """The predictions of a model, which is loaded by `load` on first use.
 
-    `files` are those that it is loaded from, besides the one that `spec` names. An image that cannot be read raises its
-    ImageError.
+    `files` are those that it is loaded from, besides the one in `spec`. An unreadable image raises its ImageError.
     """
 
     missing = ()
@@ -109,13 +108,13 @@ class ModelSource:
 
     @property
     def score(self) -> str:
-        """What the score of a pixel's class is."""
+        """A description of the score of a pixel's class."""
         if self._segmenter.network.softmax:
             return "softmax, averaged over the views"
         return "sum over queries of class probability times mask probability, at most 1"
 
     def labels_and_scores(self, samples: Iterable[Sample]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        """As `labels`, each with the score of each pixel's class, float32 (H, W), not below 0."""
+        """As `labels`, with the score of each pixel's class: float32 (H, W), at least 0."""
         for segmentation in self._segmentations(samples, keep=Keep(confidence=True)):
             assert segmentation.confidence is not None
             yield segmentation.labels, segmentation.confidence

@@ -1,4 +1,4 @@
-"""The progress of an evaluation, from its journal alone: while it runs or afterwards, and from any machine."""
+"""The progress of an evaluation, read from its journal, during or after the run and from any machine."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def read_evaluations(folder: Path) -> list[RunStatus]:
     """The evaluations whose journal is `folder` or a folder in it, the latest first.
 
     Raises:
-        UsageError: there is none, or it does not say which evaluation it belongs to.
+        UsageError: there is none, or its header is damaged.
         OutputError: a journal cannot be read.
     """
     folders = [each for each in (folder, *folder.glob("*")) if journal_files(each)]
     if not folders:
         raise UsageError(
-            f"no run has noted anything in {folder}",
-            "Name the folder that `semask predict -o` wrote to, or a --journal of `semask eval`.",
+            f"there is no journal in {folder}",
+            "Name the output of `semask predict -o`, or a --journal of `semask eval`.",
         )
     return sorted(map(_status, folders), key=lambda run: run.last or 0, reverse=True)
 
 
 def _status(folder: Path) -> RunStatus:
-    """Of all shards that write to the folder."""
+    """The status over all shards in the folder."""
     settings = journal_settings(folder)
     done: dict[str, float] = {}
     images: list[int | None] = []

@@ -1,7 +1,7 @@
-"""Files for the benchmarks' servers: masks in the server's encoding under the names it expects, in one ZIP file.
+"""Submissions to benchmark servers: masks in the server's encoding, under the expected names, in one ZIP file.
 
-A dataset's spec names the encoding (`server_encoding`): Cityscapes takes labelIds, ADE20K the indices 1 to 150. Both
-read a mask by its image's name, and 0 as no class.
+The encoding is `server_encoding` of the dataset's spec: labelIds for Cityscapes, 1 to 150 for ADE20K. Both expect the
+image's name, and 0 for no class.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from semask_cli.io.files import write_atomically
 def write_submission(
     path: Path, dataset: Dataset, samples: Sequence[Sample], labels: Iterable[NDArray[np.uint8]]
 ) -> None:
-    """Write the `labels` (class indices, (H, W) uint8) of `samples` to the ZIP file `path`, and read it back.
+    """Write the `labels` (class indices, (H, W) uint8) of `samples` to the ZIP file `path`, and verify it.
 
     Raises:
         UsageError: the dataset has no server.
         DatasetError: as `submission_names`.
-        OutputError: the file cannot be written, or does not hold what was written.
+        OutputError: the file cannot be written, or reading it back gives something else.
     """
     encoding = submission_encoding(dataset)
     values, digests, names = _values(encoding), {}, submission_names(samples)
@@ -42,18 +42,18 @@ def write_submission(
             digests[name] = labels_digest(predicted)
     write_atomically(path, buffer.getvalue())
     if _read_back(path, encoding) != digests:
-        raise OutputError(f"{path} does not hold what was written", "Write it again, to another place.")
+        raise OutputError(f"{path} was not written correctly", "Write it to another place.")
 
 
 def submission_encoding(dataset: Dataset) -> LabelEncoding:
-    """The encoding in which the dataset's server takes masks.
+    """The encoding of the dataset's server.
 
     Raises:
         UsageError: it has no server.
     """
     if dataset.spec is None or not dataset.spec.server_encoding:
         with_server = [name for name in dataset_names() if dataset_spec(name).server_encoding]
-        raise UsageError(f"{dataset.name} has no server to submit to", f"Those that have: {', '.join(with_server)}.")
+        raise UsageError(f"{dataset.name} has no benchmark server", f"These have one: {', '.join(with_server)}.")
     return dataset.classes.encodings[dataset.spec.server_encoding]
 
 
@@ -71,12 +71,12 @@ def submission_names(samples: Sequence[Sample]) -> list[str]:
         except UnicodeEncodeError as error:
             raise DatasetError(f"the name of {sample.image} is not UTF-8", "Rename the image.") from error
         if (other := names.setdefault(name, sample)) is not sample:
-            raise DatasetError(f"{other.image} and {sample.image} would be one mask of a submission", "Rename one.")
+            raise DatasetError(f"{other.image} and {sample.image} would have one name in a submission", "Rename one.")
     return list(names)
 
 
 def _values(encoding: LabelEncoding) -> NDArray[np.uint8]:
-    """The value written for each class index (256,); 0 for none."""
+    """The value of each class index (256,); 0 for no class."""
     values = np.zeros(256, np.uint8)
     written = np.flatnonzero((encoding.table >= 0) & (encoding.table != IGNORE))
     values[encoding.table[written]] = written
@@ -84,7 +84,7 @@ def _values(encoding: LabelEncoding) -> NDArray[np.uint8]:
 
 
 def _read_back(path: Path, encoding: LabelEncoding) -> dict[str, str]:
-    """The digest of each mask in the file, as class indices; of those that can be read."""
+    """The digest of each readable mask in the file, as class indices."""
     digests = {}
     with suppress(OSError, SyntaxError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():

@@ -1,4 +1,4 @@
-"""From the records of images to an evaluation: every figure is a function of the set of records and of the settings."""
+"""From the records of images to an evaluation, which is a function of the records and the settings."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def summarise(
     split_state: str = "",
     run: Run | None = None,
 ) -> Evaluation:
-    """Every figure of `records`, one for each image and sorted by id; in percent, at the size of the labels.
+    """All figures of `records`, one per image and sorted by id.
 
-    `split_state` goes into the provenance, and `run` into the document as it is.
+    `split_state` becomes `Provenance.split`; the other arguments are fields of `Evaluation`.
     """
     located, score = "boundaries" in settings, settings.get("calibration")
     total, totals = _sums(records, len(class_set))
@@ -79,7 +79,7 @@ def summarise(
 def figures_of_totals(
     totals: ClassTotals, clusters: Sequence[str], class_set: ClassSet, *, definition: str, unit: str
 ) -> dict[str, Any]:
-    """The fields of Evaluation that depend on the images' `totals` (N, K) and `clusters` alone."""
+    """The fields of Evaluation that depend only on the images' `totals` (N, K) and `clusters`."""
     whole = ClassTotals.unstacked(totals.stacked().sum(axis=0))
     figures = metrics(whole, definition)
     precision, dice = precision_and_dice(whole, definition)
@@ -182,5 +182,5 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def number(value: SupportsFloat) -> float | None:
-    """A float, or None for nan, which JSON has not."""
+    """A float, or None for nan, which JSON lacks."""
     return None if math.isnan(value) else float(value)

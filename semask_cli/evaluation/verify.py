@@ -1,4 +1,4 @@
-"""Whether a result holds: its figures recomputed from its own counts and from the journal, its files read again."""
+"""Verification of a result: its figures are recomputed from its own counts and its journal, its files read again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OWN = "figures from the document's own counts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: whether the result `holds` (None where nothing could be checked), and what was found."""
+    """One check: whether the result `holds` (None if it could not be checked), and what was found."""
 
     name: str
     holds: bool | None
@@ -34,10 +34,10 @@ class Check:
 
 
 def verify(path: Path, *, journal: Path | None = None, dataset: Dataset | None = None) -> tuple[Check, ...]:
-    """Check whether the evaluation in a JSON file holds.
+    """Verify the evaluation in a JSON file.
 
-    Its figures are computed from its own counts, and from the records of `journal` (unless given, the one in the cache
-    that the run wrote). The images and labels of `dataset` are read, if it is given.
+    Its figures are recomputed from its own counts, and from the records of `journal` (by default the one of the run in
+    the cache). The images and labels of `dataset` are read, if it is given.
 
     Raises:
         UsageError: the file is not an evaluation.
@@ -47,7 +47,7 @@ def verify(path: Path, *, journal: Path | None = None, dataset: Dataset | None =
     class_set = _class_set(evaluation)
     checks = [_own_counts(evaluation, class_set), _journal(evaluation, class_set, journal)]
     if dataset is None:
-        checks.append(Check(name="files", holds=None, found="not checked: name the dataset and its --root"))
+        checks.append(Check(name="files", holds=None, found="not checked: give the dataset and its --root"))
     else:
         checks += _files(evaluation, dataset)
     return tuple(checks)
@@ -146,7 +146,7 @@ def _compared(name: str, written: Evaluation, recomputed: Evaluation) -> Check:
 
 
 def _differences(written: Any, recomputed: Any, where: str) -> Iterator[str]:
-    """In words, what differs between two equal kinds of thing."""
+    """Descriptions of the differences between two values of the same type."""
     if is_dataclass(written) and type(written) is type(recomputed):
         for field in fields(written):
             if field.compare:
@@ -165,7 +165,7 @@ def _identity(record: Record | ImageResult) -> tuple[str, str, str, str]:
 
 
 def _class_set(evaluation: Evaluation) -> ClassSet:
-    """The classes that a document names, with the facts about the published dataset that they are of."""
+    """The classes of a document, with the facts about their published dataset, if it is one."""
     names = tuple(result.name for result in evaluation.classes)
     spec = dataset_spec(evaluation.dataset) if evaluation.dataset in dataset_names() else None
     palette = [bytes.fromhex(result.colour[1:]) for result in evaluation.classes]

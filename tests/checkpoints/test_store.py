@@ -361,7 +361,7 @@ def test_waiting_for_another_process_is_told_and_can_be_interrupted(
             told = process.stderr.readline().decode()
             process.send_signal(signal.SIGINT)
             rest = process.stderr.read().decode()
-    assert told.startswith("waiting for another process, which has been fetching small@first since ")
+    assert told.startswith("waiting for another process, which has been downloading small@first since ")
     assert told.split()[-1][:4] == since[:4]
     assert "Traceback" not in rest
     assert process.returncode == 130

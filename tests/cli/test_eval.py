@@ -167,7 +167,7 @@ def spoil_label_size(root, masks):
 def spoil_mask_size(root, masks):
     file = masks / "ADE_val_00000001.png"
     miniature.save(file, np.asarray(Image.open(file))[:-1])
-    return "its prediction 64 x 47"
+    return "its prediction is 64 x 47"
 
 
 def spoil_mask_values(root, masks):

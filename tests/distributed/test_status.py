@@ -80,8 +80,8 @@ def test_the_command_says_it_in_words_and_in_json(semask: Run, output: Path) -> 
 
 def test_where_no_run_was_that_is_said(semask: Run, tmp_path: Path) -> None:
     assert read_status(tmp_path) == []
-    assert "no run has noted anything" in semask("status", tmp_path, check=2).stderr
-    assert "no run has noted anything" in semask("status", check=2).stderr
+    assert "there is no journal" in semask("status", tmp_path, check=2).stderr
+    assert "there is no journal" in semask("status", check=2).stderr
 
 
 def test_a_store_that_lists_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def test_more_runs_are_measured_from_the_baseline_that_is_named(fields, semask):
     printed = semask("compare", *files, "--baseline", files[1]).stdout
     assert all(difference.sentence in printed for difference in comparison.differences)
     assert semask_cli.compare([files[0], *files], baseline=files[1]) == comparison
-    with pytest.raises(UsageError, match="is none of the evaluations"):
+    with pytest.raises(UsageError, match="is not one of the evaluations"):
         semask_cli.compare(files, baseline=fields.folder / "d.json")
 
 
@@ -128,7 +128,7 @@ def test_runs_on_other_labels_are_refused_and_what_differs_is_named(fields):
     labels = fields.truth["007"].copy()
     labels[0, 0] = (labels[0, 0] % 3 + 1) % 3
     miniature.save(label, labels)
-    with pytest.raises(UsageError, match="the labels of 1 images are others in second than in first; the first is 007"):
+    with pytest.raises(UsageError, match="the labels of 1 images differ between second and first, first 007"):
         semask_cli.compare([first, fields.run("second", right=0.9)])
     miniature.save(label, fields.truth["007"])
     (fields.folder / "classes.txt").write_text("\n".join((CLASSES[0], CLASSES[2], CLASSES[1])))
@@ -155,7 +155,7 @@ def test_other_image_files_are_a_caution(fields):
     first = fields.run("first", right=0.9)
     miniature.save(fields.folder / "images/003.png", np.zeros((24, 32, 3), np.uint8))
     second = fields.run("second", right=0.9)
-    assert semask_cli.compare([first, second]).cautions == ("1 image files of second are others, such as 003.",)
+    assert semask_cli.compare([first, second]).cautions == ("1 image files of second differ, such as 003.",)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
@@ -231,7 +231,7 @@ def test_what_does_not_compare_is_refused(semask, planted, tmp_path):
         files[-1].write_text(semask("eval", "-d", name, "--root", root, "--pred", masks, "--json").stdout)
     (tmp_path / "list.json").write_text("[]")
     for arguments, words in (
-        (files, "Only evaluations of the same split"),
+        (files, "Compare evaluations of the same split"),
         (files[:1], "two evaluations or more"),
         ([files[0], tmp_path / "list.json"], "is not the JSON of an evaluation"),
         ([files[0], tmp_path / "gone.json"], "cannot read"),

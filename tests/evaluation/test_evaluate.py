@@ -76,7 +76,7 @@ def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
     root, masks = planted("coco-stuff10k", "mmseg", 2)
     with pytest.raises(UsageError, match="merging journals runs nothing"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, merge=["jobs"], journal="journal")
-    with pytest.raises(UsageError, match="no definition of mIoU is called 'voc'"):
+    with pytest.raises(UsageError, match="there is no definition of mIoU 'voc'"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, definition="voc")
     with pytest.raises(UsageError, match="no coding 'labelIds'"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, mask_encoding="labelIds")
@@ -87,7 +87,7 @@ def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
     with pytest.raises(UsageError, match="toy-street-fpn knows 19 classes, coco-stuff10k has 171"):
         semask_cli.evaluate("coco-stuff10k", semask_cli.load("toy-street-fpn", device="cpu"), root=root)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="file is a file, where a folder is needed"):
+    with pytest.raises(OutputError, match="file is a file, but results need a folder"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, journal=tmp_path / "file")
     label = find_dataset("coco-stuff10k", root=root).samples[0].label
     miniature.save(label, np.full((3, 3), 1, np.uint8))

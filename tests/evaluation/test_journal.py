@@ -77,7 +77,7 @@ def test_a_journal_of_other_settings_is_refused_and_left_alone(tmp_path):
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "rank-0.jsonl").write_text('{"some": "json"}\n')
-    with pytest.raises(UsageError, match="does not say which evaluation it belongs to"):
+    with pytest.raises(UsageError, match="is damaged, or was written by another version"):
         Journal(tmp_path, SETTINGS, classes=3)
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_header_says_nothing_so_the_journal_is_refused(tmp_path, writt
     changed = bytearray(written)
     changed[at] ^= 4
     (tmp_path / "rank-0.jsonl").write_bytes(changed)
-    with pytest.raises(UsageError, match="does not say which evaluation it belongs to") as refused:
+    with pytest.raises(UsageError, match="is damaged, or was written by another version") as refused:
         Journal(tmp_path, SETTINGS, classes=3)
     assert "--fresh" in refused.value.suggestion
 

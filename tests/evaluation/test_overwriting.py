@@ -97,7 +97,7 @@ def test_a_file_where_a_folder_is_needed_is_refused_before_the_first_image(own, 
     (folder / "file").write_text("in the way")
     place = folder / "file/below" if name == "submission" else folder / "file"
     arguments = {"journal": folder / "journal", name: place}
-    with pytest.raises(OutputError, match="file is a file, where a folder is needed"):
+    with pytest.raises(OutputError, match="file is a file, but results need a folder"):
         semask_cli.evaluate("cityscapes", masks, root=root, **arguments)
     assert not (folder / "journal").exists()
 

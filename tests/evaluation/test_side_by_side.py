@@ -67,7 +67,7 @@ def test_masks_that_are_gone_or_others_are_not_shown(semask, two_runs, tmp_path)
         write_comparison(tmp_path / "page", comparison, dataset)
     mask.write_bytes(original)
     (tmp_path / "better").rename(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="the masks of better are not here"):
+    with pytest.raises(UsageError, match="the masks of better are missing"):
         write_comparison(tmp_path / "page", comparison, dataset)
     assert not (tmp_path / "page").exists()
 

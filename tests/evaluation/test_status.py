@@ -37,7 +37,7 @@ def test_done_left_and_rate_of_two_shards(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no run has noted anything"):
+    with pytest.raises(UsageError, match="there is no journal"):
         read_evaluations(tmp_path)
 
 
