@@ -116,6 +116,8 @@ def _files(evaluation: Evaluation, dataset: Dataset) -> Iterator[Check]:
         differing.insert(0, f"there are {len(dataset.classes)}, were {len(names)}")
     yield _check("classes", differing, "are those of the document")
     samples = {sample.id: sample for sample in dataset.samples}
+    left_out = [] if evaluation.partial else sorted(samples.keys() - {result.id for result in evaluation.image_results})
+    yield _check("selection", left_out, "is what the document says", "said to be all images, but without ")
     gone, images, labels = [], [], []
     for result in evaluation.image_results:
         sample = samples.get(result.id)

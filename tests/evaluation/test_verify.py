@@ -25,7 +25,7 @@ def evaluated(semask, planted, tmp_path):
 def test_a_result_holds_with_its_journal_and_files(semask, evaluated):
     path, options = evaluated
     printed = semask("eval", "--verify", path, *options).stdout
-    assert [line.split()[0] for line in printed.splitlines()] == ["holds"] * 6
+    assert [line.split()[0] for line in printed.splitlines()] == ["holds"] * 7
     alone = semask("eval", "--verify", path).stdout
     assert "holds  figures from the document's own counts" in alone
     assert "unknown  figures from the journal: there is no journal" in alone
@@ -93,6 +93,21 @@ def test_a_label_an_image_and_a_class_that_were_changed_are_named(semask, evalua
     assert f"does not hold  images: changed: {painted.id}\n" in done
     assert f"does not hold  files: not there: {gone.id}\n" in done
     assert "holds  classes: are those of the document" in done
+
+
+def test_a_part_that_is_said_to_be_the_whole_is_named(semask, tmp_path):
+    for name in "abc":
+        truth = miniature.labels(12, 16, 3, seed=ord(name))
+        for kind, values in (("images", truth[..., None].repeat(3, 2)), ("labels", truth), ("masks", truth)):
+            miniature.save(tmp_path / kind / f"{name}.png", values)
+    (tmp_path / "classes.txt").write_text("road\nsky\ntree\n")
+    own = ("--images", tmp_path / "images", "--labels", tmp_path / "labels", "--classes", tmp_path / "classes.txt")
+    printed = semask("eval", *own, "--pred", tmp_path / "masks", "--json", "--limit", 2).stdout
+    (tmp_path / "result.json").write_text(printed)
+    assert "holds  selection" in semask("eval", "--verify", tmp_path / "result.json", *own).stdout
+    (tmp_path / "result.json").write_text(json.dumps(json.loads(printed) | {"partial": ""}))
+    done = semask("eval", "--verify", tmp_path / "result.json", *own, check=31).stdout
+    assert "does not hold  selection: said to be all images, but without c\n" in done
 
 
 def test_a_shuffled_class_file_is_named(semask, tmp_path):
