@@ -107,6 +107,7 @@ class _Part:
 
     def __init__(self, path: Path, *, height: int, width: int) -> None:
         self.path, self.frames = path, 0
+        self._last, self._interval = 0, 0  # in ticks
         self._odd = ((0, height % 2), (0, width % 2), (0, 0))
         with ExitStack() as stack:
             unfinished = stack.enter_context(whole_file(path))
@@ -124,12 +125,16 @@ class _Part:
         # Players need even sides: repeat the last column or row.
         frame = av().VideoFrame.from_ndarray(np.pad(pixels, self._odd, mode="edge"), format="rgb24")
         frame.pts, frame.time_base = round(seconds * CLOCK), self._stream.time_base
+        self._last, self._interval = frame.pts, frame.pts - self._last if self.frames else 0
         self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
     def end(self) -> None:
         with self._closing:
-            self._container.mux(self._stream.encode())
+            packets = self._stream.encode()
+            if packets and self._interval:
+                packets[-1].duration = self._interval  # else 1/24 s, whatever the frame rate
+            self._container.mux(packets)
 
 
 def _join(path: Path, parts: Sequence[Path]) -> None:

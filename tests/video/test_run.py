@@ -85,6 +85,10 @@ def test_every_chosen_frame_is_shown_at_its_time(
         assert pixels.shape == (50, 72, 3)
         assert np.abs(pixels.astype(int) - colours).mean() < 12  # what the codec changes
     assert os.listdir(tmp_path) == ["out.mp4"]
+    with av.open(target) as container:  # the last frame is shown as long as the one before
+        stream = container.streams.video[0]
+        expected_end = 2 * times()[expected[-1]] - times()[expected[-2]]
+        assert float(stream.duration * stream.time_base) == pytest.approx(expected_end - times()[expected[0]], abs=1e-3)
 
 
 @pytest.mark.usefixtures("_short_parts")
