@@ -92,6 +92,8 @@ def evaluate(
     """
     if definition and definition not in DEFINITIONS:
         raise UsageError(f"there is no definition of mIoU {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"a limit of {limit} images", "Give the number of images to evaluate, or leave it out.")
     if shuffle_seed is not None and limit is None:
         raise UsageError("a shuffle seed draws the images of a limit", "Give a limit too.")
     if merge and (journal or shard or fresh or save_pred or submission):

@@ -74,6 +74,8 @@ def test_an_evaluation_is_resumed_and_tells_how_it_goes_on(planted, tmp_path):
 
 def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
     root, masks = planted("coco-stuff10k", "mmseg", 2)
+    with pytest.raises(UsageError, match="a limit of -1 images"):
+        semask_cli.evaluate("coco-stuff10k", masks, root=root, limit=-1)
     with pytest.raises(UsageError, match="merging journals runs nothing"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, merge=["jobs"], journal="journal")
     with pytest.raises(UsageError, match="there is no definition of mIoU 'voc'"):
