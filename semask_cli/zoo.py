@@ -21,7 +21,7 @@ from semask_cli.datasets.spec import Definition, dataset_name
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.io.regular import open_regular
 from semask_cli.io.resources import project_file
-from semask_cli.zoo_values import check_backbone, check_choice, check_form, check_row
+from semask_cli.zoo_values import check_backbone, check_choice, check_figures, check_form, check_row
 
 Decoder = Literal["semantic-fpn", "maskformer", "mask2former"]
 PixelDecoder = Literal["none", "fpn", "fapn", "msdeform", "msfapn"]
@@ -208,7 +208,12 @@ def _read(path: Path) -> Zoo:
         except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
             raise ZooError(f"row {name!r} of {path}: {reason}", "weights.toml explains every key.") from error
-    return Zoo(models, _table(document, "defaults", path))
+    defaults = _table(document, "defaults", path)
+    if wrong := [name for name in defaults.values() if not isinstance(name, str)]:
+        raise ZooError(
+            f"defaults of {path}: {wrong[0]!r} is not the name of a model", "weights.toml explains every key."
+        )
+    return Zoo(models, defaults)
 
 
 def _table(document: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
@@ -260,6 +265,7 @@ def _checkpoint(entry: dict[str, Any], folder: Path) -> CheckpointSpec:
     check_form("label", entry["label"], _NAME, _NAME_WORDS)
     check_form("drive_id", entry.get("drive_id", ""), _DRIVE_ID, "made of letters, digits and _-")
     check_form("sha256", entry.get("sha256", ""), _SHA256, "64 hexadecimal digits, or empty")
+    check_figures(entry)
     urls = tuple(entry.get("urls", ()))
     for url in urls:
         check_form("urls", url, _URL, "an address, as in https://… or s3://…")

@@ -74,6 +74,7 @@ def check_row(row: Mapping[str, Any]) -> None:
         KeyError: the key that is missing.
     """
     _check(row, _ROW)
+    check_figures(row)
     if row["decoder"] == "semantic-fpn" and row["size_divisor"] != 1:
         raise ValueError(f"size_divisor {row['size_divisor']!r} is not 1: a semantic-fpn takes images of any size")
     if row["preprocessing"] == "detectron2" and not _is_whole(row["ms_long_side"]):
@@ -92,6 +93,11 @@ def check_backbone(backbone: Mapping[str, Any]) -> None:
     for stage, heads in enumerate(backbone["heads"]):
         if (width := backbone["embed_dim"] * 2**stage) % heads:
             raise ValueError(f"heads {heads} do not divide the {width} channels of stage {stage}")
+
+
+def check_figures(table: Mapping[str, Any]) -> None:
+    """As `check_row`, for the optional facts of a row, or of one of its files."""
+    _check(table, {key: form for key, form in _FIGURES.items() if key in table})
 
 
 def _check(table: Mapping[str, Any], forms: Mapping[str, tuple[Callable[[Any], bool], str]]) -> None:
@@ -126,6 +132,13 @@ _ROW = {
     **dict.fromkeys(("crop", "stride"), _PAIR),
     "global_stages": (_are_stages, f"a list of stages, 0 to {_STAGES - 1}"),
     "ms_scales": (_are_factors, "a list of factors above 0"),
+}
+_PERCENT = (lambda value: type(value) in (int, float) and 0 <= value <= 100, "a percentage, 0 to 100")
+_TEXT = (lambda value: isinstance(value, str), "a text")
+_FIGURES = {
+    **dict.fromkeys(("miou", "miou_ms_flip"), _PERCENT),
+    **dict.fromkeys(("licence", "source"), _TEXT),
+    "params_m": (lambda value: type(value) in (int, float) and 0 < value < 1e6, "millions of parameters"),
 }
 _BACKBONE = {
     **dict.fromkeys(("embed_dim", "window"), _NUMBER),

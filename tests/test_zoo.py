@@ -175,6 +175,13 @@ def test_a_broken_zoo_file_is_refused_with_its_reason(tmp_path: Path, text: str,
         ('preprocessing = "detectron2"', "the key 'ms_long_side' is missing"),
         ("head = { chanels = 64 }", "head has an unknown key 'chanels': a semantic-fpn has channels"),
         ("head = { channels = 0 }", "channels 0 of the head"),
+        ('miou = "45"', "miou '45' is not a percentage"),
+        ("miou_ms_flip = nan", "miou_ms_flip nan"),
+        ("params_m = [35]", r"params_m \[35\] is not millions of parameters"),
+        ("params_m = 1e308", "params_m"),
+        ("licence = 2", "licence 2 is not a text"),
+        ('checkpoints = [{ label = "a", miou = "45" }]', "miou '45' is not a percentage"),
+        ("[defaults]\nade20k = 3", "defaults of .*: 3 is not the name of a model"),
     ],
 )
 def test_a_value_that_would_run_and_cost_accuracy_is_refused(tmp_path: Path, changed: str, said: str) -> None:

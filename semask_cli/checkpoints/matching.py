@@ -24,6 +24,7 @@ INDEX = "relative_position_index"  # computed from the window: optional in files
 COUNTER = "num_batches_tracked"  # of BatchNorm, for training only: optional in files
 LOSS_WEIGHT = "criterion.empty_weight"  # of the training loss: not part of the network
 
+_WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SEMANTIC_QUERY = "backbone.layers.0.semantic_layer.class_injection.0.mlp_cls_q.weight"
 
 
@@ -59,18 +60,20 @@ def check_numbers(tensors: Mapping[str, Tensor], *, path: Path) -> None:
     """Check the values of all weights, in one pass.
 
     Raises:
-        TensorShapeError: a weight is not a floating-point number.
-        DamagedCheckpointError: a weight is infinite or not a number.
+        TensorShapeError: a weight is not a floating-point number of 16 bits or more.
+        DamagedCheckpointError: a weight is not a number, or infinite in float32.
     """
     for name, tensor in tensors.items():
         if name.endswith((INDEX, COUNTER)) or name == LOSS_WEIGHT:
             continue
-        if not tensor.is_floating_point():
+        if tensor.dtype not in _WEIGHTS:
             raise TensorShapeError(
-                f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, weights are floating-point numbers",
+                f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')},"
+                " weights are floating-point numbers of 16 bits or more",
                 "Fetch the file again from its publisher.",
             )
-        if tensor.numel() and not all(extreme.isfinite() for extreme in tensor.aminmax()):  # NaN is both
+        # NaN is both extremes; the network computes with float32, in which a float64 may be infinite.
+        if tensor.numel() and not all(extreme.float().isfinite() for extreme in tensor.aminmax()):
             raise DamagedCheckpointError(
                 f"{path}: {name} holds numbers that are infinite or NaN", "Fetch the file again from its publisher."
             )

@@ -9,8 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from semask_cli.checkpoints.matching import COUNTER, INDEX, LOSS_WEIGHT, network_for, on_meta, rows_that_fit
-from semask_cli.errors import MissingTensorsError, TensorShapeError
+from semask_cli.checkpoints.matching import (
+    COUNTER,
+    INDEX,
+    LOSS_WEIGHT,
+    check_numbers,
+    network_for,
+    on_meta,
+    rows_that_fit,
+)
+from semask_cli.errors import DamagedCheckpointError, MissingTensorsError, TensorShapeError
 from semask_cli.zoo import load_zoo
 
 ZOO = load_zoo()
@@ -98,3 +106,15 @@ def test_coco_stuff_files_may_hold_either_count_of_semantic_classes() -> None:
     other = dataclasses.replace(row, backbone=dataclasses.replace(row.backbone, semantic_classes=160))
     with pytest.raises(TensorShapeError):
         network_for(dict(on_meta(other).state_dict()), row, ZOO, path=PATH)
+
+
+@pytest.mark.parametrize("weight", [torch.zeros(2, dtype=torch.float8_e4m3fn), torch.zeros(2, dtype=torch.uint16)])
+def test_weights_in_types_without_arithmetic_are_refused_by_name(weight: Tensor) -> None:
+    with pytest.raises(TensorShapeError, match=rf"norm\.weight holds {str(weight.dtype).removeprefix('torch.')}, "):
+        check_numbers({"norm.weight": weight}, path=PATH)
+
+
+def test_weights_that_are_infinite_in_the_network_are_refused() -> None:
+    check_numbers({"norm.weight": torch.tensor([3e38, -1.0], dtype=torch.float64)}, path=PATH)
+    with pytest.raises(DamagedCheckpointError, match=r"norm\.weight holds numbers that are infinite or NaN"):
+        check_numbers({"norm.weight": torch.tensor([1e300, -1.0], dtype=torch.float64)}, path=PATH)
