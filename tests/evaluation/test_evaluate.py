@@ -80,11 +80,11 @@ def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, merge=["jobs"], journal="journal")
     with pytest.raises(UsageError, match="there is no definition of mIoU 'voc'"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, definition="voc")
-    with pytest.raises(UsageError, match="no coding 'labelIds'"):
+    with pytest.raises(UsageError, match="no label coding 'labelIds'"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, mask_encoding="labelIds")
     with pytest.raises(UsageError, match="a shuffle seed draws"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, shuffle_seed=1)
-    with pytest.raises(UsageError, match="no server"):
+    with pytest.raises(UsageError, match="no benchmark server"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, submission=tmp_path / "out.zip")
     with pytest.raises(UsageError, match="toy-street-fpn knows 19 classes, coco-stuff10k has 171"):
         semask_cli.evaluate("coco-stuff10k", semask_cli.load("toy-street-fpn", device="cpu"), root=root)
