@@ -1,6 +1,6 @@
-"""The zoo: weights.toml, and the user's own rows, as frozen dataclasses.
+"""The zoo: weights.toml and the user's own models, as frozen dataclasses.
 
-Nothing here imports torch: listing and looking up models is instant.
+Nothing here imports torch: listing and finding models is instant. A model is a row (a TOML table) of a zoo file.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _PIXEL_DECODERS: Mapping[Decoder, tuple[PixelDecoder, ...]] = {
     "mask2former": ("msdeform", "fapn", "msfapn"),
 }
 
-# Names of rows and labels of files name files in the cache.
+# Names of models and labels of files become file names in the cache.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _DRIVE_ID = re.compile(r"[A-Za-z0-9_-]*")
 _SHA256 = re.compile(r"([0-9A-Fa-f]{64})?")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
-_NAME_WORDS = "up to 80 letters, digits and ._- that do not begin with a dot"
+_NAME_WORDS = "up to 80 letters, digits and ._-, not beginning with a dot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:
     """A Swin backbone with a semantic layer after each of its four stages.
 
-    `window` and `semantic_window` are in tokens; at `global_stages` the semantic attention spans all tokens.
+    `window` and `semantic_window` are in tokens; in `global_stages` the semantic attention spans all tokens.
     """
 
     embed_dim: int
@@ -59,10 +59,10 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSpec:
-    """One published file of a row, with the mIoU (in percent) published for it.
+    """A published file of a model, with the mIoU (in percent) published for it.
 
-    It lies on Google Drive (`drive_id`), at the addresses `urls`, which are tried first, or at `path`: relative to the
-    zoo file that names it, in weights.toml to this package. `sha256` is empty while unknown; with `urls` it is known.
+    It is on Google Drive (`drive_id`), at `urls`, which are tried first, or at `path`, relative to the zoo file (in
+    weights.toml, to this package). `sha256` is empty while unknown; `urls` require it.
     """
 
     label: str
@@ -75,7 +75,7 @@ class CheckpointSpec:
 
     @property
     def page(self) -> str:
-        """The address where a person can fetch the file with a browser; empty for a local file."""
+        """The URL to download the file with a browser; empty for a local file."""
         if self.drive_id:
             return f"https://drive.google.com/file/d/{self.drive_id}/view"
         return next((url for url in self.urls if url.startswith("https://")), "")
@@ -83,12 +83,12 @@ class CheckpointSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A row of the zoo. Sizes in pixels, pairs as (height, width), mIoU in percent, `params_m` in millions.
+    """A model of the zoo. Sizes are in pixels, pairs (height, width), mIoU in percent, `params_m` in millions.
 
-    `decoder` to `size_divisor` are the family's, unless the row has its own. `preprocessing` is the code base whose
-    test pipeline sizes and resizes images, `definition` that of the published mIoU, `size_divisor` what the sides of an
-    input are padded to a multiple of. `head` holds the numbers in which a head differs from the published one of its
-    family (none in a published row). `checkpoint` is the file that the row's name selects.
+    `decoder` to `size_divisor` come from the family, unless the row has its own. `preprocessing` is the code base whose
+    test pipeline resizes images, `definition` that of the published mIoU; sides of an input are padded to multiples of
+    `size_divisor`. `head` has the numbers that differ from the published head of the family (see `zoo_values`).
+    `checkpoint` is the selected file.
     """
 
     name: str
@@ -130,20 +130,20 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Zoo:
-    """All known rows by name, and the default row of each dataset."""
+    """All models by name, and the name of each dataset's default model."""
 
     models: Mapping[str, ModelSpec]
     defaults: Mapping[str, str]
 
     def find(self, name: str | None = None, *, dataset: str | None = None) -> ModelSpec:
-        """The row called `name`, or `dataset`'s default row (ADE20K's with neither).
+        """The model called `name`, or the default model of `dataset` (of ADE20K with neither).
 
-        A bare name and a dataset select the row of that dataset: ("swin-t-fpn", "cityscapes") is swin-t-fpn-cityscapes.
-        "NAME@LABEL" selects one file of a row that has several.
+        A bare name and a dataset are combined: ("swin-t-fpn", "cityscapes") is swin-t-fpn-cityscapes. "NAME@LABEL"
+        selects one of several files of a model.
 
         Raises:
-            UnknownModelError: no such row or label; the message suggests the nearest.
-            UsageError: the row is of another dataset, or the dataset is unknown.
+            UnknownModelError: no such model or label; the message suggests similar ones.
+            UsageError: the model is for another dataset, or the dataset is unknown.
         """
         if dataset is not None:
             dataset = dataset_name(dataset)
@@ -151,9 +151,9 @@ class Zoo:
         spec = self.models.get(f"{bare}-{dataset}") if dataset else None
         spec = spec or self.models.get(bare)
         if spec is None:
-            raise UnknownModelError(f"no model is called {bare!r}", _did_you_mean(bare, self.models))
+            raise UnknownModelError(f"there is no model {bare!r}", _did_you_mean(bare, self.models))
         if dataset is not None and spec.dataset != dataset:
-            raise UsageError(f"{bare} is a model of {spec.dataset}, not of {dataset}", self._models_of(dataset))
+            raise UsageError(f"{bare} is a model for {spec.dataset}, not {dataset}", self._models_of(dataset))
         return _select(spec, label) if label else spec
 
     def _default(self, dataset: str) -> str:
@@ -163,14 +163,14 @@ class Zoo:
 
     def _models_of(self, dataset: str) -> str:
         names = sorted(name for name, spec in self.models.items() if spec.dataset == dataset)
-        return f"Models of {dataset}: {', '.join(names) or 'none; --zoo brings rows of your own'}"
+        return f"Models for {dataset}: {', '.join(names) or 'none; add your own with --zoo'}"
 
 
 def load_zoo(extra: Path | None = None) -> Zoo:
-    """The published rows, then the user's own: `extra`, else $SEMASK_ZOO, else zoo.toml in the configuration folder.
+    """The published models and the user's own: in `extra`, else $SEMASK_ZOO, else zoo.toml in the config folder.
 
     Raises:
-        ZooError: a file is missing, is no TOML, or a row lacks a key or has an unknown one.
+        ZooError: a file is missing or not TOML, or a row lacks a key, or has an unknown key or invalid value.
     """
     published = _read(project_file("weights.toml"))
     own = extra or _configured_zoo()
@@ -181,7 +181,7 @@ def load_zoo(extra: Path | None = None) -> Zoo:
 
 
 def user_zoo_path() -> Path:
-    """Where a user's own rows are looked for when nothing else is named."""
+    """The default zoo file of the user, in the configuration folder."""
     from platformdirs import user_config_path
 
     return user_config_path("semask") / "zoo.toml"
@@ -198,7 +198,7 @@ def _read(path: Path) -> Zoo:
     document = _toml(path)
     published = project_file("weights.toml")
     folder = Path(__file__).parent if path == published else path.parent
-    # A user's rows may stand on the published backbones, and be of the published families.
+    # The user's rows may refer to the published backbones and families.
     backbones, families = (_toml(published)[key] | _table(document, key, path) for key in ("backbones", "families"))
     shared = {key: document.get(key, "unknown") for key in ("licence", "source")}
     models = {}

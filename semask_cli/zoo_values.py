@@ -55,13 +55,13 @@ HEAD_SPECS: Mapping[str, type[FPNHeadSpec | MaskFormerHeadSpec | Mask2FormerHead
 
 
 def check_choice(key: str, value: object, choices: Iterable[str]) -> None:
-    """Raises ValueError, which names the value and the choices."""
+    """Raises ValueError, naming the value and the choices, if it is none of them."""
     if value not in (choices := tuple(choices)):
         raise ValueError(f"{key} {value!r} is none of {', '.join(choices)}")
 
 
 def check_form(key: str, value: object, form: re.Pattern[str], words: str) -> None:
-    """Raises ValueError, which names the value and the form that it must have."""
+    """Raises ValueError, naming the value and the form described by `words`, if it does not match."""
     if not (isinstance(value, str) and form.fullmatch(value)):
         raise ValueError(f"{key} {value!r} is not {words}")
 
@@ -70,8 +70,8 @@ def check_row(row: Mapping[str, Any]) -> None:
     """Validate the numbers of a row, its family's included.
 
     Raises:
-        ValueError: a value that no network or image can have; it names the key and the value.
-        KeyError: the key that is missing.
+        ValueError: an invalid value; the message names the key and the value.
+        KeyError: a missing key.
     """
     _check(row, _ROW)
     check_figures(row)
@@ -88,7 +88,7 @@ def check_row(row: Mapping[str, Any]) -> None:
 
 
 def check_backbone(backbone: Mapping[str, Any]) -> None:
-    """As `check_row`, of a backbone."""
+    """As `check_row`, for a backbone."""
     _check(backbone, _BACKBONE)
     for stage, heads in enumerate(backbone["heads"]):
         if (width := backbone["embed_dim"] * 2**stage) % heads:

@@ -100,7 +100,7 @@ def test_names_and_datasets() -> None:
     assert zoo.find().name == "swin-l-m2f"
     assert zoo.find(dataset="cityscapes").name == "swin-l-m2f-cityscapes"
     assert zoo.find(dataset="coco-stuff10k").name == "swin-l-fpn-coco-stuff10k"
-    with pytest.raises(UsageError, match="not of ade20k"):
+    with pytest.raises(UsageError, match="not ade20k"):
         zoo.find("swin-t-fpn-cityscapes", dataset="ade20k")
     with pytest.raises(UsageError, match="no dataset"):
         zoo.find(dataset="voc")

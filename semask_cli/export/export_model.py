@@ -1,4 +1,4 @@
-"""Exporting a model: traced, written, run in the other engine, compared with ours, and kept only if it is the same."""
+"""Exporting a model: traced, written, run in the other engine, and kept only if it equals the original."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from semask_cli.export.graph import ImageScores, trace
 from semask_cli.export.script import script
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.versions import versions
-from semask_cli.inference.views import Size, resize
+from semask_cli.inference.views import Size, resampling, resize
 from semask_cli.io.files import whole_file, write_atomically
 from semask_cli.io.images import RGB, ImageSource, read_image
 from semask_cli.io.resources import project_file
 from semask_cli.zoo import ModelSpec
 
 MAX_DIFFERENCE = 2e-4
-"""Of the scores, as a part of their range, that an exported network may have."""
+"""Allowed difference of an exported network's scores, relative to their range."""
 
 EQUAL_LABELS = 0.9999
-"""The part of all labels that must be the same."""
+"""The share of labels that must be equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportComparison:
-    """An exported network beside ours, on `images` images of the exported size.
+    """An exported network compared with the original, on `images` images of the exported size.
 
-    `difference` is the largest of the scores, as a part of the range of ours; `equal_labels` the part of all labels.
+    `difference` is the largest of the scores, relative to their range; `equal_labels` the share of equal labels.
     """
 
     images: int
@@ -57,29 +57,29 @@ def export_model(
     size: tuple[int, int] | None = None,
     images: Iterable[ImageSource] | None = None,
 ) -> ExportComparison:
-    """Write the network for another engine, for images of one `size` (height, width); the row's crop unless given.
+    """Write the network for another engine, for images of one `size` (height, width), by default the model's crop.
 
     Its input `image` is float32 RGB, 0 to 255, (1, 3, height, width); its output `scores` (1, classes, height, width),
-    whose argmax the labels are. Beside FILE appear FILE.json, what is known of it and how near it is to ours on
-    `images` (the bundled scenes unless given), and FILE.py, a script that runs it without semask.
+    whose argmax are the labels. Beside FILE are written FILE.json, with metadata and the comparison on `images` (by
+    default the bundled scenes), and FILE.py, a script that runs it without semask.
 
     Raises:
-        UsageError: the file's ending is not the format's, the size is none, or a package is missing.
-        ExportError: in the other engine it computes something else, or cannot be written for it. Nothing is kept.
+        UsageError: a wrong suffix, an invalid size, or a missing package.
+        ExportError: the exported network differs from the original. Nothing is kept.
         OutputError: a file cannot be written.
     """
     if format not in ENGINES:
-        raise UsageError(f"there is no format called {format!r}", f"There are {', '.join(FORMATS)}.")
+        raise UsageError(f"there is no format {format!r}", f"There are {', '.join(FORMATS)}.")
     engine = ENGINES[format]
     if path.suffix != engine.ending:
         raise UsageError(f"{path}: {format} is written as {engine.ending}")
     height, width = size or segmenter.spec.crop
     if min(height, width) < 32:
-        raise UsageError(f"a size of {height}x{width}: networks need 32 pixels a side")
+        raise UsageError(f"the size {height}x{width} is too small: networks need 32 pixels per side")
     if segmenter.device.type != "cpu" or segmenter.precision != "fp32":
         raise UsageError("networks are exported from a CPU, in fp32", "Load it with --device cpu --precision fp32.")
     about = _about(segmenter, height=height, width=width)
-    # The graph first: a network that cannot be traced leaves nothing.
+    # Trace first: if that fails, no file is left.
     program = trace(segmenter.network, height=height, width=width)
     with whole_file(path) as unfinished:
         engine.write(program, unfinished, about)
@@ -87,11 +87,11 @@ def export_model(
         compared = compare_with_ours(segmenter, engine.run(unfinished), pixels)
         if not compared.is_equal:
             raise ExportError(
-                f"{path} was not kept: in {engine.packages} the network computes something else. Its scores differ by"
-                f" {compared.difference:.1e} of their range, {compared.equal_labels:.3%} of its labels are the same.",
+                f"{path} was not kept: in {engine.packages} the scores differ by {compared.difference:.1e} of their"
+                f" range, and {compared.equal_labels:.3%} of the labels are equal.",
                 "Try another --format or --size, or other versions of the engine.",
             )
-        for other in unfinished.parent.iterdir():  # weights beside the graph, which must be there before it
+        for other in unfinished.parent.iterdir():  # external weights, which must exist before the graph
             if other != unfinished:
                 other.replace(path.with_name(other.name))
     document = about | {"format": format, "comparison": asdict(compared)}
@@ -113,7 +113,7 @@ def _about(segmenter: Segmenter, *, height: int, width: int) -> dict[str, Any]:
         "height": height,
         "width": width,
         "input": "float32 RGB, 0 to 255, (1, 3, height, width)",
-        "resampling": {"mmseg": "OpenCV, bilinear", "detectron2": "Pillow, bilinear"}[spec.preprocessing],
+        "resampling": resampling(spec.preprocessing),
         "test_size": {"short_side": spec.short_side, "long_side": spec.long_side},
         "classes": list(class_set.classes),
         "palette": class_set.palette.tolist(),
@@ -140,7 +140,7 @@ def resized(images: Iterable[ImageSource], spec: ModelSpec, *, height: int, widt
 
 @torch.no_grad()
 def compare_with_ours(segmenter: Segmenter, run: Run, images: list[RGB]) -> ExportComparison:
-    """What `run` makes of images of one size, beside our own network."""
+    """Compare `run` with the segmenter's network on images of one size."""
     ours = ImageScores(segmenter.network)
     difference, equal, pixels = 0.0, 0, 0
     for image in images:
@@ -154,5 +154,5 @@ def compare_with_ours(segmenter: Segmenter, run: Run, images: list[RGB]) -> Expo
 
 
 def _largest(values: NDArray[np.float32]) -> float:
-    """The largest absolute value; infinite where there is none, since NaN would pass for small."""
+    """The largest absolute value; NaN counts as infinite, not as small."""
     return float(np.nan_to_num(np.abs(values), nan=np.inf).max())

@@ -1,4 +1,4 @@
-"""The files of other engines: written from a graph, and run to be compared. An engine is imported when it is used."""
+"""The file formats of other engines: writing a graph, and running it for comparison. Engines are imported on use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _engine(name: str) -> ModuleType:
 
 
 def _write_onnx(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
-    _engine("onnxscript")  # torch's exporter is made of it
+    _engine("onnxscript")  # used by torch's exporter
     with quiet():
         exported = torch.onnx.export(
             program, (), input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
@@ -59,7 +59,7 @@ def _write_openvino(program: ExportedProgram, path: Path, about: Mapping[str, An
         model.set_rt_info(_text(value), ["semask", key])
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
-    except RuntimeError as error:  # its streams do not say why
+    except RuntimeError as error:  # without a reason
         raise OSError(errno.EIO, "OpenVINO could not write all of it; is the disk full?") from error
 
 
@@ -69,7 +69,7 @@ def _run_openvino(path: Path) -> Run:
 
 
 def _write_torch_export(program: ExportedProgram, path: Path, about: Mapping[str, Any]) -> None:
-    content = io.BytesIO()  # to a file on a full disk torch's C++ would end the process
+    content = io.BytesIO()  # writing to a full disk, torch's C++ would abort the process
     torch.export.save(program, content, extra_files={"semask.json": json.dumps(about)})
     path.write_bytes(content.getbuffer())
 
@@ -86,9 +86,9 @@ def _run_torch_export(path: Path) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How a format is written and run. `write` takes a graph, a path and what is to be known of it.
+    """How a format is written and run. `write` takes a graph, a path and metadata.
 
-    `packages` are those that the script beside the file needs, `load` its line that makes `run` of PATH.
+    `packages` are needed by the script beside the file, `load` is its code that defines `run` from PATH.
     """
 
     ending: str
@@ -113,7 +113,7 @@ ENGINES: Mapping[Format, Engine] = {
         _run_openvino,
         "openvino",
         "import openvino\n\n"
-        "# Where the processor can, it would compute in bf16, which is faster and not the same.\n"
+        "# By default it computes in bf16 on CPUs that support it: faster, but not the same.\n"
         'compiled = openvino.compile_model(PATH, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})\n'
         'run = lambda image: compiled({"image": image})["scores"]',
     ),

@@ -1,4 +1,4 @@
-"""From a network to a graph of standard operators, for images of one size."""
+"""Tracing a network to a graph of standard operators, for images of one size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from semask_cli.models.network import Network
 
 
 class ImageScores(nn.Module):
-    """RGB images, 0 to 255, to class scores at their size, whose argmax the labels are: all of the published order."""
+    """From RGB images, 0 to 255, to class scores at their size, in the published order of operations."""
 
     mean: Tensor
     std: Tensor

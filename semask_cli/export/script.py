@@ -6,8 +6,8 @@ from semask_cli.export.formats import Engine
 
 _SCRIPT = '''"""Segment an image with {file}: python {file}.py photo.jpg mask.png
 
-Needs {packages}, numpy and pillow; {file}.json lies beside. The image is resized to the size that the network was
-exported for. The published test sizes keep proportions: for figures of mIoU use semask itself.
+Needs {packages}, numpy and pillow, and {file}.json in the same folder. The image is resized to the size that the
+network was exported for. The published test sizes keep the aspect ratio: to measure mIoU, use semask.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A network on many images of one size: in batches that fit the device's memory."""
+"""Running a network on images of one size, in batches that fit the device's memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from semask_cli.models.prediction import Prediction
 
 log = logging.getLogger(__name__)
 
-GPU_BATCH = 8  # images, windows or flipped views in a batch on a GPU; fewer where its memory is too small
+GPU_BATCH = 8  # images, windows or flipped views per batch on a GPU; fewer if its memory is too small
 
 
 class Batches:
-    """Runs `network` by torch, from CUDA graphs or in OpenVINO, on up to `size` images at a time."""
+    """Runs `network` by torch, CUDA graphs or OpenVINO, on up to `size` images at a time."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Batches:
             self._compiled = CudaGraphs(network)
 
     def predict(self, images: Sequence[RGB]) -> list[Prediction]:
-        """The predictions of images (H, W, 3) of one size, uint8 RGB.
+        """The predictions of uint8 RGB images (H, W, 3) of one size.
 
-        Where the device has too little memory for a batch, this and all later ones are half as large.
+        If the device runs out of memory, the batch size is halved, permanently.
 
         Raises:
-            DeviceError: it has too little memory for one image.
+            DeviceError: the memory is too small for one image.
         """
         predict = (self._compiled or self.network).predict
         predictions: list[Prediction] = []
@@ -70,5 +70,5 @@ class Batches:
                         "Use --mode slide, a smaller model, or --device cpu.",
                     ) from error
                 self.size //= 2
-                log.warning("out of memory on %s: going on with batches of %d", self.device, self.size)
+                log.warning("out of memory on %s: continuing with batches of %d", self.device, self.size)
         return predictions

@@ -1,4 +1,4 @@
-"""How an image becomes network inputs: the settings of inference, checked once."""
+"""The settings of inference: how an image becomes network inputs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MAX_SCALE = 100
 class InferenceConfig:
     """The views of an image that are merged.
 
-    `scales` are factors of the row's test size; None is the test size itself, "native" the image as it is. In mode
-    "slide" windows of `crop` (height, width) are placed every `stride` pixels over each view. With `flip` each view is
-    taken mirrored too.
+    `scales` are factors of the model's test size; None is the test size itself, "native" the image's own size. In mode
+    "slide", windows of `crop` (height, width) are placed every `stride` pixels over each view. `flip` adds each view
+    mirrored.
 
     Raises:
-        UsageError: an unknown mode, a window without pixels, a stride that would miss some, a scale of 0 or less.
+        UsageError: an unknown mode, an empty window, a stride larger than the crop, or an invalid scale.
     """
 
     mode: Mode = "whole"
@@ -36,7 +36,7 @@ class InferenceConfig:
         if self.mode not in ("whole", "slide"):
             raise UsageError(f"mode {self.mode!r} is neither whole nor slide")
         if min(self.crop) < 1:
-            raise UsageError(f"a crop of {self.crop}: a window has a pixel or more")
+            raise UsageError(f"crop {self.crop} must be at least 1 pixel per side")
         if min(self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
             raise UsageError(f"stride {self.stride} must be between 1 and the crop {self.crop}, or pixels are missed")
         if self.scales is None or self.scales == "native":
@@ -47,10 +47,10 @@ class InferenceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """What is kept of the scores besides the labels; each takes longer.
+    """What to keep besides the labels; each takes more time.
 
-    `confidence` is the score of each pixel's class, `entropy` that of all its scores, `top` the number of classes whose
-    scores are kept, best first (0: none; as many as there are: all).
+    `confidence` is the score of each pixel's class, `entropy` that of its scores, `top` the number of best classes per
+    pixel whose scores are kept (0: none; the number of classes: all).
     """
 
     confidence: bool = False

@@ -1,7 +1,7 @@
-"""Passes of a network replayed from CUDA graphs.
+"""Running a network from CUDA graphs.
 
-A pass of a large network launches a thousand kernels, one by one, and a fast GPU waits for the host. A graph launches
-them at once, for one shape of pixels and at fixed addresses.
+A forward pass of a large network launches a thousand kernels one by one, and a fast GPU waits for the host. A graph
+launches all at once, for one input shape and fixed addresses.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from semask_cli.models.prediction import Prediction
 
 log = logging.getLogger(__name__)
 
-WARMUP_PASSES = 1  # of a shape, before it is worth a graph; it loads kernels and fills caches, which a capture cannot
+WARMUP_PASSES = 1  # per shape before capture; they load kernels and fill caches, which a capture cannot
 MAX_GRAPHS = 16
-SHARE_OF_MEMORY = 0.5  # of what is free on the device when the first graph is captured, for all of them
+SHARE_OF_MEMORY = 0.5  # for all graphs, of the free memory when the first is captured
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A pass from `pixels` to `outputs`, which each replay overwrites. `reads` must outlive the graph."""
+    """A captured pass from `pixels` to `outputs`, which each replay overwrites. `reads` must outlive the graph."""
 
     graph: torch.cuda.CUDAGraph
     pixels: Tensor
@@ -38,17 +38,17 @@ class Captured:
 
 
 class CudaGraphs:
-    """`network.predict`, replayed for shapes of pixels that recur. Not for several threads.
+    """`network.predict`, replayed for recurring shapes. Not thread-safe.
 
-    Shapes are those of the padded pixels, which the images of a dataset share more often than their own sizes. Graphs
-    are captured on one stream and into one pool, so that all share the memory between their inputs and their outputs.
-    Where there are too many, or too large ones, a shape that has come more often takes the place of the one that was
-    not replayed for longest. Where a pass cannot be captured, the log says why, and all go on without graphs.
+    Shapes are those of the padded pixels, which recur more often than image sizes. All graphs are captured on one
+    stream and into one pool, so that they share the memory of intermediate results. If there are too many, or too large
+    ones, the least recently replayed graph is replaced, if its shape occurred less often. If a capture fails, a warning
+    is logged, and the network runs without graphs.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.captured: OrderedDict[torch.Size, Captured] = OrderedDict()  # the one replayed last comes last
+        self.captured: OrderedDict[torch.Size, Captured] = OrderedDict()  # least recently replayed first
         self._passes: Counter[torch.Size] = Counter()
         self._refused = False
         self._stream: torch.cuda.Stream | None = None
@@ -64,12 +64,12 @@ class CudaGraphs:
         return self.network.predictions(outputs, (pixels.shape[2], pixels.shape[3]))
 
     def clear(self) -> None:
-        """Give the graphs' memory back."""
+        """Free the graphs' memory."""
         self.captured.clear()
         self._pool, self._held = None, 0
 
     def _replayed(self, pixels: Tensor) -> Any:
-        """A copy of what the pass for this shape gives, or None where it has no graph."""
+        """A copy of the replayed outputs, or None if this shape has no graph."""
         self._passes[pixels.shape] += 1
         if pixels.shape not in self.captured and not self._captures(pixels):
             return None
@@ -80,7 +80,7 @@ class CudaGraphs:
         return tree_map(torch.clone, captured.outputs)
 
     def _captures(self, pixels: Tensor) -> bool:
-        """Captures a graph if it is worth it, and says whether there is one."""
+        """Capture a graph if it is worthwhile; whether there is one."""
         if self._refused or self._passes[pixels.shape] <= WARMUP_PASSES:
             return False
         with torch.cuda.device(pixels.device):
@@ -91,7 +91,7 @@ class CudaGraphs:
                 oldest = next(iter(self.captured))
                 if self._passes[oldest] >= self._passes[pixels.shape]:
                     return False
-                del self.captured[oldest]  # the pool keeps its memory, for the new one
+                del self.captured[oldest]  # the pool keeps its memory for the new one
             return self._capture(pixels)
 
     def _capture(self, pixels: Tensor) -> bool:
@@ -99,12 +99,12 @@ class CudaGraphs:
         before, reserved = torch.cuda.current_stream(), torch.cuda.memory_reserved()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         try:
-            # Other threads may allocate meanwhile, as the one that decodes images does.
+            # Other threads, such as those that decode images, may allocate meanwhile.
             with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"), reads:
                 outputs = self.network(static_pixels)
         except RuntimeError as error:
-            log.warning("going on without CUDA graphs: %s", str(error).partition("\n")[0])
-            torch.cuda.set_stream(before)  # a failed capture may leave its own
+            log.warning("continuing without CUDA graphs: %s", str(error).partition("\n")[0])
+            torch.cuda.set_stream(before)  # a failed capture may leave its stream
             self._refused = True
             self.clear()
             return False
@@ -114,9 +114,9 @@ class CudaGraphs:
 
 
 class _Reads(TorchDispatchMode):
-    """Finds the tensors that a pass reads and has not made: weights, and what caches by size hold.
+    """Collects the tensors that a pass reads but does not create: weights, and entries of caches by size.
 
-    A graph knows their addresses only. A cache that drops one would leave the graph with memory that is another's.
+    A graph holds only their addresses: if a cache dropped one, the graph would read memory that belongs to another.
     """
 
     def __init__(self) -> None:

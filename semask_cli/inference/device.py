@@ -1,4 +1,4 @@
-"""Where a network runs, and in which precision."""
+"""Devices and precisions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ChosenPrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 Precision = Literal["auto", "fp32", "tf32", "fp16", "bf16", "int8"]
 
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
-AMPERE = (8, 0)  # the compute capability from which on there are bf16 and TF32
+AMPERE = (8, 0)  # the first compute capability with bf16 and TF32
 
-# All but cuDNN's, which torch prefers on some devices: it makes a plan for every new shape, which takes longer than a
-# image, and a backbone attends in twenty shapes.
+# All but cuDNN's, which torch prefers on some devices: it plans for every new shape, which takes longer than an image,
+# and a backbone attends in twenty shapes.
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called `name`: cpu, cuda, cuda:1, mps; "auto" is the first GPU there is, else the CPU.
+    """The device called `name`: cpu, cuda, cuda:1, mps; "auto" is the first GPU, else the CPU.
 
     Raises:
         DeviceError: this machine does not have it.
@@ -35,10 +35,10 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"no device is called {name!r}", "Use auto, cpu, cuda, cuda:N or mps.") from error
+        raise DeviceError(f"there is no device {name!r}", "Use auto, cpu, cuda, cuda:N or mps.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         reason = f"torch sees {torch.cuda.device_count()} CUDA devices"
-        raise DeviceError(f"{name} cannot be used: {reason}", "`semask doctor` says more; --device cpu always works.")
+        raise DeviceError(f"{name} cannot be used: {reason}", "See `semask doctor`; --device cpu always works.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("mps cannot be used: it needs a Mac with Apple silicon", "Use --device cpu.")
     if device.type not in ("cpu", "cuda", "mps"):
@@ -47,10 +47,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecision:
-    """ "auto" is bf16 on a GPU that multiplies it fast, else fp32.
+    """The precision to use: "auto" is bf16 on Ampere and later GPUs, else fp32.
 
     Raises:
-        DeviceError: the device cannot compute in it.
+        DeviceError: the device does not support it.
     """
     if precision not in get_args(Precision):
         raise DeviceError(f"precision {precision!r} is none of {', '.join(get_args(Precision))}")
@@ -63,24 +63,24 @@ def choose_precision(precision: Precision, device: torch.device) -> ChosenPrecis
         raise DeviceError(f"int8 cannot be used: {here}", "Use --precision auto.")
     if precision == "bf16" and device.type == "cuda" and not ampere:
         name = torch.cuda.get_device_name(device)
-        raise DeviceError(f"{name} does not compute in bf16", "Use --precision fp16 or fp32.")
+        raise DeviceError(f"{name} does not support bf16", "Use --precision fp16 or fp32.")
     if precision == "tf32" and not (nvidia and ampere):
-        raise DeviceError(f"{device} does not compute in tf32", "Use --precision auto.")
+        raise DeviceError(f"{device} does not support tf32", "Use --precision auto.")
     return precision
 
 
 def half_type(precision: ChosenPrecision) -> torch.dtype | None:
-    """The dtype of products that are not quantized, None for float32. With int8: bf16 where the CPU multiplies it."""
+    """The dtype of products that are not quantized, None for float32. For int8, bf16 if the CPU supports it."""
     if precision == "int8":
         return torch.bfloat16 if multiplies_bf16() else None
     return HALF.get(precision)
 
 
 def cast_matmul_weights_(network: Network, precision: ChosenPrecision) -> None:
-    """Cast the weights of matrix products and convolutions to a half type, in place; nothing where it is none.
+    """Cast the weights of matrix products and convolutions in place, if `precision` is a half type.
 
-    They become what autocast would make of them in every pass, in half the memory. Norms, embeddings and position
-    biases stay float32.
+    Autocast would do this in every pass; so weights take half the memory. Norms, embeddings and position biases stay
+    float32.
     """
     if (dtype := half_type(precision)) is not None:
         for parameter in network.matmul_parameters():
@@ -89,9 +89,9 @@ def cast_matmul_weights_(network: Network, precision: ChosenPrecision) -> None:
 
 @contextmanager
 def computing(precision: ChosenPrecision, device: torch.device) -> Iterator[None]:
-    """Within it, matrix products and convolutions run in `precision`; norms and softmax stay in float32.
+    """Within the block, matrix products and convolutions run in `precision`; norms and softmax stay in float32.
 
-    On a GPU "tf32" lets float32 products round what they multiply to ten bits, and no other precision does.
+    On a GPU, only "tf32" allows float32 products to round their factors to ten bits.
     """
     with ExitStack() as settings:
         if (dtype := half_type(precision)) is not None:

@@ -1,4 +1,4 @@
-"""What a process keeps of freed memory, how much of a GPU's it may take, and what it says when there is too little."""
+"""Memory: reuse by the allocator, limits on a GPU, peak usage, and out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _KEPT = 1 << 30  # bytes
 
 @cache
 def reuse_freed_memory() -> None:
-    """Have glibc serve tensors of up to 1 GiB from memory that the process has already.
+    """Make glibc reuse the process's memory for tensors of up to 1 GiB. No effect on other systems.
 
-    By default it maps every tensor of more than 32 MiB by itself and unmaps it when it is freed. The kernel clears the
-    pages each time: a tenth of the time of a large network on a CPU. Elsewhere this does nothing.
+    By default it maps and unmaps every tensor of more than 32 MiB separately, and the kernel clears the pages each
+    time: a tenth of the time of a large network on a CPU.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
@@ -27,7 +27,7 @@ def reuse_freed_memory() -> None:
 
 
 def process_peak() -> int:
-    """The most memory that this process has held so far, in bytes."""
+    """The peak memory of this process so far, in bytes."""
     if sys.platform == "win32":
         counters = _MemoryCounters(size=ctypes.sizeof(_MemoryCounters))
         kernel = ctypes.windll.kernel32
@@ -54,13 +54,13 @@ class _MemoryCounters(ctypes.Structure):
 
 
 def limit_gpu_memory(device: torch.device, budget: int) -> None:
-    """From now on this process takes at most `budget` bytes of the GPU's memory beyond what it holds."""
+    """Limit this process to `budget` bytes of the GPU's memory beyond what it holds now."""
     held, total = torch.cuda.memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, (held + budget) / total), device)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Torch has a class for it on a GPU; its libraries, and its allocator on a CPU, have messages."""
+    """Whether an error is out of memory: torch has a class for GPUs, but only messages for libraries and CPUs."""
     words = (
         "can't allocate memory",
         "could not create a primitive",

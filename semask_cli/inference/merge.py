@@ -1,7 +1,7 @@
 """From the views' predictions to scores and labels at the image's size, tile by tile.
 
-Nothing of the size classes x height x width is ever held: each view answers for a tile of the image, the answers are
-averaged, and the tile is reduced to labels before the next one is asked for.
+Nothing of the size classes x height x width is ever held: the class scores of the views are averaged for a tile of the
+image, and reduced to labels before the next tile.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from semask_cli.ops.resize import max_and_argmax, new_scores
 
 log = logging.getLogger(__name__)
 
-TILE = 128  # pixels: the scores of 150 classes fit a processor's caches
-MEMORY = 1 << 30  # bytes for class scores, unless the user says otherwise
+TILE = 128  # pixels: the scores of 150 classes fit the CPU's caches
+MEMORY = 1 << 30  # bytes for class scores, by default
 CLASSES = 256  # at most, as labels are uint8
 
 
@@ -39,10 +39,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge gives, each (height, width): `labels` uint8, and float32 `confidence` and `entropy`.
+    """The result of a merge, each (height, width): `labels` uint8, and float32 `confidence` and `entropy`.
 
-    `scores` float16 and `score_labels` uint8 are (classes, height, width): those of the best classes, best first. Where
-    all are kept, they are in the order of the classes, and `score_labels` is None.
+    `scores` float16 and `score_labels` uint8 (classes, height, width) are the best classes, best first. If all classes
+    are kept, they are in their order, and `score_labels` is None.
     """
 
     labels: Tensor
@@ -53,7 +53,7 @@ class Merged:
 
     @classmethod
     def empty(cls, scores: Tensor, size: tuple[int, int], keep: Keep) -> Merged:
-        """Not yet filled, for an image of that size; classes, device and dtype are those of a tile's `scores`."""
+        """An uninitialised result for an image of `size`; classes, device and dtype are those of a tile's `scores`."""
         top = min(keep.top, len(scores))
         return cls(
             scores.new_empty(size, dtype=torch.uint8),
@@ -64,7 +64,7 @@ class Merged:
         )
 
     def fill(self, rows: slice, columns: slice, scores: Tensor) -> None:
-        """Set what is at a tile, from its scores (classes, rows, columns)."""
+        """Fill in a tile from its scores (classes, rows, columns)."""
         best, self.labels[rows, columns] = max_and_argmax(scores)
         if self.confidence is not None:
             self.confidence[rows, columns] = best
@@ -83,10 +83,9 @@ class Merged:
 
 
 def relative_entropy(scores: Tensor) -> Tensor:
-    """The entropy of each pixel's scores (classes, h, w), taken for probabilities, as a part of the largest possible.
+    """The normalised entropy (h, w) of each pixel's scores (classes, h, w): 0 for one class, 1 for a uniform score.
 
-    0 where one class has all, 1 where all have the same. Scores of mask classification do not sum to 1 and are divided
-    by their sum.
+    Scores of mask classification do not sum to 1 and are divided by their sum.
     """
     shares = scores / scores.sum(0, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
     return torch.special.entr(shares).sum(0).div_(math.log(len(scores))) if len(scores) > 1 else scores[0] * 0
@@ -95,8 +94,8 @@ def relative_entropy(scores: Tensor) -> Tensor:
 class Merge:
     """The scores of an image of `size` (height, width), averaged over `views`.
 
-    `softmax` says what is averaged, as published: the softmax of logits (Semantic-FPN), or the class map as it is (mask
-    classification). `memory` bounds, in bytes, the scores of a tile and what the predictions buffer.
+    As published, either the softmax of the class maps is averaged (Semantic-FPN, `softmax`), or the class maps
+    themselves (mask classification). `memory` bounds, in bytes, the scores of a tile and the predictions' buffers.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class Merge:
         return Merge(self.views, size=size, softmax=self.softmax, device=self.device, memory=self.memory)
 
     def scores(self) -> Tensor:
-        """The averaged scores of the whole image: (classes, height, width), float32, on the CPU."""
+        """The averaged scores of the whole image: (classes, height, width) float32, on the CPU."""
         full: Tensor | None = None
         for rows, columns, scores in self._each_tile(self._scores):
             if full is None:
@@ -126,7 +125,7 @@ class Merge:
         return full
 
     def labels(self) -> Tensor:
-        """The argmax of the scores: uint8 (height, width), where they were merged."""
+        """The argmax of the scores: (height, width) uint8, on the device of the merge."""
         labels: Tensor | None = None
         for rows, columns, tile in self._each_tile(self._labels):
             labels = tile.new_empty(self.size) if labels is None else labels
@@ -135,7 +134,7 @@ class Merge:
         return labels
 
     def merged(self, keep: Keep = LABELS_ALONE) -> Merged:
-        """The labels, and of the scores what is to be kept, where they were merged."""
+        """The labels, and the scores to `keep`, on the device of the merge."""
         if not keep:
             return Merged(self.labels())
         full: Merged | None = None
@@ -146,7 +145,7 @@ class Merge:
         return full
 
     def _each_tile(self, reduce: Callable[[range, range], Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Rows and columns of each tile and what they reduce to, in bands of columns, each from top to bottom."""
+        """Rows, columns and reduced scores of each tile, in bands of columns, each from top to bottom."""
         height, width = self.size
         buffer = sum(view.prediction.buffer_nbytes for view in self.views)
         band_width = -(-width // max(1, -(-buffer // self.memory)))
@@ -159,7 +158,7 @@ class Merge:
                 for x in range(left, right, tile_width):
                     columns = range(x, min(x + tile_width, right))
                     tile = self._if_it_fits(reduce, rows, columns)
-                    if tile is None:  # only now is what the failed attempt held free
+                    if tile is None:  # only now the memory of the failed attempt is free
                         self._move_to_cpu()
                         tile = reduce(rows, columns)
                     yield slice(rows.start, rows.stop), slice(columns.start, columns.stop), tile
@@ -167,7 +166,7 @@ class Merge:
             self.views = [replace(view, prediction=view.prediction.released()) for view in self.views]
 
     def _if_it_fits(self, reduce: Callable[[range, range], Tensor], rows: range, columns: range) -> Tensor | None:
-        """The tile, or None where a GPU has too little memory for it."""
+        """The tile, or None if a GPU is out of memory."""
         try:
             return reduce(rows, columns)
         except RuntimeError as error:
@@ -176,10 +175,10 @@ class Merge:
             return None
 
     def _tile_size(self, band_width: int) -> tuple[int, int]:
-        """The rows and columns that are merged at a time: on a GPU whole rows, to give it enough to do."""
+        """The size of a tile: on a GPU whole rows, to keep it busy."""
         if self.device.type != "cpu":
             return max(1, self.memory // (2 * CLASSES * band_width * torch.float32.itemsize)), band_width
-        # Where a view is larger than the image, a tile is as large in the view.
+        # If a view is larger than the image, the tile has this size in the view.
         height, width = (max(sizes) for sizes in zip(self.size, *(v.prediction.size for v in self.views), strict=True))
         return max(1, TILE * self.size[0] // height), max(1, TILE * self.size[1] // width)
 
@@ -205,7 +204,7 @@ class Merge:
         return resize_argmax(*self._class_map(self.views[0], rows, columns))  # softmax keeps the order of the logits
 
     def _class_map(self, view: View, rows: range, columns: range) -> tuple[Tensor, Resample]:
-        """The maps that a tile of the image is resized from in a view, and the resizes to the tile."""
+        """The class maps of a view for a tile of the image, and the resizes to the tile."""
         (height, width), (view_height, view_width) = self.size, view.prediction.size
         if view.flipped:  # columns count from the right
             columns = range(width - columns.stop, width - columns.start)

@@ -1,4 +1,4 @@
-"""Passes of a network in OpenVINO, on a CPU: a graph for each size of pixels that comes."""
+"""Running a network in OpenVINO on a CPU, with a compiled graph for each input size."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ HINTS: dict[ChosenPrecision, str] = {"fp32": "f32", "bf16": "bf16"}
 
 
 def check_engine(engine: Engine, device: torch.device, precision: ChosenPrecision) -> None:
-    """Whether `engine` runs a network there, and in that precision.
+    """Check that `engine` supports the device and precision.
 
     Raises:
         DeviceError: it does not.
-        UsageError: there is no such engine, or it is not installed.
+        UsageError: the engine is unknown or not installed.
     """
     if engine not in get_args(Engine):
         raise UsageError(f"engine {engine!r} is none of {', '.join(get_args(Engine))}")
     if engine == "torch":
         return
     if device.type != "cpu":
-        raise DeviceError(f"OpenVINO runs on the CPU here, not on {device}", "Give --device cpu, or --engine torch.")
+        raise DeviceError(f"OpenVINO runs only on the CPU, not on {device}", "Use --device cpu or --engine torch.")
     if precision not in HINTS:
-        raise DeviceError(f"--engine openvino does not run in {precision}", "Give --precision fp32 or bf16.")
+        raise DeviceError(f"--engine openvino does not support {precision}", "Use --precision fp32 or bf16.")
     if precision == "bf16" and not multiplies_bf16():
-        raise DeviceError("OpenVINO computes in bf16 where the processor does", "Give --precision fp32.")
+        raise DeviceError("this processor does not support bf16", "Use --precision fp32.")
     import_extra("openvino", extra="export", purpose="--engine openvino")
 
 
 class OpenVINO:
-    """`network.predict`, run by OpenVINO. Not for several threads.
+    """`network.predict`, run by OpenVINO. Not thread-safe.
 
-    A size of padded pixels is compiled when it first comes, so that which images came before changes no label. That
-    takes longer than a pass (tens of seconds, for a large network), and weights again beside those of `network`, which
-    must be float32. The `MAX_SIZES` that came last are kept.
+    Each size of padded pixels is compiled on first use, so that labels do not depend on earlier images. This takes
+    longer than a pass (tens of seconds for a large network), and memory for another copy of the weights of `network`,
+    which must be float32. The `MAX_SIZES` last used sizes are kept.
     """
 
     def __init__(self, network: Network, precision: ChosenPrecision) -> None:
         self.network = network
         self._hint = HINTS[precision]
-        self._compiled: OrderedDict[torch.Size, _Compiled] = OrderedDict()  # the one that came last comes last
+        self._compiled: OrderedDict[torch.Size, _Compiled] = OrderedDict()  # least recently used first
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         """As `Network.predict`, for pixels (B, 3, H, W) on the CPU.
@@ -76,20 +76,20 @@ class OpenVINO:
         return self.network.predictions(outputs, (pixels.shape[2], pixels.shape[3]))
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._compiled.clear()
 
     def _compile(self, shape: torch.Size) -> None:
         if len(self._compiled) == MAX_SIZES:
             log.warning(
-                "OpenVINO compiles the network for each size of image, and these have more than %d:"
-                " --mode slide has one size, --engine torch compiles nothing",
+                "OpenVINO compiles the network for each image size, and there are more than %d:"
+                " use --mode slide, which has one size, or --engine torch",
                 MAX_SIZES,
             )
             self._compiled.popitem(last=False)
         try:
             self._compiled[shape] = _Compiled(self.network, shape, self._hint)
-        except Exception as error:  # torch and OpenVINO have dozens for what cannot be converted
+        except Exception as error:  # torch and OpenVINO raise dozens of types
             said = str(error).strip().partition("\n")[0]
             raise DeviceError(
                 f"OpenVINO cannot run the network at {shape[3]} x {shape[2]}: {said}", "Use --engine torch."
@@ -97,12 +97,12 @@ class OpenVINO:
 
 
 class _Compiled:
-    """A pass for pixels of one shape."""
+    """The compiled network for one input shape."""
 
     def __init__(self, network: Network, shape: torch.Size, hint: str) -> None:
         import openvino
 
-        # The engine is in inference mode, whose tensors cannot be traced, and autocast would get into the graph.
+        # Tensors of inference mode cannot be traced, and autocast would become part of the graph.
         with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
             program = export(network, (torch.zeros(shape),))
             model = convert_to_openvino(program)
@@ -112,12 +112,12 @@ class _Compiled:
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # or all processes of a machine would choose the same cores
+            "ENABLE_CPU_PINNING": False,  # otherwise all processes would choose the same cores
         }
         self._request = openvino.compile_model(model, "CPU", properties).create_infer_request()
 
     def outputs(self, pixels: Tensor) -> Any:
-        """What `network(pixels)` gives."""
+        """The outputs of `network(pixels)`."""
         found = self._request.infer([pixels.contiguous().numpy()], share_inputs=True)
         return tree_unflatten([torch.from_numpy(found[i]) for i in range(len(found))], self._structure)
 
@@ -132,7 +132,7 @@ def convert_to_openvino(program: ExportedProgram) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence converters, which print what they do, warn of each other and log what they could not simplify."""
+    """Silence converters, which print, warn and log."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

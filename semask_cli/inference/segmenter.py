@@ -1,4 +1,4 @@
-"""The engine: images in, labels or scores out."""
+"""The inference engine: from images to labels or scores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from semask_cli.output.segmentation import Segmentation
 from semask_cli.output.segmented_image import RunInfo
 from semask_cli.zoo import ModelSpec
 
-SCORE_BYTES = 3  # of a kept score: float16, and its class
+SCORE_BYTES = 3  # per kept score: float16, and its class
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,9 +39,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """An image with all that needs no network: its `pixels`, uint8 RGB (H, W, 3), and its views before mirroring.
+    """A decoded image: its `pixels`, uint8 RGB (H, W, 3), and its resized views before mirroring.
 
-    `watch` has measured what was done so far.
+    `watch` has the times so far.
     """
 
     pixels: RGB
@@ -50,11 +50,11 @@ class PreparedImage:
 
 
 class Segmenter:
-    """A network with its weights, and the settings of inference. Made by `semask_cli.load`.
+    """A network with its weights and the settings of inference, created by `semask_cli.load`.
 
-    `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `engine` is what runs the network
-    ("openvino": see `OpenVINO`); `cuda_graphs` replays it (see `CudaGraphs`); `digest` is the SHA-256 of the published
-    file the weights came from, `quantization` that of the scales of int8 (empty in other precisions).
+    `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `engine` is what runs the network (see
+    `OpenVINO`), `cuda_graphs` replays it (see `CudaGraphs`); `digest` is the SHA-256 of the published file of the
+    weights, `quantization` that of the scales of int8 (empty in other precisions).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Segmenter:
 
     @property
     def precision(self) -> ChosenPrecision:
-        """What the network computes in."""
+        """The precision of the network."""
         return self._batches.precision
 
     @precision.setter
@@ -90,9 +90,9 @@ class Segmenter:
         self._batches.precision = precision
 
     def predict(self, image: ImageSource, *, keep: Keep = LABELS_ALONE, max_pixels: int = MAX_PIXELS) -> Segmentation:
-        """Segment an image: a path, a PIL image, or uint8 RGB (H, W, 3); `images.read_image` says what it reads.
+        """Segment an image: a path, a PIL image, or uint8 RGB (H, W, 3); see `images.read_image`.
 
-        `keep` says what is kept besides the labels.
+        `keep` selects what to keep besides the labels.
 
         Raises:
             ImageError: the image cannot be read.
@@ -110,10 +110,10 @@ class Segmenter:
         max_pixels: int = MAX_PIXELS,
         smoothing: Smoothing | None = None,
     ) -> Generator[Segmentation | SemaskError, None, None]:
-        """Segment many images, in order. The next ones are decoded while the network works.
+        """Segment many images, in order. The next ones are decoded while the network runs.
 
-        An image that cannot be read gives its error in its place. With `smoothing` they are frames of a video, and
-        nothing is kept but the labels.
+        An image that cannot be read gives its error. With `smoothing` the images are frames of a video, and only labels
+        are kept.
         """
         return self.process(
             images,
@@ -134,9 +134,9 @@ class Segmenter:
         max_pixels: int = MAX_PIXELS,
         smoothing: Smoothing | None = None,
     ) -> Generator[Result, None, None]:
-        """What `finish` makes of each item's segmentation or error, in order; many are in flight at a time.
+        """The result of `finish` for each item's segmentation or error, in order.
 
-        `open_item` and `finish` are called in threads beside the network: reading and writing belong there.
+        `open_item` and `finish`, for reading and writing, are called in threads while the network runs.
         """
 
         def prepare(item: Item, reserve: Reserve) -> PreparedImage:
@@ -172,7 +172,7 @@ class Segmenter:
         return PreparedImage(pixels, views, watch)
 
     def _refuse_endless_scores(self, pixels: RGB, keep: Keep) -> None:
-        """Raises UsageError: the scores to be kept of an image take more memory than `memory`."""
+        """Raises UsageError if the scores to be kept of an image take more than `memory`."""
         height, width = pixels.shape[:2]
         nbytes = min(keep.top, self.spec.num_classes) * height * width * SCORE_BYTES
         if nbytes > self.memory:
@@ -185,7 +185,7 @@ class Segmenter:
     def predict_prepared(
         self, images: Sequence[PreparedImage], *, keep: Keep = LABELS_ALONE, smoothing: Smoothing | None = None
     ) -> list[Segmentation]:
-        """Segment images whose views have the same sizes, their views of one size together."""
+        """Segment images whose views have the same sizes, in batches of these."""
         return [
             self._segmentation(image, merge, keep=keep, smoothing=smoothing)
             for image, merge in zip(images, self._merges(images), strict=True)
@@ -193,7 +193,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def scores(self, image: ImageSource) -> Tensor:
-        """The merged class scores at the image's size, whose argmax the labels are: (classes, H, W) float32, CPU."""
+        """The merged class scores at the image's size: (classes, H, W) float32, CPU. Labels are their argmax."""
         return self._merges([self.prepare(image)])[0].scores()
 
     def _segmentation(
@@ -218,7 +218,7 @@ class Segmenter:
         )
 
     def _merges(self, images: Sequence[PreparedImage]) -> list[Merge]:
-        """The images' views, predicted (windows are predicted when their rows are merged), and how to merge them."""
+        """The predictions of all images' views, ready to be merged. (Windows are predicted during the merge.)"""
         flips = (False, True) if self.config.flip else (False,)
         merged: list[list[View]] = [[] for _ in images]
         for number in range(len(images[0].views)):
@@ -238,7 +238,7 @@ class Segmenter:
         ]
 
     def _predict_views(self, views: list[RGB], watches: Sequence[Stopwatch]) -> list[Prediction]:
-        """The predictions of views of one size; the images behind `watches` share the time."""
+        """The predictions of views of one size; the time is shared between the `watches` of their images."""
 
         def predict_batch(images: list[RGB]) -> list[Prediction]:
             with ExitStack() as running:
@@ -257,7 +257,7 @@ class Segmenter:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that labels depend on besides the image, as JSON values."""
+        """All that labels depend on, besides the image, as JSON values."""
         config = self.config
         windows = {"crop": list(config.crop), "stride": list(config.stride)} if config.mode == "slide" else {}
         return {

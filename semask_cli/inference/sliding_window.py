@@ -1,8 +1,7 @@
 """Sliding-window inference: the Prediction of a view, averaged over overlapping windows.
 
-The procedure is MMSegmentation's `slide_inference` (published code Apache-2.0): the class map of each window, at the
-view's size, is added up, and the sum is divided by how many windows cover a pixel. Here only the rows that are asked
-for are added up.
+Follows MMSegmentation's `slide_inference` (published code Apache-2.0): the class maps of the windows are summed at the
+view's size and divided by the number of windows that cover each pixel. Here, only for the requested rows.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from semask_cli.models.prediction import ClassMap, Prediction
 from semask_cli.ops import resize_accumulate
 
 PredictBatch = Callable[[list[RGB]], list[Prediction]]
-"""Images (H, W, 3) of one size to a prediction of each."""
+"""From images (H, W, 3) of one size to their predictions."""
 
 Place = tuple[int, int]
 """The row and column of a window in the grid."""
 
 
 class SlidingWindow:
-    """The Prediction of a `view` (H, W, 3), uint8 RGB, whose windows are predicted when their rows are asked for.
+    """The Prediction of a `view`, uint8 RGB (H, W, 3), whose windows are predicted on demand.
 
-    Rows are asked for from top to bottom. Windows above them are freed, so that a view of any height costs the memory
-    of a few rows of windows. For a wide view the same is done in one band of columns after the other, and `released`
-    between them. Class maps lie where the network's predictions lie, or on `device`.
+    Rows are requested from top to bottom. Windows above them are freed, so that a view of any height needs memory for
+    only a few rows of windows. A wide view is processed in bands of columns, with `released` in between. Class maps are
+    on the device of the network's predictions, or on `device`.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class SlidingWindow:
         self.grid = window_grid(*self.size, config)
         self._predictions: dict[Place, Prediction] = {}
         self._counts: tuple[Tensor, Tensor] | None = None
-        # How many windows cover a pixel is the product of how many cover its row and its column.
+        # The number of windows over a pixel is the product of those over its row and its column.
         self._row_count = _count_windows(self.size[0], [row[0][0] for row in self.grid])
         self._column_count = _count_windows(self.size[1], [columns for _, columns in self.grid[0]])
 
@@ -58,9 +57,9 @@ class SlidingWindow:
 
     @property
     def buffer_nbytes(self) -> int:
-        """As in the protocol. (Predicts the first window to know its size.)"""
+        """As in the protocol. (Predicts the first window to learn its size.)"""
         [first] = self._predict([(0, 0)])
-        # Windows over a row, and those whose own rows begin within the next few.
+        # Rows of windows over a row of pixels, and the next row of windows.
         grid_rows = int(self._row_count.max()) + 1
         return first.nbytes * len(self.grid[0]) * min(grid_rows, len(self.grid))
 
@@ -93,14 +92,14 @@ class SlidingWindow:
         return ClassMap(total, (self.size[0],), (self.size[1],), (rows.start, columns.start))
 
     def _count(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """How many windows cover each row and each column, on the device: copied there once."""
+        """The numbers of windows over each row and each column, copied to the device once."""
         if self._counts is None or self._counts[0].device != device:
             down, across = (torch.from_numpy(count).to(device) for count in (self._row_count, self._column_count))
             self._counts = down, across
         return self._counts
 
     def to(self, device: torch.device) -> Self:
-        """The same, whose windows are still predicted where the network is, and kept on `device`."""
+        """The same with predictions kept on `device`; windows are still predicted on the network's device."""
         moved = type(self)(self.view, self.config, self.predict_batch, device=device)
         moved._predictions = {place: prediction.to(device) for place, prediction in self._predictions.items()}
         return moved
@@ -109,7 +108,7 @@ class SlidingWindow:
         return type(self)(self.view, self.config, self.predict_batch, device=self.device)
 
     def _predict(self, places: list[Place]) -> list[Prediction]:
-        """The predictions of these windows; the new ones are predicted together."""
+        """The predictions of these windows; new ones are predicted as a batch."""
         new = [place for place in places if place not in self._predictions]
         if new:
             predictions = self.predict_batch([self.view[self.grid[i][j]] for i, j in new])
@@ -128,7 +127,7 @@ def window_grid(height: int, width: int, config: InferenceConfig) -> list[list[t
 
 
 def window_starts(length: int, *, crop: int, stride: int) -> list[int]:
-    """Where windows begin on an axis; the last one is shifted back inside."""
+    """The starts of windows on an axis; the last one is shifted back inside."""
     count = max(length - crop + stride - 1, 0) // stride + 1
     return [max(min(i * stride, length - crop), 0) for i in range(count)]
 
@@ -142,7 +141,7 @@ def _shift(positions: range, offset: int) -> range:
 
 
 def _count_windows(length: int, windows: list[slice]) -> NDArray[np.float32]:
-    """How many windows cover each position of an axis: (length,)."""
+    """The number of windows over each position of an axis: (length,) float32."""
     count = np.zeros(length, np.float32)
     for window in windows:
         count[window] += 1

@@ -1,7 +1,7 @@
-"""Frames of a video, whose scores are averaged with those of the frames before: labels flicker less.
+"""Exponential smoothing of class scores over the frames of a video, against flicker.
 
-Exponential smoothing: s(t) = weight · s(t-1) + (1 - weight) · p(t), of the merged scores p of frame t at half
-its height and width: a quarter of a frame's scores is remembered. The labels are the argmax of s, resized.
+s(t) = weight · s(t-1) + (1 - weight) · p(t), where p are the merged scores of frame t at half its height and width, to
+save memory. The labels are the argmax of s, resized.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from semask_cli.inference.merge import Merge, View
 from semask_cli.models.prediction import DenseLogits
 
 BLOCK = 250
-"""Frames after which smoothing starts over, so that a run that is continued need not begin at the first frame."""
+"""Frames after which smoothing restarts, so that a resumed run need not begin at the first frame."""
 
 REDUCTION = 2
 
 
 class Smoothing:
-    """What is remembered of the frames before. Asked for frame after frame, all of one size.
+    """The state of smoothing over consecutive frames of one size.
 
     Raises:
-        UsageError: a weight below 0, or from 1 on, with which nothing new would be seen.
+        UsageError: the weight is not in [0, 1).
     """
 
     def __init__(self, weight: float) -> None:
         if not 0 <= weight < 1:
-            raise UsageError(f"a weight of {weight} for earlier frames is not from 0 up to 1", "As in --smooth 0.3.")
+            raise UsageError(f"the weight {weight} of earlier frames is not from 0 to below 1", "Try --smooth 0.3.")
         self.weight = weight
         self._frames = 0
         self._scores: Tensor | None = None
 
     def labels(self, merge: Merge) -> Tensor:
-        """The labels of the next frame, from its merge and from what was before: uint8 (height, width), CPU."""
+        """The labels of the next frame, from its merge and the state: (height, width) uint8, on the CPU."""
         height, width = merge.size
         scores = merge.resized((-(-height // REDUCTION), -(-width // REDUCTION))).scores()
         if self._scores is not None and self._frames % BLOCK:

@@ -1,4 +1,4 @@
-"""How long each stage of an image takes."""
+"""The time of each stage of an image."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from contextlib import contextmanager
 import torch
 
 Elapsed = Callable[[], float]
-"""Milliseconds of something that has begun and ended; a GPU may have to be waited for to know them."""
+"""Returns the milliseconds of a finished stage; may wait for the GPU."""
 
 
 class Stopwatch:
-    """Milliseconds by stage. A stage within another is taken out of the outer one.
+    """Milliseconds by stage. A nested stage is subtracted from the outer one.
 
-    A stage `on` a CUDA device is timed there, between two events in its current stream: the host only queues the work,
-    and does not wait for it to be timed. What is elapsed is asked for when `milliseconds` is read. Of what is done for
-    several images at once each counts its `share`.
+    A stage `on` a CUDA device is timed there, between two events in its current stream, without waiting: the host only
+    queues the work. The events are read by `milliseconds`. Work for several images at once counts by its `share`.
     """
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ class Stopwatch:
 
     @property
     def milliseconds(self) -> dict[str, float]:
-        """By stage, summed; waits for a GPU that is still at work on one."""
+        """By stage, summed; waits for unfinished work on the GPU."""
         total: defaultdict[str, float] = defaultdict(float)
         for stage, elapsed in self._stages:
             total[stage] += elapsed()

@@ -1,8 +1,8 @@
-"""Many images through one network: prepared in a pool, predicted here, finished in a pool; results in order.
+"""Many images through one network: prepared in a pool, predicted in this thread, finished in a pool; results in order.
 
     items ─► prepare (pool) ─► predict (the caller's thread, batches of one key) ─► finish (pool) ─► results, in order
 
-What is in flight is bounded by the bytes that images take, and by a number that keeps the pools busy.
+Items in flight are bounded by the bytes of their images, and by a number that keeps the pools busy.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Generic, TypeVar
 from semask_cli.errors import SemaskError
 
 MEMORY = 1 << 30
-"""Bytes that the images in flight may take."""
+"""Bytes for the images in flight."""
 
 BYTES_PER_PIXEL = 12
-"""About what a pixel of an image takes from its decoding to its files: decoded, as RGB, in its views, as labels."""
+"""Approximate memory of an image's pixel from decoding to output: decoded, RGB, views, labels."""
 
 Reserve = Callable[[int, int], None]
-"""Called with an image's height and width before it is decoded; returns when there is memory for it."""
+"""Called with an image's height and width before decoding; returns when there is memory for it."""
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
@@ -34,11 +34,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages(Generic[Item, Prepared, Answer, Result]):
-    """What is done with each item.
+    """The functions applied to each item.
 
-    `prepare` and `finish` are called in several threads at once, `predict` in one, with items whose `batch_key` is the
-    same. A SemaskError that `prepare` raises is the item's answer, and `finish` makes a result of it too. Whatever else
-    is raised ends the stream, in its place.
+    `prepare` and `finish` are called concurrently, `predict` in one thread, with items of equal `batch_key`. A
+    SemaskError from `prepare` becomes the item's answer, which `finish` also gets. Any other exception ends the stream
+    after the results before it.
     """
 
     prepare: Callable[[Item, Reserve], Prepared]
@@ -55,10 +55,10 @@ def stream(
     batch_size: int = 1,
     memory: int = MEMORY,
 ) -> Generator[Result, None, None]:
-    """The results of `items`, in order; an item is asked for when there is room for it.
+    """The results of `items`, in order; items are consumed lazily.
 
-    Each pool has `threads`. Up to `batch_size` items of one key are predicted together, as many as are prepared when
-    the network is free. When the iterator is closed, as by Ctrl-C, what runs is waited for and nothing else is begun.
+    Each pool has `threads`. Up to `batch_size` prepared items of one key are predicted together. When the generator is
+    closed, for example by Ctrl-C, running work is awaited and nothing new is started.
     """
     budget, slots = _Budget(memory), deque[_Slot[Item, Prepared, Result]]()
     ahead, behind = threads + 2 * batch_size - 1, threads + batch_size
@@ -111,9 +111,9 @@ def stream(
             answers = stages.predict([prepared for _, prepared in batch])
             for (slot, _), given in zip(batch, answers, strict=True):
                 answer(slot, given)
-            del value, batch, answers, given  # nothing of an image is kept while the next one is awaited
+            del value, batch, answers, given  # free this image's memory while waiting for the next
     except Exception:
-        while slots and (earlier := slots.popleft().result):  # what was before it is not lost
+        while slots and (earlier := slots.popleft().result):  # yield the results before it
             yield earlier.result()
         raise
     finally:
@@ -124,9 +124,9 @@ def stream(
 
 
 def pool_threads(*, network_on_cpu: bool) -> int:
-    """The threads of a pool: one for each core, or for every second one where the network computes on the cores too.
+    """The number of threads of a pool: one per core, or per two cores if the network runs on the CPU too.
 
-    Processes that torchrun has started on this machine share its cores.
+    Processes of torchrun on this machine share its cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -151,14 +151,14 @@ class _Slot(Generic[Item, Prepared, Result]):
 
 
 class _ClosedError(Exception):
-    """The stream has ended; nothing waits for this item."""
+    """The stream was closed; nothing waits for this item."""
 
 
 @dataclass(slots=True)
 class _Budget:
-    """Bytes that are given out in the order of the items, so that an earlier one never waits for a later one.
+    """Memory granted in the order of the items, so that an earlier one never waits for a later one.
 
-    An item that is larger than all there is gets it when nothing else is in flight.
+    An item larger than the budget is granted when nothing else is in flight.
     """
 
     memory: int
@@ -181,7 +181,7 @@ class _Budget:
             self._next_turn()
 
     def pass_turn(self, number: int) -> None:
-        """The item needs no more than it has; called at the end of every preparation."""
+        """End an item's turn, even if it took nothing; called at the end of every preparation."""
         with self._changed:
             if number >= self._turn:
                 self._passed.add(number)

@@ -1,7 +1,6 @@
-"""Copies between the host and a GPU, through pinned memory: only such copies run beside the host's work.
+"""Copies between host and GPU through pinned memory, which run asynchronously.
 
-Torch keeps pinned memory that is no longer used for the next copy of its size, and gives none away that a copy still
-reads.
+Torch reuses pinned memory for later copies, but never while a copy still reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor
 
 
 def to_device(images: Sequence[NDArray[np.uint8]], device: torch.device) -> Tensor:
-    """Images of one shape, uint8 -> uint8 (B, ...) on the device. The host does not wait for the copy."""
+    """Images of one shape, uint8 -> (B, ...) uint8 on the device. The host does not wait for the copy."""
     shape = (len(images), *images[0].shape)
     staged = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
     np.stack(images, out=staged.numpy())
@@ -23,7 +22,7 @@ def to_device(images: Sequence[NDArray[np.uint8]], device: torch.device) -> Tens
 
 
 def to_host(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU. The host waits for it, and for nothing that is queued later."""
+    """The tensor on the CPU. The host waits for it, but for nothing that is queued later."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
     copied = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)

@@ -1,4 +1,4 @@
-"""What decides a pixel beside the weights, recorded with every result: versions, and the row of the zoo."""
+"""What determines labels besides the weights, recorded with every result: versions, and the row of the zoo."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import torch
 from semask_cli.version import __version__
 from semask_cli.zoo import ModelSpec
 
-# Of a row what changes no prediction, or is told by the weights' own digest.
+# Keys of a row that change no prediction, or are covered by the digest of the weights.
 _ABOUT = ("name", "licence", "source", "miou", "miou_ms_flip", "params_m", "checkpoints", "checkpoint")
 
 
 @cache
 def versions(*packages: str) -> dict[str, str]:
-    """Of semask, Python, the libraries that decode, resize and compute, and `packages`."""
+    """The versions of semask, Python, the libraries that decode, resize and compute, and `packages`."""
     return {
         "semask": __version__,
         "python": platform.python_version(),
@@ -37,6 +37,6 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def row_digest(spec: ModelSpec) -> str:
-    """Eight hexadecimal digits that differ where rows with the same weights may predict something else."""
+    """A digest of a row, eight hexadecimal digits: equal digests and weights give equal predictions."""
     decisive = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec) if field.name not in _ABOUT}
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:8]

@@ -1,7 +1,7 @@
 """The network's inputs: the sizes of an image's views, and its pixels as a tensor.
 
-Sizes and resampling follow the published test pipelines, since a network's scores depend on both: MMSegmentation's for
-the Semantic-FPN rows (OpenCV), detectron2's for the mask-classification rows (Pillow).
+Sizes and resampling follow the published test pipelines, since scores depend on both: MMSegmentation's for Semantic-FPN
+(OpenCV), detectron2's for mask classification (Pillow).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A view's (height, width), and the size the image passes through on its way there, if any."""
+    """A view's (height, width), and an intermediate size of its resize, if any."""
 
     height: int
     width: int
@@ -51,7 +51,7 @@ def view_sizes(spec: ModelSpec, config: InferenceConfig, height: int, width: int
 
 
 def resize(image: RGB, size: Size, *, preprocessing: Preprocessing) -> RGB:
-    """The uint8 RGB image (H, W, 3) at a view's size, with the resampling of the published pipeline."""
+    """Resize a uint8 RGB image (H, W, 3) to a view's size, with the resampling of the published pipeline."""
     for height, width in filter(None, (size.via, (size.height, size.width))):
         if image.shape[:2] != (height, width):
             image = _TEST_PIPELINES[preprocessing].resize(image, height, width)
@@ -92,34 +92,40 @@ def _opencv_resize(image: RGB, height: int, width: int) -> RGB:
 
 
 def _pillow_resize(image: RGB, height: int, width: int) -> RGB:
-    """Unlike OpenCV's, its bilinear filter widens where the image shrinks, so that no pixel is skipped."""
+    """Pillow's bilinear filter. Unlike OpenCV's, it is antialiased when shrinking."""
     return np.asarray(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.BILINEAR))
 
 
 @dataclass(frozen=True, slots=True)
 class _TestPipeline:
-    """What a code base does to an image before its network sees it."""
+    """The preprocessing of a code base; `resampling` describes `resize`."""
 
     sizes: Callable[[ModelSpec, tuple[float, ...] | None, int, int], list[Size]]
     resize: Callable[[RGB, int, int], RGB]
+    resampling: str
 
 
 _TEST_PIPELINES: Mapping[Preprocessing, _TestPipeline] = {
-    "mmseg": _TestPipeline(_mmseg_sizes, _opencv_resize),
-    "detectron2": _TestPipeline(_detectron2_sizes, _pillow_resize),
+    "mmseg": _TestPipeline(_mmseg_sizes, _opencv_resize, "OpenCV, bilinear"),
+    "detectron2": _TestPipeline(_detectron2_sizes, _pillow_resize, "Pillow, bilinear"),
 }
+
+
+def resampling(preprocessing: Preprocessing) -> str:
+    """The library and filter of `resize`, for people."""
+    return _TEST_PIPELINES[preprocessing].resampling
 
 
 def normalise(images: Sequence[RGB], device: torch.device) -> Tensor:
     """Images (H, W, 3) of one size, uint8 RGB -> float32 (B, 3, H, W) on `device`, channels last in memory."""
     pixels = to_device(images, device)
-    # Dividing, as published: a product with the reciprocal differs in the last bit.
+    # Division, as published: multiplying by the reciprocal differs in the last bit.
     mean, std = _statistics(device)
     return pixels.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
 
 
 @cache
 def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, (3,) float32: copied once, since a copy of what is not pinned waits for the device."""
+    """Mean and standard deviation, (3,) float32, copied once: a copy from unpinned memory waits for the device."""
     mean, std = (torch.from_numpy(value).to(device) for value in (MEAN, STD))
     return mean, std

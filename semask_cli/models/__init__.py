@@ -1,7 +1,7 @@
-"""Networks: normalised pixels in, a `Prediction` at low resolution out. They know no file, no dataset and no image.
+"""Networks: from normalised pixels to a `Prediction` at low resolution. They know no files, datasets or images.
 
-    build.py                a row of the zoo -> its network
-    network.py              what all networks have in common; prediction.py: what they answer with
+    build.py                a model of the zoo -> its network
+    network.py              the interface of all networks; prediction.py: their output
     backbone.py             SeMask Swin, of patches.py and attention.py, in windows.py
     fpn.py                  the head of the -fpn rows
     maskformer.py, mask2former.py   the heads of the others, both mask_classification.py: pixel_decoders.py (with

@@ -33,7 +33,7 @@ class Mlp(nn.Module):
 class SwinBlock(nn.Module):
     """Window attention and an MLP, each after a LayerNorm and around a residual. Tokens (B, H, W, C).
 
-    A branch is added to its residual where the next norm reads their sum: in the next block, if there is one.
+    A branch is added to its residual together with the next norm, which may be in the next block.
     """
 
     def __init__(self, dim: int, *, window: int, shift: int, heads: int) -> None:
@@ -44,9 +44,9 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(dim, 4 * dim)
 
     def forward(self, x: Tensor, branch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The residual and the branch that the block before leaves -> those that this one leaves."""
+        """Residual and branch of the previous block -> those of this one, (B, H, W, C) each."""
         x, normed = add_layer_norm(x, branch, self.norm1)
-        # The padding to whole windows comes after the norm: padded tokens are zero, and take part.
+        # The padding to whole windows comes after the norm: padded tokens are zero, and are attended to.
         x, normed = add_layer_norm(x, self.attn(normed), self.norm2)
         return x, self.mlp(normed)
 
@@ -65,7 +65,7 @@ class SemanticLayer(nn.Module):
 
 
 class Stage(nn.Module):
-    """Swin blocks, alternately plain and shifted, the semantic layer, and the merging towards the next stage."""
+    """Swin blocks, alternately plain and shifted, the semantic layer, and the patch merging for the next stage."""
 
     def __init__(self, spec: BackboneSpec, index: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Stage(nn.Module):
         self.downsample = PatchMerging(dim) if index + 1 < len(spec.depths) else nn.Identity()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, C) -> what the semantic layer makes of it, and the semantic map (B, H, W, classes)."""
+        """(B, H, W, C) -> the output of the semantic layer (B, H, W, C), and its semantic map (B, H, W, classes)."""
         branch = None
         for block in self.blocks:
             x, branch = block(x, branch)
@@ -102,8 +102,8 @@ class SeMaskSwin(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Features and semantic maps of the four stages, at strides 4 to 32.
 
-        `pixels` (B, 3, H, W), normalised, of any size: it is zero-padded right and bottom to whole patches. Features
-        are (B, C, h, w) with channels last in memory, the semantic maps (B, classes, h, w), raw.
+        `pixels` (B, 3, H, W) are normalised, of any size, and zero-padded right and bottom to whole patches. Features
+        are (B, C, h, w) with channels last in memory, the semantic maps (B, classes, h, w) before any softmax.
         """
         x = self.patch_embed(pixels)
         features, semantic_maps = [], []

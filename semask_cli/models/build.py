@@ -1,4 +1,4 @@
-"""From a row of the zoo to its network."""
+"""From a model of the zoo to its network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DECODERS: Mapping[Decoder, Callable[[ModelSpec], Network]] = {
 
 
 def build_model(spec: ModelSpec) -> Network:
-    """The network of a row, with random weights, in evaluation mode.
+    """The network of a model, with random weights, in evaluation mode.
 
     Its state dict has the names and shapes of the published files.
     """

@@ -1,4 +1,4 @@
-"""The transformer encoder of Mask2Former's pixel decoder: every pixel of three levels attends to a few points of each.
+"""The deformable transformer encoder of Mask2Former's pixel decoder, over three feature levels.
 
 Follows «Deformable DETR» (Zhu et al., arXiv 2010.04159; published code Apache-2.0) as used in «Mask2Former» (Cheng et
 al., arXiv 2112.01527; published code MIT).
@@ -17,7 +17,7 @@ LEVELS, POINTS = 3, 4
 
 
 class DeformableAttention(nn.Module):
-    """Multi-scale deformable attention with its projections. Tokens are (B, S, C), the levels one after the other."""
+    """Multi-scale deformable attention with its projections. Tokens are (B, S, C), the levels concatenated."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class DeformableAttention(nn.Module):
         self.output_proj = Linear(dim, dim)
 
     def forward(self, query: Tensor, value: Tensor, sizes: list[int], reference: Tensor) -> Tensor:
-        """`sizes` and `reference` as in `ms_deform_attn`."""
+        """`query` and `value` (B, S, C) -> (B, S, C); `sizes` and `reference` as in `ms_deform_attn`."""
         value = self.value_proj(value).unflatten(-1, (self.heads, -1))
         offsets = self.sampling_offsets(query).unflatten(-1, (self.heads, LEVELS, POINTS, 2))
         logits = self.attention_weights(query).unflatten(-1, (self.heads, LEVELS * POINTS))
@@ -65,7 +65,7 @@ class EncoderStack(nn.Module):
 
 
 class DeformableEncoder(nn.Module):
-    """Three feature maps -> three of the same shapes, whose pixels have attended to all three."""
+    """Self-attention over the pixels of three feature maps."""
 
     def __init__(self, dim: int, *, heads: int, layers: int, feedforward: int) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ class Mask2Former(MaskClassifier):
 
 
 class Mask2FormerHead(nn.Module):
-    """A pixel decoder makes three feature maps and the mask features; queries attend to one map after the other.
+    """A pixel decoder computes three feature maps and the mask features; queries attend to one map after the other.
 
     `pixel_decoder` is "msdeform" (Mask2Former's), "fapn" (FaPN's) or "msfapn" (both).
     """
@@ -55,6 +55,7 @@ class Mask2FormerHead(nn.Module):
         self.predictor = MaskedQueryDecoder(spec, classes=classes)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Backbone features (B, C_i, h_i, w_i) -> class logits (B, Q, classes + 1) and mask logits (B, Q, H, W)."""
         mask_features, maps = self.pixel_decoder(features)
         return self.predictor(maps, mask_features)
 
@@ -98,7 +99,7 @@ class FeedForwardLayer(nn.Module):
 
 
 class MaskedQueryDecoder(nn.Module):
-    """Learned queries, each of which attends only to the pixels inside the mask that it has predicted so far."""
+    """Learned queries with masked attention: each attends only to the pixels inside its current mask."""
 
     def __init__(self, spec: Mask2FormerHeadSpec, *, classes: int) -> None:
         super().__init__()
@@ -131,8 +132,8 @@ class MaskedQueryDecoder(nn.Module):
             position = sine_positions(height, width, value.shape[2], value.device)
             values.append(value)
             keys.append(value + position.flatten(0, 1))
-            # Published code resizes the mask logits. Both are linear, one along pixels and one along channels, so their
-            # order does not matter, and the features are resized once for all layers.
+            # Published code resizes the mask logits. Resize and dot product are linear along pixels and channels, so
+            # their order does not matter: the features are resized once for all layers.
             level_mask_features.append(F.interpolate(mask_features, (height, width), mode="bilinear"))
 
         query_position = self.query_embed.weight
@@ -157,6 +158,6 @@ class MaskedQueryDecoder(nn.Module):
 
 
 def mask_to_attention_mask(mask_logits: Tensor) -> Tensor:
-    """Mask logits (B, Q, h, w) -> bool (B, 1, Q, h * w), True where a query may attend; an empty mask, everywhere."""
+    """Mask logits (B, Q, h, w) -> bool (B, 1, Q, h * w), True where a query attends; with an empty mask, everywhere."""
     inside = mask_logits.flatten(2) >= 0  # a sigmoid of at least one half
     return (inside | ~inside.any(-1, keepdim=True))[:, None]

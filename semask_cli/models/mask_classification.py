@@ -1,4 +1,4 @@
-"""Mask classification: what MaskFormer and Mask2Former have in common, from the padded image to class scores.
+"""Mask classification: the common parts of MaskFormer and Mask2Former, from the padded image to class scores.
 
 Follows «MaskFormer» (Cheng et al., arXiv 2107.06278; published code CC BY-NC 4.0) and «Mask2Former» (Cheng et al.,
 arXiv 2112.01527; published code MIT).
@@ -22,7 +22,7 @@ from semask_cli.ops import Resample, resize_sigmoid
 class MaskClassification:
     """Masks and their classes, for a network input of `size` (height, width) that was padded to `padded_size`.
 
-    `class_logits` (Q, classes + 1) hold "no object" last; `mask_logits` (Q, h, w) are at a quarter of the padded size.
+    `class_logits` (Q, classes + 1) have "no object" last; `mask_logits` (Q, h, w) are at a quarter of the padded size.
     """
 
     class_logits: Tensor
@@ -39,14 +39,14 @@ class MaskClassification:
         return 0
 
     def class_map(self, rows: range, columns: range) -> ClassMap:
-        """Class scores, at least 0 and not normalised: how much of each class all masks together put on a pixel.
+        """Class scores, at least 0 and not normalised: the sum over queries of class times mask probability.
 
-        As published, masks are resized before their sigmoid, and the padding counts in that resize.
+        As published, masks are resized before the sigmoid, including their padding.
         """
         (_, h, w), (height, width) = self.mask_logits.shape, self.padded_size
         masks = resize_sigmoid(self.mask_logits, Resample((h, height), (w, width), rows, columns))
         classes = self.class_logits.softmax(-1)[:, :-1]
-        # A kernel writes rows of whole sixteen bytes. They are multiplied as they lie: to cut them off first is a copy.
+        # Kernels pad rows to sixteen bytes. Multiply the padded rows: cropping first would copy.
         lines = masks.as_strided((*masks.shape[:2], masks.stride(1)), masks.stride())
         scores = torch.einsum("qc,qhw->chw", classes, lines)[..., : len(columns)]
         return ClassMap(scores, (self.size[0],), (self.size[1],), (rows.start, columns.start))
@@ -59,7 +59,7 @@ class MaskClassification:
 
 
 class MaskClassifier(Network):
-    """A backbone under `sem_seg_head`, a module that turns its four features into class and mask logits."""
+    """A backbone and `sem_seg_head`, a module that turns its four features into class and mask logits."""
 
     softmax = False
 

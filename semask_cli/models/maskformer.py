@@ -29,7 +29,7 @@ class MaskFormer(MaskClassifier):
 
 
 class MaskFormerHead(nn.Module):
-    """Convolutions make the mask features; the transformer's queries attend to the backbone's last feature."""
+    """Convolutions compute the mask features; the transformer's queries attend to the backbone's last feature."""
 
     def __init__(self, channels: tuple[int, ...], spec: MaskFormerHeadSpec, *, classes: int) -> None:
         super().__init__()
@@ -37,6 +37,7 @@ class MaskFormerHead(nn.Module):
         self.predictor = QueryDecoder(channels[-1], spec, classes=classes)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Backbone features (B, C_i, h_i, w_i) -> class logits (B, Q, classes + 1) and mask logits (B, Q, H, W)."""
         mask_features, _ = self.pixel_decoder(features)
         return self.predictor(features[-1], mask_features)
 

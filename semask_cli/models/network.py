@@ -1,4 +1,4 @@
-"""What every network of the zoo offers to the engine."""
+"""The interface of every network of the zoo."""
 
 from __future__ import annotations
 
@@ -15,41 +15,40 @@ from semask_cli.models.transformer import Attention
 
 
 class Network(nn.Module):
-    """A network whose `predict` knows the classes of an image at a low resolution.
+    """A network that predicts the classes of an image at a low resolution.
 
-    `size_divisor` is what the sides of its input are padded to a multiple of. `softmax` says whether its class maps are
-    logits, so that views are averaged after a softmax (Semantic-FPN), or scores that are averaged as they are (mask
-    classification).
+    The sides of its input are padded to multiples of `size_divisor`. If `softmax`, its class maps are logits, and views
+    are averaged after a softmax (Semantic-FPN); otherwise they are scores, averaged directly (mask classification).
     """
 
     softmax: ClassVar[bool]
     size_divisor: int
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
-        """Normalised pixels (B, 3, H, W), of any size, to one Prediction for each image of the batch."""
+        """Normalised pixels (B, 3, H, W) of any size -> one Prediction per image."""
         return self.predictions(self(self.padded(pixels)), (pixels.shape[2], pixels.shape[3]))
 
     def padded(self, pixels: Tensor) -> Tensor:
-        """What `forward` takes: zero-padded right and bottom until `size_divisor` divides the sides, as published."""
+        """Input for `forward`: zero-padded right and bottom to multiples of `size_divisor`, as published."""
         height, width = pixels.shape[2:]
         right, bottom = -width % self.size_divisor, -height % self.size_divisor
         return F.pad(pixels, (0, right, 0, bottom)) if right or bottom else pixels
 
     def predictions(self, outputs: Any, size: tuple[int, int]) -> list[Prediction]:
-        """What `forward` made of padded pixels, which are a batch of images of `size` (height, width)."""
+        """The predictions in the `outputs` of `forward`; `size` is (height, width) of the images before padding."""
         raise NotImplementedError
 
     def prepare_for_cpu_(self) -> None:
-        """Store weights as a CPU's convolutions take them, in place, for inference alone.
+        """Change the memory layout of convolution weights for inference on a CPU, in place.
 
-        oneDNN reorders them in every pass, which it does faster where channels are last.
+        oneDNN reorders them in every pass, which is faster from channels-last.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
     def matmul_parameters(self) -> Iterator[nn.Parameter]:
-        """Weights and biases of matrix products and convolutions: those that autocast casts."""
+        """The weights and biases that autocast would cast: those of matrix products and convolutions."""
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, Attention, DeformableConv)):
                 yield from module.parameters(recurse=False)

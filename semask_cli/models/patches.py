@@ -1,7 +1,7 @@
-"""From pixels to patches, and from patches to patches of twice the size.
+"""Patch embedding and patch merging.
 
-Both follow «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT), whose names their weights keep. They
-compute what timm's layers of the same names do, without the seconds that it takes to import timm.
+Follows «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT), with its parameter names. Equal to timm's
+layers of the same names, whose import takes seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Each 2 x 2 tokens become one, of twice the channels. The map is zero-padded right and bottom to an even size."""
+    """Merges 2 x 2 tokens into one of twice the channels. The map is zero-padded right and bottom to an even size."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

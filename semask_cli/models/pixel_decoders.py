@@ -1,9 +1,9 @@
-"""Pixel decoders: from the backbone's features to the per-pixel features that masks are cut from.
+"""Pixel decoders: from the backbone's features to the per-pixel features for mask prediction.
 
 Follows «MaskFormer» (Cheng et al., arXiv 2107.06278; published code CC BY-NC 4.0), «Mask2Former» (Cheng et al.,
 arXiv 2112.01527; published code MIT) and «FaPN» (Huang et al., arXiv 2108.07058; published code MIT).
 
-Two decoders, each with or without feature alignment, make the four of the zoo:
+Two decoders, each with or without feature alignment, give the four of the zoo:
 
     FeaturePyramid        MaskFormer, and FaPN when aligned
     DeformablePyramid     Mask2Former, and MSFaPN when aligned
@@ -41,7 +41,7 @@ class ConvNorm(nn.Conv2d):
 
 
 class DeformableConv(nn.Module):
-    """3x3 modulated deformable convolution, displaced by what a plain one makes of other features."""
+    """3x3 modulated deformable convolution, whose offsets and mask a convolution computes from other features."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class DeformableConv(nn.Module):
 
     def forward(self, x: Tensor, displacing: Tensor) -> Tensor:
         offset_mask = self.conv_offset_mask(displacing)
-        # Under autocast the convolution above has chosen a half type: follow it.
+        # Under autocast the convolution above may return a half type: follow it.
         x, weight, bias = (t.to(offset_mask.dtype) for t in (x, self.weight, self.bias))
         return deform_conv2d(x, offset_mask, weight, bias, DEFORMABLE_GROUPS)
 
 
 class FeatureAlignment(nn.Module):
-    """Moves the upsampled features to where the lateral ones have their edges, and adds the two.
+    """Aligns the upsampled features with the lateral ones, and adds the two.
 
     `norm` is also the norm of the layer that follows: one module under two names in the published files.
     """
@@ -74,14 +74,14 @@ class FeatureAlignment(nn.Module):
 
 
 class TopDown(nn.Module):
-    """Steps that merge lateral features into the upsampled coarser ones: adapter_k, align_k when `aligned`, layer_k."""
+    """Steps that merge lateral features into the upsampled coarser ones: adapter_k, align_k if `aligned`, layer_k."""
 
     def __init__(self, *, aligned: bool) -> None:
         super().__init__()
         self.aligned = aligned
 
     def add_step(self, k: int, channels_in: int, channels: int) -> None:
-        """Step `k` takes the features of stride 2 ** (k + 1): the published names count from 1."""
+        """Add step `k`, for the features of stride 2 ** (k + 1): the published names count from 1."""
         layer = ConvNorm(channels, channels, 3, relu=True)
         self.add_module(f"adapter_{k}", ConvNorm(channels_in, channels, 1))
         if self.aligned:
@@ -97,7 +97,7 @@ class TopDown(nn.Module):
 
 
 class FeaturePyramid(TopDown):
-    """Convolutions from coarse to fine: the decoder of MaskFormer, and of FaPN when `aligned`."""
+    """Convolutions from coarse to fine: the decoder of MaskFormer, and of FaPN if `aligned`."""
 
     def __init__(self, channels: tuple[int, ...], *, hidden: int, aligned: bool) -> None:
         super().__init__(aligned=aligned)
@@ -115,7 +115,7 @@ class FeaturePyramid(TopDown):
 
 
 class DeformablePyramid(TopDown):
-    """A deformable encoder, then one step to stride 4: the decoder of Mask2Former, and of MSFaPN when `aligned`."""
+    """A deformable encoder, then one step to stride 4: the decoder of Mask2Former, and of MSFaPN if `aligned`."""
 
     def __init__(self, channels: tuple[int, ...], spec: Mask2FormerHeadSpec, *, aligned: bool) -> None:
         super().__init__(aligned=aligned)

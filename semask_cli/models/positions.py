@@ -18,7 +18,7 @@ EPSILON = 1e-6
 
 def sine_positions(height: int, width: int, channels: int, device: torch.device) -> Tensor:
     """float32 (height, width, channels): the first half encodes the row, the second the column."""
-    # A graph must not fill a cache that outlives it.
+    # A traced graph must not fill the cache.
     encode = _encode.__wrapped__ if torch.compiler.is_compiling() else _encode
     rows = encode(height, channels // 2, device)[:, None].expand(-1, width, -1)
     columns = encode(width, channels // 2, device).expand(height, -1, -1)
@@ -27,7 +27,7 @@ def sine_positions(height: int, width: int, channels: int, device: torch.device)
 
 @lru_cache(maxsize=64)
 def _encode(length: int, channels: int, device: torch.device) -> Tensor:
-    """(length, channels): sines and cosines, interleaved, of the place along an axis scaled to 0 .. 2 pi."""
+    """float32 (length, channels): interleaved sines and cosines of the position on an axis, scaled to 0 .. 2 pi."""
     place = torch.arange(1, length + 1, dtype=torch.float32, device=device) / (length + EPSILON) * (2 * math.pi)
     pair = torch.arange(channels // 2, dtype=torch.float32, device=device)
     angles = place[:, None] / TEMPERATURE ** (2 * pair / channels)

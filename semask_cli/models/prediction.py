@@ -1,7 +1,7 @@
-"""What a network knows about its input, at the resolution at which it knows it.
+"""The output of a network, at its own resolution.
 
-A `Prediction` answers one question, "your class map at these rows and columns", and never holds that map for the whole
-input. Everything after it (windows, flips, scales, merging, labels) is written once, for all families.
+A `Prediction` returns the class map for some rows and columns, and never holds it for the whole input. Everything after
+it (windows, flips, scales, merging, labels) is common to all families.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from semask_cli.ops import Resample
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """A part of a class map, and the bilinear resizes that bring it to the size of the network's input.
+    """A part of a class map, and the bilinear resizes from it to the size of the network's input.
 
-    `maps` (classes, h, w) float32 are a part of heights[0] x widths[0] that begins at `origin`. `heights` and `widths`
-    are the sizes that the axes go through, the last of which is the input's.
+    `maps` (classes, h, w) float32 are a part, at `origin`, of a map of heights[0] x widths[0]. `heights` and `widths`
+    are the sizes of the chained resizes, up to the input's.
     """
 
     maps: Tensor
@@ -44,14 +44,14 @@ class Prediction(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """The memory that it holds now."""
+        """Bytes that it holds now."""
         ...
 
     @property
     def buffer_nbytes(self) -> int:
-        """The memory that it fills at most while whole rows are asked for, top to bottom, and can give back.
+        """The most bytes that it buffers while whole rows are requested from top to bottom.
 
-        In a band of columns it is proportionally less.
+        For a band of columns it is proportionally less.
         """
         ...
 
@@ -60,11 +60,11 @@ class Prediction(Protocol):
         ...
 
     def to(self, device: torch.device) -> Self:
-        """The same prediction, whose class maps lie on `device`."""
+        """The same prediction with class maps on `device`."""
         ...
 
     def released(self) -> Self:
-        """The same prediction with an empty buffer, ready to be asked from the top again."""
+        """The same prediction with an empty buffer, to be requested from the top again."""
         ...
 
 
@@ -84,7 +84,7 @@ class DenseLogits:
         return 0
 
     def class_map(self, rows: range, columns: range) -> ClassMap:
-        """The logits as they are, to be resized bilinearly."""
+        """The logits, to be resized bilinearly."""
         (_, h, w), (height, width) = self.logits.shape, self.size
         return ClassMap(self.logits, (h, height), (w, width))
 

@@ -1,4 +1,4 @@
-"""What the decoders of MaskFormer and Mask2Former share: attention between token sets, small MLPs, and mask logits.
+"""Common parts of the decoders of MaskFormer and Mask2Former: attention, MLPs, and mask logits.
 
 Follows «Attention Is All You Need» (Vaswani et al., arXiv 1706.03762), with the parameter names of
 torch.nn.MultiheadAttention (BSD-3-Clause).
@@ -25,7 +25,7 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """`attention_mask`, bool and broadcast to (B, heads, queries, keys), is True where a query may attend."""
+        """(B, N, C) each -> (B, N, C); bool `attention_mask` broadcasts to (B, heads, queries, keys): True attends."""
         projections = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         # 3 x (B, N, C) -> 3 x (B, heads, N, C / heads)
         q, k, v = (
@@ -53,8 +53,8 @@ class MLP(nn.Module):
 def mask_logits(mask_embeddings: Tensor, mask_features: Tensor) -> Tensor:
     """(B, Q, C) and (B, C, h, w) -> (B, Q, h, w): the dot products of mask embeddings and the features of each pixel.
 
-    Channels are last in memory, and products take them as they lie: einsum gives an image that is alone in its batch
-    strides at which oneDNN copies, and a transposed copy of bfloat16 takes ten times as long as the product.
+    Not einsum: with a batch of one it gives strides that make oneDNN copy, and a transposed copy of bfloat16 takes ten
+    times as long as the product.
     """
     pixels = mask_features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, C, h, w) -> (B, h * w, C)
     return torch.bmm(mask_embeddings, pixels.mT).unflatten(2, mask_features.shape[2:])

@@ -1,9 +1,9 @@
 """Window partition of maps of tokens, and its reverse.
 
-The windows of «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): a map is padded to whole windows
-and shifted cyclically, then cut. `window_batches` has tables of which token stands in each slot of each window, so that
-padding, shift and cut are one gather, and their reverse one scatter. `cut_windows` does the published steps one by one:
-shapes alone say what happens, which is what a compiler needs.
+Follows «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): a map is padded to whole windows, shifted
+cyclically, and cut. `window_batches` has the index of the token in each slot of each window, so that padding, shift and
+cut are one gather, and their reverse one scatter. `cut_windows` does the published steps one by one, with static shapes
+only, as compilers need.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PLAIN, RIGHT, BOTTOM, CORNER = range(4)
-"""Where in a shifted map a window lies: the others hold tokens from opposite borders, across or down or both."""
+"""The place of a window in a shifted map; all but PLAIN hold tokens from opposite borders, across, down or both."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowBatch:
-    """Some windows of a batch of maps, those at the same border one after the other.
+    """Some windows of a batch of maps, grouped by border.
 
-    `borders` are the borders and how many windows lie there. `source` is the token of every slot, window by window (any
-    token for a slot in the padding), and `target` the row that takes it back: the one behind the tokens for padding,
-    whose slots are `padding_slots`. All int64, one dimension; tokens are counted through all maps.
+    `borders` are pairs of a border and its number of windows. `source` is the token of each slot, window by window (any
+    token for padding), `target` the row to write it back to: for padding, the extra row after the tokens. The slots of
+    padding are `padding_slots`. All are int64, one-dimensional; tokens are numbered through all maps.
     """
 
     borders: tuple[tuple[int, int], ...]
@@ -38,8 +38,8 @@ class WindowBatch:
 def window_partition(tokens: Tensor, batch: WindowBatch, *, padding: Tensor) -> Tensor:
     """(tokens, C) -> (slots, C), with `padding` (C,) in the slots beyond the map.
 
-    Published code pads with zeros before a linear layer, and a zero comes out of that as the layer's bias. To partition
-    after the layer, with its bias as padding, gives the same windows and saves the products of the padding.
+    Published code pads with zeros before a linear layer, which maps them to its bias. Partitioning after the layer,
+    with its bias as padding, gives the same windows and saves the products of the padding.
     """
     slots = tokens.index_select(0, batch.source)
     rows = len(batch.padding_slots)
@@ -47,7 +47,7 @@ def window_partition(tokens: Tensor, batch: WindowBatch, *, padding: Tensor) -> 
 
 
 def window_reverse(slots: Tensor, batch: WindowBatch, *, out: Tensor) -> None:
-    """(slots, C) -> their places in `out` (tokens + 1, C), whose last row takes what stands in the padding."""
+    """Write slots (slots, C) back to `out` (tokens + 1, C), whose last row receives the padding."""
     out.index_copy_(0, batch.target, slots)
 
 
@@ -56,7 +56,7 @@ def window_reverse(slots: Tensor, batch: WindowBatch, *, out: Tensor) -> None:
 def window_batches(
     maps: int, height: int, width: int, *, window: int, shift: int = 0, batch: int, device: torch.device
 ) -> tuple[WindowBatch, ...]:
-    """All windows of so many maps of (height, width), up to `batch` at a time.
+    """All windows of `maps` maps of (height, width), up to `batch` at a time.
 
     `shift` moves the maps up and left cyclically before they are cut.
     """
@@ -78,7 +78,7 @@ def window_batches(
 
 
 def _window_batch(border: Tensor, token: Tensor, tokens: int, device: torch.device) -> WindowBatch:
-    """`border` (windows,) and `token` (windows, window ** 2), -1 where there is none."""
+    """From `border` (windows,) and `token` (windows, window ** 2), -1 for padding."""
     slots = token.flatten()
     target = torch.where(slots < 0, tokens, slots)
     tables = (slots.clamp(min=0), target, (slots < 0).nonzero()[:, 0])

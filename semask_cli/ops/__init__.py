@@ -1,15 +1,15 @@
-"""Operators: tensors in, tensors out, on every device. They know no network.
+"""Operators on tensors, for every device.
 
-    ms_deform_attn.py, deform_conv2d.py     sampling, by bilinear_bags.py; on CUDA cuda_sampling.py
-    resize.py, resample.py                  bilinear resizes with what follows them; on CUDA cuda_resize.py
+    ms_deform_attn.py, deform_conv2d.py     deformable sampling, by bilinear_bags.py; on CUDA cuda_sampling.py
+    resize.py, resample.py                  bilinear resizes fused with what follows; on CUDA cuda_resize.py
     window_attention.py, layer_norm.py      operators of the backbone, with their CUDA kernels
-    registry.py             how all of these become operators of torch.library, in the namespace `semask`
-    nvrtc.py, launcher.py   kernels/*.cu compiled at run time and launched; bindings.py, ctypes_bindings.py: the calls;
+    registry.py             registration in torch.library, in the namespace `semask`
+    nvrtc.py, launcher.py   compile kernels/*.cu at run time and launch them, by bindings.py or ctypes_bindings.py;
                             storage.py: dtypes and limits; status.py: which kernels run
-    standard_operators.py   the deformable operators for graphs that are exported
-    linear.py, cpu.py       which formulation is faster on this CPU
+    standard_operators.py   the deformable operators for exported graphs
+    linear.py, cpu.py       the faster formulation on this CPU
 
-Each operator has a reference formulation in plain torch (`reference_*`), which runs on every device and says what a
+Each operator has a reference formulation in plain torch (`reference_*`), which runs on every device and defines what a
 kernel must compute, and a fake for torch.compile.
 """
 

@@ -1,8 +1,8 @@
-"""Bilinear sampling as sums of table rows: the plain-torch formulation that both operators share.
+"""Bilinear sampling as sums of table rows: the plain-torch formulation of both deformable operators.
 
-The maps lie in a table with a border of zeros around each, one row for each pixel and head (or group). A sampled vector
-is a weighted sum of the four rows around its point, which is what `embedding_bag` computes: on CPU several times faster
-than grid_sample, because no sampled vector is written out before it is weighted.
+The maps are a table with a border of zeros around each, one row per pixel and head (or group). A sampled vector is a
+weighted sum of the four rows around its point, as computed by `embedding_bag`: on CPU several times faster than
+grid_sample, because sampled vectors are not written to memory before weighting.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor
 def bilinear_bags(
     x: Tensor, y: Tensor, weight: Tensor, *, width: Tensor, height: Tensor, first: Tensor, step: int
 ) -> tuple[Tensor, Tensor]:
-    """The four table rows around each point, and the share of each.
+    """The four table rows around each point, and their weights.
 
     Args:
         x: columns of the points, in pixels (0 is the centre of the first), (..., K) floating.
         y: rows of the points, likewise.
-        weight: what the points count, (..., K).
+        weight: weights of the points, (..., K).
         width: of the map that each column of x and y samples, (K,) or one for all, of their dtype.
         height: likewise.
-        first: table row of that map's pixel (0, 0), int32, broadcast to x. The zero border lies before and after it.
+        first: table row of that map's pixel (0, 0), int32, broadcast to x; the zero border surrounds it.
         step: table rows from a pixel to its right neighbour.
 
     Returns:

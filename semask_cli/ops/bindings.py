@@ -1,4 +1,4 @@
-"""Calls into NVRTC and the CUDA driver: through `cuda.bindings` where torch brought it along, else over ctypes."""
+"""Calls into NVRTC and the CUDA driver, by `cuda.bindings` if torch installed it, else by ctypes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class KernelError(RuntimeError):
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """The output of NVRTC's or the driver's function `name`: None, one as it is, several as a list.
+    """Call the function `name` of NVRTC or the driver; returns None, its output, or a list of outputs.
 
     Raises:
         KernelError: the library is missing, or reports an error.
     """
     try:
         error, *outputs = getattr(library("nvrtc" if name.startswith("nvrtc") else "driver"), name)(*arguments)
-    except (OSError, RuntimeError) as missing:  # ctypes' and cuda.bindings' ways to say it
+    except (OSError, RuntimeError) as missing:  # raised by ctypes and by cuda.bindings
         raise KernelError(str(missing)) from None
     if int(error):
         raise KernelError(f"{name}: {getattr(error, 'name', f'error {int(error)}')}")
@@ -30,10 +30,10 @@ def call(name: str, *arguments: Any) -> Any:
 
 @cache
 def library(name: Literal["nvrtc", "driver"]) -> Any:
-    """`cuda.bindings.nvrtc` or `.driver`, or what stands in for it, whichever finds the library itself.
+    """`cuda.bindings.nvrtc` or `.driver`, or its replacement over ctypes, whichever finds the library.
 
-    Imported when it is needed: that takes a while. `cuda.bindings` may be of another CUDA version than torch, where
-    another package brought it along, and then looks for a library that is not there.
+    Imported lazily, which takes a while. `cuda.bindings` may be for another CUDA version than torch, if another package
+    installed it, and then looks for a missing library.
 
     Raises:
         OSError: neither finds it.

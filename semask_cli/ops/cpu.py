@@ -1,4 +1,4 @@
-"""The CPU: its name, for records of measurements, and which of two formulations it runs faster."""
+"""Facts about the CPU: its name, for records, and which formulations are faster on it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 
 @cache
 def has_amx() -> bool:
-    """Whether the processor multiplies tiles of bfloat16 numbers: Intel's AMX."""
+    """Whether the CPU has Intel's AMX for bfloat16."""
     return "amx_bf16" in _flags()
 
 
 @cache
 def processor() -> str:
-    """The CPU's name, and the widest instructions torch has for it: "AMD EPYC, AVX2"."""
+    """The CPU's name and torch's widest instruction set for it: "AMD EPYC, AVX2"."""
     cpuinfo = _cpuinfo()
     name = cpuinfo.get("model name") or platform.processor() or platform.machine()
     amx = " AMX" if has_amx() else ""
@@ -28,48 +28,46 @@ def processor() -> str:
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether oneDNN, which takes bias and activation with a product, multiplies faster than torch's own linear layer.
+    """Whether oneDNN, which fuses bias and activation, is faster than torch's linear layer.
 
-    Where there is AVX512: 5 to 20 % on AMD's processors, where MKL, torch's own, stops at AVX2; on Intel's where there
-    are few channels, beside which the bias is much to write.
+    True with AVX512: by 5 to 20 % on AMD, where torch's MKL is limited to AVX2; on Intel for few channels, where
+    writing the bias is a large part of the work.
     """
     return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 @cache
 def small_products_are_slow() -> bool:
-    """Whether attention is faster as a few batches of matrix products than as torch's fused kernel.
+    """Whether attention is faster as batched matrix products than as torch's fused kernel.
 
-    That kernel asks MKL for many small products. On AMD's processors it takes 1.6 times as long, on Intel's it is the
-    faster one.
+    That kernel computes many small products by MKL. It takes 1.6 times as long on AMD, and is faster on Intel.
     """
     return "AMD" in (_cpuinfo().get("vendor_id") or platform.processor())
 
 
 def one_of_two_threads_idles(rows: int, channels: int) -> bool:
-    """Whether oneDNN gives all of a product of bfloat16 numbers to one of two threads.
+    """Whether oneDNN leaves one of two threads idle in a bfloat16 product.
 
-    oneDNN 3.12 does so on AMX, between 512 and 1024 output channels, if there are as many rows as these or up to twice
-    as many (by the threads' processor time). Both work on either half of such a product, and so do four threads and
-    eight on all of it.
+    oneDNN 3.12 does so on AMX for 512 to 1024 output channels and up to twice as many rows (measured by the threads'
+    CPU time). With half of the rows, or with four or eight threads, all threads work.
     """
     return 512 <= channels <= 1024 and channels <= rows < 2 * channels and torch.get_num_threads() == 2 and has_amx()
 
 
 @cache
 def multiplies_int8() -> bool:
-    """Whether the processor sums products of 8-bit numbers in 32 bits, in one instruction: AMX or VNNI."""
+    """Whether the CPU has 8-bit dot products: AMX or VNNI."""
     return not {"amx_int8", "avx512_vnni", "avx_vnni"}.isdisjoint(_flags())
 
 
 @cache
 def multiplies_bf16() -> bool:
-    """Whether the processor multiplies bfloat16: AMX or AVX512-BF16."""
+    """Whether the CPU has bfloat16 products: AMX or AVX512-BF16."""
     return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_flags())
 
 
 def _flags() -> list[str]:
-    """Extensions of the instruction set, by Linux's names; elsewhere torch says the same ones, where it says any."""
+    """Instruction set extensions, by Linux's names; on other systems from torch, if it has them."""
     known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return _cpuinfo().get("flags", "").split() or [name for name, there in known.items() if there is True]
 

@@ -1,7 +1,7 @@
-"""The few functions of NVRTC and of the CUDA driver that the kernels need, over ctypes, called as in `cuda.bindings`.
+"""The functions of NVRTC and the CUDA driver that the kernels need, over ctypes, with the interface of `cuda.bindings`.
 
-For torch builds that do not bring `cuda.bindings` along (Windows, other channels): the same names, the same arguments,
-and a tuple of the error code (0 is success) and the outputs.
+For torch builds without `cuda.bindings` (Windows, other channels): the same names and arguments, and results as a tuple
+of the error code (0 is success) and the outputs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Library:
 
 
 def _nvrtc_candidates() -> Iterator[str]:
-    """NVRTC beside torch, in the wheels beside torch, and wherever the system looks."""
+    """NVRTC in torch's folder, in the wheels beside torch, and on the system's search path."""
     windows = sys.platform == "win32"
     pattern = "nvrtc64_*_0.dll" if windows else "libnvrtc.so*"
     torch_folder = Path(torch.__file__).parent
@@ -68,7 +68,7 @@ def _nvrtc_candidates() -> Iterator[str]:
     if not windows:
         conda = os.environ.get("CONDA_PREFIX")
         yield from sorted(str(path) for path in Path(conda).glob(f"lib/{pattern}")) if conda else ()
-        # The name without a version comes with packages for developers only.
+        # Only development packages have the name without a version.
         yield from (f"libnvrtc.so{version}" for version in ("", ".13", ".12"))
 
 

@@ -1,7 +1,7 @@
 """The operators of resize.py on CUDA devices: kernels/resize_*.cu.
 
-Their plain formulations run here too where the kernels are switched off or cannot be built, for maps of a few pixels,
-and for images much smaller than their maps.
+The reference formulations run instead if the kernels are switched off or cannot be built, for maps of a few pixels, and
+for images much smaller than their maps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from semask_cli.ops.resample import TAPS, Resample, bilinear_taps
 from semask_cli.ops.resize import ROW_ALIGNMENT, aligned, reference_accumulate, reference_argmax, reference_sigmoid
 from semask_cli.ops.storage import MAX_GRID, STORAGE
 
-PIXELS = ROW_ALIGNMENT  # neighbours in a row that a thread works on
+PIXELS = ROW_ALIGNMENT  # neighbouring pixels per thread
 THREADS = 128
 MAX_WINDOW = 8
 
@@ -82,7 +82,7 @@ cuda_kernel("resize_accumulate")(
 def _launched(
     name: str, output: Tensor, maps: Tensor, resample: Resample, *, flip: bool = False, **constants: int
 ) -> bool:
-    """Launches the kernel if it covers this. The rows of `output` are `aligned`."""
+    """Launch the kernel if it supports this case; whether it was. The rows of `output` are `aligned`."""
     resample.check(maps)
     count, h, w = maps.shape
     row_taps, _ = _table(resample.heights, resample.origin[0], h, resample.rows, maps.device)

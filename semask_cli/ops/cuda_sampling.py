@@ -1,7 +1,7 @@
-"""The operators of sampling on CUDA devices: tensors in, kernels/*.cu launched, tensors out.
+"""The deformable operators on CUDA devices, by kernels/*.cu.
 
-Shapes and dtypes are those of the operators' definitions beside this file. Their reference formulation runs here
-too where the kernels are switched off, cannot be built, or do not cover the dtype or the channels.
+Shapes and dtypes are those of ms_deform_attn.py and deform_conv2d.py. The reference formulations run instead if the
+kernels are switched off, cannot be built, or do not support the dtype or the channels.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from semask_cli.ops.registry import cuda_kernel
 from semask_cli.ops.storage import MAX_GRID, STORAGE, dense
 
 BLOCK_THREADS = 512
-COLUMN_BYTES = 32 << 20  # of sampled columns between two matrix products: they stay in the L2 cache of large devices
+COLUMN_BYTES = 32 << 20  # of sampled columns per matrix product, which fit the L2 cache of large devices
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """A kernel whose blocks work on tiles of `tile_height` x `tile_width` pixels or queries, sixteen bytes a thread."""
+    """A kernel whose blocks process tiles of `tile_height` x `tile_width` pixels or queries, 16 bytes per thread."""
 
     kernel: Kernel
     tile_height: int
@@ -37,7 +37,7 @@ class SamplingPlan:
     threads: int
 
     def tiles(self, height: int, width: int) -> int:
-        """How many tiles cover a map."""
+        """The number of tiles that cover a map."""
         return -(-height // self.tile_height) * -(-width // self.tile_width)
 
 
@@ -45,9 +45,9 @@ class SamplingPlan:
 def plan_sampling(
     name: str, value: torch.dtype, offset: torch.dtype, groups: int, channels: int, **constants: int
 ) -> SamplingPlan | None:
-    """The kernel for `groups` (or heads) of `channels` of dtype `value`; None where it does not cover this.
+    """The kernel for `groups` (or heads) of `channels` of dtype `value`; None if unsupported.
 
-    The tile's sides are powers of two, the width once or twice the height.
+    The sides of a tile are powers of two, the width once or twice the height.
     """
     if value not in STORAGE or offset not in STORAGE:
         return None
@@ -98,7 +98,7 @@ def cuda_ms_deform_attn(
         *(t.data_ptr() for t in (value, reference, offsets, logits, output)), tokens, queries
     )
     for level, (start, (h, w)) in enumerate(zip(starts, sizes, strict=False)):
-        # The kernel reads one token of an empty level, which must exist, and weighs it with zero.
+        # The kernel reads one token of an empty level with weight zero; it must exist.
         arguments.start[level] = min(start, tokens - 1)
         arguments.height[level], arguments.width[level] = (h, w) if h * w else (0, 0)
     tiles = [plan.tiles(h, w) for h, w in sizes] if tiled else [-(-queries // (plan.tile_height * plan.tile_width))]

@@ -1,4 +1,4 @@
-"""Modulated deformable convolution, 3x3: every tap of every group samples where its own offset points.
+"""Modulated deformable 3x3 convolution: every tap of every group samples at its own offset.
 
 Follows «Deformable ConvNets v2» (Zhu et al., arXiv 1811.11168), in the layout of torchvision.ops.deform_conv2d
 (published code BSD-3-Clause), with the sigmoid of the mask inside the operator.
@@ -14,8 +14,8 @@ from semask_cli.ops import standard_operators
 from semask_cli.ops.bilinear_bags import bilinear_bags
 from semask_cli.ops.registry import define_operator
 
-PIXELS_PER_BATCH = 1024  # on a CPU, whose cache holds their columns of 9 * C values
-COLUMNS_PER_BATCH = 1 << 26  # numbers, elsewhere: 256 MiB
+PIXELS_PER_BATCH = 1024  # on a CPU: their columns of 9 * C values fit the cache
+COLUMNS_PER_BATCH = 1 << 26  # numbers, on other devices: 256 MiB
 
 
 def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
@@ -35,7 +35,7 @@ def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor |
         (B, C_out, h, w) of x's dtype, channels last in memory. Locations, weights and sums are float32 (float64 for
         float64). A tap at a NaN location counts zero.
     """
-    if torch.compiler.is_exporting():  # a graph that leaves may run where no semask is
+    if torch.compiler.is_exporting():  # exported graphs run without semask
         return standard_operators.deform_conv2d(x, offset_mask, weight, bias, groups)
     convolved: Tensor = _deform_conv2d(x, offset_mask, weight, bias, groups)
     return convolved
@@ -47,7 +47,7 @@ def _fake(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, g
 
 
 def reference_deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-    """`deform_conv2d` in plain torch: columns of sampled taps for some pixels at a time, and their products."""
+    """`deform_conv2d` in plain torch: columns of sampled taps, multiplied by the weights, in batches of pixels."""
     batch, channels, height, width = x.shape
     dtype = torch.promote_types(x.dtype, torch.float32)
     # (B, C, h, w) -> (B, rows of the zero-bordered maps, C / groups)

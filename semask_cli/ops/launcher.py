@@ -1,7 +1,7 @@
-"""Kernels on a device: loaded once, launched on torch's current stream.
+"""Loading kernels on a device, once, and launching them on torch's current stream.
 
-A kernel that cannot be compiled or loaded is reported in one line, and the caller runs its plain formulation. What
-keeps all of them from being so is reported once.
+If a kernel cannot be compiled or loaded, a one-line warning is logged, and the caller runs the reference formulation.
+The same reason is logged only once.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ import torch
 from semask_cli.ops.bindings import KernelError, call
 from semask_cli.ops.nvrtc import Kernel, machine_code
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def available(kernel: Kernel, device: torch.device) -> bool:
-    """Whether the kernel can be launched on this device; compiles and loads it the first time."""
+    """Whether the kernel can be launched on this device; compiles and loads it on first use."""
     return why_none() is None and isinstance(loaded(kernel, device), int)
 
 
 def why_none() -> str | None:
-    """Why no kernel is wanted: SEMASK_KERNELS=off selects the plain formulations, and so does a GPU of another make."""
+    """The reason to use no kernels at all (SEMASK_KERNELS=off, or torch built for AMD); None if there is none."""
     if torch.version.hip is not None:
-        return "the kernels are for NVIDIA's GPUs, torch is built for AMD's"
+        return "the kernels are for NVIDIA GPUs, but torch is built for AMD"
     return "SEMASK_KERNELS=off" if os.environ.get("SEMASK_KERNELS", "on").lower() == "off" else None
 
 
 @cache
 def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
-    """The driver's handle of the kernel on this device, or why there is none, which is also logged.
+    """The driver's handle of the kernel on this device, or the error that prevents it, which is also logged.
 
     Raises:
-        RuntimeError: a CUDA graph is being captured; nothing can be loaded meanwhile.
+        RuntimeError: a CUDA graph is being captured, during which nothing can be loaded.
     """
     if torch.cuda.is_current_stream_capturing():
         raise RuntimeError(f"run the model once before capturing a CUDA graph: the kernel {kernel.name} is not loaded")
@@ -46,7 +46,7 @@ def loaded(kernel: Kernel, device: torch.device) -> int | KernelError:
             _ensure_context()
             library = call("cuLibraryLoadData", code, None, None, 0, None, None, 0)
             handle = call("cuLibraryGetKernel", library, kernel.name.encode())
-            # A function belongs to one device's context; asking for it loads the code now, not at the first launch.
+            # A function belongs to one device's context; this loads the code now, not at the first launch.
             return int(call("cuKernelGetFunction", handle))
     except KernelError as error:
         _report(kernel.name, str(error).splitlines()[0])
@@ -58,17 +58,17 @@ _reported: set[str] = set()
 
 def _report(kernel: str, reason: str) -> None:
     if reason not in _reported:
-        logger.warning("The plain formulation runs instead of the kernel %s: %s", kernel, reason)
+        log.warning("the plain formulation runs instead of the kernel %s: %s", kernel, reason)
     _reported.add(reason)
 
 
 def launch(
     kernel: Kernel, device: torch.device, *, grid: tuple[int, int, int], threads: int, arguments: ctypes.Structure
 ) -> None:
-    """Queues the kernel on the current stream of `device`; `arguments` is passed by value.
+    """Queue the kernel on the current stream of `device`; `arguments` is passed by value.
 
     Raises:
-        KernelError: the kernel is not available, or the driver refuses the launch.
+        KernelError: the kernel is unavailable, or the driver refuses the launch.
     """
     function = loaded(kernel, device)
     if isinstance(function, KernelError):
@@ -76,12 +76,12 @@ def launch(
     parameters = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
     with torch.cuda.device(device):
         _ensure_context()
-        # Asked for at each launch: a stream that was kept would escape CUDA graphs and torch.cuda.stream.
+        # Not cached: a cached stream would escape CUDA graphs and torch.cuda.stream.
         stream = torch.cuda.current_stream(device).cuda_stream
         call("cuLaunchKernel", function, *grid, threads, 1, 1, 0, stream, ctypes.addressof(parameters), 0)
 
 
 def _ensure_context() -> None:
-    """Makes torch's context current in this thread: a thread that has not called the CUDA runtime yet has none."""
+    """Make torch's context current in this thread: one that has not called the CUDA runtime yet has none."""
     if not int(call("cuCtxGetCurrent")):
         call("cuCtxSetCurrent", call("cuDevicePrimaryCtxRetain", torch.cuda.current_device()))

@@ -1,7 +1,7 @@
-"""A branch added to its residual, and the LayerNorm of the sum («Layer Normalization», Ba et al., arXiv 1607.06450).
+"""LayerNorm of a branch added to its residual («Layer Normalization», Ba et al., arXiv 1607.06450).
 
-In a half type torch launches four kernels for it on a GPU: the sum, its cast to float32, the norm, and the cast to what
-the next layer multiplies in. kernels/add_layer_norm.cu is one; elsewhere torch's own run.
+In a half type, torch launches four kernels for it on a GPU: the sum, its cast to float32, the norm, and the cast for
+the next layer. kernels/add_layer_norm.cu fuses them; otherwise torch's own run.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.registry import cuda_kernel, define_operator
 from semask_cli.ops.storage import STORAGE, dense
 
-CHANNELS = 256  # of a row, for each eight that a lane holds
+CHANNELS = 256  # of a row, per eight values in a lane
 MAX_CHANNELS = 6 * CHANNELS
-ROWS = 4  # of a block, a warp each
+ROWS = 4  # per block, one warp each
 
 
 def add_layer_norm(x: Tensor, branch: Tensor | None, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
@@ -28,12 +28,12 @@ def add_layer_norm(x: Tensor, branch: Tensor | None, norm: nn.LayerNorm) -> tupl
 
     Args:
         x: (..., C), float32 or a half type. Without a branch it is the sum.
-        branch: the same shape, float32 or a half type, as the layers before it make it.
+        branch: the same shape, float32 or a half type.
         norm: of C channels, with weight and bias.
 
     Returns:
-        The sum, and its norm in a dtype that the next layer takes: by the kernel the branch's, else as `norm` makes it.
-        Mean, deviation and what follows are float32.
+        The sum, and its norm: by the kernel in the branch's dtype, otherwise in the dtype that `norm` returns. Mean and
+        deviation are float32.
     """
     if branch is None:
         return x, norm(x)
@@ -45,7 +45,7 @@ def add_layer_norm(x: Tensor, branch: Tensor | None, norm: nn.LayerNorm) -> tupl
 
 
 def has_kernel(x: Tensor, branch: Tensor) -> bool:
-    """Whether a kernel runs for these; it is compiled and loaded for the answer."""
+    """Whether a kernel supports these tensors; it is compiled and loaded."""
     if x.device.type != "cuda" or x.shape != branch.shape or not {x.dtype, branch.dtype} <= STORAGE.keys():
         return False
     if torch.promote_types(x.dtype, branch.dtype) != x.dtype or x.shape[-1] % 8 or x.shape[-1] > MAX_CHANNELS:
@@ -54,7 +54,7 @@ def has_kernel(x: Tensor, branch: Tensor) -> bool:
 
 
 def norm_kernel(x: torch.dtype, branch: torch.dtype, *, channels: int) -> Kernel:
-    """The kernel for rows of so many channels."""
+    """The kernel for these dtypes and number of channels."""
     eights = -(-channels // CHANNELS)
     return Kernel("add_layer_norm", (("SUM", STORAGE[x]), ("BRANCH", STORAGE[branch]), ("EIGHTS", eights)))
 
@@ -62,7 +62,7 @@ def norm_kernel(x: torch.dtype, branch: torch.dtype, *, channels: int) -> Kernel
 def reference_add_layer_norm(
     x: Tensor, branch: Tensor, weight: Tensor, bias: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """The sum and its norm in plain torch, in the dtypes that the kernel gives."""
+    """The sum and its norm in plain torch, in the dtypes of the kernel."""
     added = x + branch
     wide = torch.promote_types(added.dtype, torch.float32)
     normed = F.layer_norm(added.to(wide), weight.shape, weight.to(wide), bias.to(wide), epsilon)

@@ -1,7 +1,7 @@
-"""Linear layers and convolutions, with the activation that follows them.
+"""Linear layers and convolutions, fused with their activation.
 
-Where oneDNN multiplies fastest, bias and activation are part of its product: torch's own layer writes the bias to
-memory before the product and reads the result again for the activation.
+Where oneDNN is fastest, it computes bias and activation with the product: torch's own layer writes the bias to memory
+before the product and reads the result again for the activation.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activat
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, relu: bool) -> Tensor:
-    """A convolution of stride 1, then a ReLU or none: (B, C_in, H, W) -> (B, C_out, H, W)."""
+    """A convolution of stride 1, and optionally a ReLU: (B, C_in, H, W) -> (B, C_out, H, W)."""
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if _goes_to_onednn(dtype, x, weight, bias):
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
@@ -53,7 +53,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int,
 
 
 class Linear(nn.Linear):
-    """A linear layer and its activation. Parameters are those of torch.nn.Linear."""
+    """A linear layer and its activation: (..., C_in) -> (..., C_out). Parameters are those of torch.nn.Linear."""
 
     def __init__(self, channels_in: int, channels: int, *, activation: Activation = "none") -> None:
         super().__init__(channels_in, channels)
@@ -64,7 +64,7 @@ class Linear(nn.Linear):
 
 
 def _goes_to_onednn(dtype: torch.dtype, x: Tensor, *parameters: Tensor | None) -> bool:
-    if torch.compiler.is_compiling():  # a graph may run elsewhere, and compilers do this themselves
+    if torch.compiler.is_compiling():  # graphs may run elsewhere, and compilers fuse by themselves
         return False
     if x.device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16) or not onednn_is_faster():
         return False

@@ -1,7 +1,7 @@
-"""Multi-scale deformable attention: each query samples a few points of every level, where its offsets point.
+"""Multi-scale deformable attention: each query samples a few points of every level, at its offsets.
 
-Follows «Deformable DETR» (Zhu et al., arXiv 2010.04159; published code Apache-2.0), with the softmax and the arithmetic
-of the sampling locations inside the operator.
+Follows «Deformable DETR» (Zhu et al., arXiv 2010.04159; published code Apache-2.0), with the softmax and the
+computation of sampling locations inside the operator.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def ms_deform_attn(
     zero outside.
 
     Args:
-        value: the levels, one after the other, row by row: (B, S, heads, D) with S the sum of h * w; float32,
-            float64 or a half type.
+        value: the levels concatenated, row by row: (B, S, heads, D) with S the sum of h * w; float32, float64 or a
+            half type.
         level_sizes: heights and widths, flat: [h0, w0, h1, w1, ...].
         reference: (Q, 2) float32, x and y from 0 to 1, the same on every level.
         offsets: (B, Q, heads, levels, points, 2), x and y in pixels of the level; any floating dtype.
@@ -38,7 +38,7 @@ def ms_deform_attn(
         (B, Q, heads * D) of value's dtype, contiguous. Locations, weights and sums are float32 (float64 for float64
         values). A NaN location counts zero.
     """
-    if torch.compiler.is_exporting():  # a graph that leaves may run where no semask is
+    if torch.compiler.is_exporting():  # exported graphs run without semask
         return standard_operators.ms_deform_attn(value, level_sizes, reference, offsets, logits)
     attended: Tensor = _ms_deform_attn(value, level_sizes, reference, offsets, logits)
     return attended
@@ -74,7 +74,7 @@ def reference_ms_deform_attn(
     first = column([start + w + 3 for start, (_, w) in zip(starts, sizes, strict=False)], torch.int32) * heads + head
     image = torch.arange(batch, dtype=torch.int32, device=value.device)[:, None, None] * (starts[-1] * heads)
 
-    # The softmax, spelled out: over so few numbers torch.softmax is several times slower on CPU.
+    # An explicit softmax: over so few numbers torch.softmax is several times slower on CPU.
     weight = (logits.to(dtype) - logits.amax(-1, keepdim=True)).exp_()
     weight.div_(weight.sum(-1, keepdim=True))
 

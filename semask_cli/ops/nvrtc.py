@@ -1,7 +1,7 @@
-"""The kernels' machine code: kernels/*.cu compiled by NVRTC for the device in use, and kept on disk.
+"""The kernels' machine code: kernels/*.cu compiled by NVRTC for the device in use, and cached on disk.
 
-NVRTC comes with torch's CUDA packages; neither a compiler nor the CUDA toolkit is needed on the user's machine, nor a
-GPU to compile for one. The sources include no CUDA header, because NVRTC does not find those of the wheels.
+NVRTC comes with torch's CUDA packages: neither a compiler nor the CUDA toolkit is needed, nor a GPU to compile for one.
+The sources include no CUDA headers, because NVRTC does not find those of the wheels.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from semask_cli.io.files import write_atomically
 from semask_cli.io.resources import project_file
 from semask_cli.ops.bindings import KernelError, call
 
-EMBEDDED = {53, 62, 72, 87, 101, 110}  # of Jetson and Drive boards: their machine code is for them alone
+EMBEDDED = {53, 62, 72, 87, 101, 110}  # Jetson and Drive boards, whose machine code runs on no other
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The kernel `name` of the file `folder`/`name`.cu, for one choice of the constants that its head lists."""
+    """The kernel `name` in `folder`/`name`.cu, for one choice of the constants listed in its head."""
 
     name: str
     constants: tuple[tuple[str, int | str], ...]
@@ -31,10 +31,10 @@ class Kernel:
 
 
 def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
-    """The kernel compiled for devices of this compute capability, from the cache on disk where it is there.
+    """The kernel compiled for this compute capability, from the cache if possible.
 
     Raises:
-        KernelError: NVRTC is missing, does not know the architecture or refuses the source.
+        KernelError: NVRTC is missing, does not know the architecture, or refuses the source.
     """
     target = architecture(capability)
     options = [f"--gpu-architecture={target}", "--std=c++17", *(f"-D{key}={value}" for key, value in kernel.constants)]
@@ -45,19 +45,19 @@ def machine_code(kernel: Kernel, capability: tuple[int, int]) -> bytes:
     if code := _read(path):
         return code
     code = _compile(kernel.name, source, headers, options)
-    with contextlib.suppress(OutputError):  # where nothing can be written, nothing is kept
+    with contextlib.suppress(OutputError):  # a read-only cache
         write_atomically(path, hashlib.sha256(code).digest() + code)
     return code
 
 
 def architecture(capability: tuple[int, int]) -> str:
-    """NVRTC's name of what to compile for.
+    """NVRTC's name of the architecture to compile for.
 
     Machine code also runs on later devices of the same major version, unless it is for an embedded one. For devices
-    that this NVRTC has no machine code for it is PTX of the newest it knows below them, which the driver translates.
+    that this NVRTC does not know, it is PTX of the newest earlier architecture, which the driver translates.
 
     Raises:
-        KernelError: the device is older than anything that this NVRTC compiles for.
+        KernelError: the device is older than all architectures of this NVRTC.
     """
     device = 10 * capability[0] + capability[1]
     known = [arch for arch in call("nvrtcGetSupportedArchs") if arch <= device]
@@ -111,7 +111,7 @@ def _output(getter: str, program: Any) -> bytes:
 
 
 def _read(path: Path) -> bytes | None:
-    """The code in the file, nothing if it is not whole: a driver may crash on what a loss of power leaves behind."""
+    """The code in a file; None if it is missing or damaged, on which a driver may crash."""
     try:
         digest, code = (content := path.read_bytes())[:32], content[32:]
     except OSError:

@@ -1,4 +1,4 @@
-"""The namespace `semask` of torch.library, and the one way in which operators get into it."""
+"""Registration of operators in the namespace `semask` of torch.library."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _library = torch.library.Library("semask", "FRAGMENT")
 
 
 def define_operator(schema: str, *, reference: Callable[..., Any], fake: Callable[..., Any]) -> Callable[..., Any]:
-    """Define `semask::NAME` and return what calls it, `torch.ops.semask.NAME`.
+    """Define `semask::NAME` and return `torch.ops.semask.NAME`.
 
-    (`torch.library.custom_op` would wrap each call in autograd, which costs more than a tile of an image does.)
+    (`torch.library.custom_op` would wrap each call in autograd, at a higher cost than a tile of an image.)
 
     Args:
         schema: as in "NAME(Tensor x) -> Tensor".
-        reference: the formulation in plain torch. It runs on every device that has no kernel, and says what a kernel
-            must compute.
+        reference: the formulation in plain torch, for every device without a kernel. It defines what a kernel must
+            compute.
         fake: the shapes and dtypes of the result, for torch.compile and torch.export.
     """
     name = schema.partition("(")[0]
@@ -30,5 +30,5 @@ def define_operator(schema: str, *, reference: Callable[..., Any], fake: Callabl
 
 
 def cuda_kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorates what `semask::name` runs on CUDA tensors, instead of the reference formulation."""
+    """Decorator for the implementation of `semask::name` on CUDA tensors."""
     return torch.library.impl(_library, name, "CUDA")

@@ -1,7 +1,7 @@
-"""Where the pixels of a resized map come from: bilinear resizes, chained, as one weighted mean of 3 x 3 neighbours.
+"""Chained bilinear resizes as one weighted mean of 3 x 3 neighbours.
 
 A bilinear resize is linear and separable, and so is a chain of them: from the network's stride to its input, and from
-there to the image. Weights follow F.interpolate with align_corners False.
+there to the image. Weights are those of F.interpolate with align_corners False.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PlainResample = tuple[tuple[int, ...], tuple[int, ...], tuple[int, int], tuple[i
 
 @dataclass(frozen=True, slots=True)
 class Resample:
-    """Chained bilinear resizes of maps, of which a part is held, and the tile of the result to compute.
+    """Chained bilinear resizes of a part of some maps, and the tile of the result to compute.
 
-    `heights` and `widths` are the sizes that each axis goes through, from the whole maps' own to the result's. `rows`
-    and `columns` are those of the tile. The part that is held begins at `origin` (row, column) of the whole maps.
+    `heights` and `widths` are the successive sizes of each axis, from the whole maps to the result. `rows` and
+    `columns` are those of the tile. The available part starts at `origin` (row, column) of the whole maps.
     """
 
     heights: tuple[int, ...]
@@ -40,7 +40,7 @@ class Resample:
         return len(self.rows), len(self.columns)
 
     def to_plain(self) -> PlainResample:
-        """The values that an operator's schema takes: lists of integers only."""
+        """The arguments for an operator's schema: only sequences of integers."""
         rows, columns = (self.rows.start, self.rows.stop), (self.columns.start, self.columns.stop)
         return self.heights, self.widths, rows, columns, self.origin
 
@@ -57,7 +57,7 @@ class Resample:
         return cls(tuple(heights), tuple(widths), range(*rows), range(*columns), (origin[0], origin[1]))
 
     def check(self, maps: Tensor) -> None:
-        """Raises ValueError where `maps` (maps, h, w) are not a part of heights[0] x widths[0]."""
+        """Raises ValueError if `maps` (maps, h, w) are not a part of heights[0] x widths[0]."""
         (_, h, w), (y, x) = maps.shape, self.origin
         if min(y, x) < 0 or y + h > self.heights[0] or x + w > self.widths[0]:
             raise ValueError(f"maps of {h} x {w} do not lie in {self.heights[0]} x {self.widths[0]} from {(y, x)} on")
@@ -65,19 +65,19 @@ class Resample:
 
 @lru_cache(maxsize=64)
 def bilinear_taps(sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The neighbours and weights of every position of an axis that is resized from sizes[0] through to sizes[-1].
+    """The neighbours and weights of every position of an axis that is resized through `sizes`.
 
     Returns:
         The first of three neighbours on the axis of sizes[0], int64 (sizes[-1],), and their weights, float32
-        (sizes[-1], 3): zero for those that lie behind the axis.
+        (sizes[-1], 3): zero for those beyond the axis.
 
     Raises:
-        ValueError: three neighbours are too few, because the axis shrinks before it is resized again.
+        ValueError: three neighbours are too few, because the axis shrinks before its last resize.
     """
     first = torch.arange(sizes[0])
     weights = torch.eye(1, TAPS, dtype=torch.float64).repeat(sizes[0], 1)
     for source, size in pairwise(sizes):
-        # In float32, as F.interpolate places them.
+        # In float32, as in F.interpolate.
         centre = ((torch.arange(size, dtype=torch.float32) + 0.5) * (source / size) - 0.5).clamp_(0, source - 1)
         below = centre.long()
         above = (below + 1).clamp_(max=source - 1)

@@ -1,4 +1,4 @@
-"""Bilinear resizes of class and mask maps, fused with what follows them: no class map of the image's size is written.
+"""Bilinear resizes of class and mask maps, fused with what follows: class maps of the image's size are never written.
 
 All operators take maps (maps, h, w), floating, and a `Resample`: the resizes and the tile of the result.
 """
@@ -17,13 +17,13 @@ from semask_cli.ops.resample import Resample, interpolation_matrix, source_range
 
 Floats = NDArray[np.floating]
 
-ROW_ALIGNMENT = 4  # float32 numbers: the kernels write sixteen bytes at a time
+ROW_ALIGNMENT = 4  # float32 numbers: the kernels write 16 bytes at a time
 
 _RESAMPLE = "SymInt[] heights, SymInt[] widths, SymInt[] rows, SymInt[] columns, SymInt[] origin"
 
 
 def resize_argmax(maps: Tensor, resample: Resample) -> Tensor:
-    """Which of at most 256 resized maps is greatest, the first of equals: uint8 (rows, columns)."""
+    """The argmax over at most 256 resized maps, the first of equals: (rows, columns) uint8."""
     labels: Tensor = _argmax(maps, *resample.to_plain())
     return labels
 
@@ -31,21 +31,21 @@ def resize_argmax(maps: Tensor, resample: Resample) -> Tensor:
 def resize_accumulate(
     scores: Tensor, maps: Tensor, resample: Resample, *, flip: bool = False, softmax: bool = False
 ) -> None:
-    """Add the resized maps to `scores` (maps, rows, columns), float32: best laid out as by `new_scores`.
+    """Add the resized maps to `scores` (maps, rows, columns) float32, preferably created by `new_scores`.
 
-    After the resize comes `softmax` over the maps, then `flip`, left to right.
+    `softmax` over the maps, then `flip`, left to right, are applied after the resize.
     """
     _accumulate(scores, maps, *resample.to_plain(), flip=flip, softmax=softmax)
 
 
 def resize_sigmoid(maps: Tensor, resample: Resample) -> Tensor:
-    """The sigmoid of the resized maps: float32 (maps, rows, columns), whose rows may be further apart than long."""
+    """The sigmoid of the resized maps: (maps, rows, columns) float32, whose rows may be padded in memory."""
     masks: Tensor = _sigmoid(maps, *resample.to_plain())
     return masks
 
 
 def new_scores(maps: Tensor, resample: Resample) -> Tensor:
-    """Zeros (maps, rows, columns), float32, laid out so that `resize_accumulate` writes them in place."""
+    """Zeros (maps, rows, columns) float32, with a memory layout that `resize_accumulate` can write in place."""
     rows, columns = resample.output_shape
     return maps.new_zeros(len(maps), rows, aligned(columns), dtype=torch.float32)[..., :columns]
 
@@ -56,11 +56,11 @@ def aligned(columns: int) -> int:
 
 
 def max_and_argmax(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """scores.max(0) of at most 256 maps: the best score, and the index of its map as uint8, the first of equals."""
+    """scores.max(0) over at most 256 maps: the maximum, and its index as uint8, the first of equals."""
     if scores.device.type != "cpu":
         best, index = scores.max(0)
         return best, index.to(torch.uint8)
-    # Torch finds a maximum along the first dimension twenty times as fast as its index, and numpy what equals it.
+    # Along the first dimension torch is twenty times as fast without the index, which numpy finds by comparison.
     best, last = scores.amax(0), len(scores) - 1
     is_best = torch.from_numpy(np.equal(scores.detach().numpy(), best.detach().numpy())).view(torch.uint8)
     before_last = is_best.mul_(torch.arange(last, -1, -1, dtype=torch.uint8)[:, None, None]).amax(0)
@@ -71,15 +71,15 @@ def resize(maps: Tensor, resample: Resample) -> Tensor:
     """The resized maps (maps, rows, columns), at least float32, as two small matrix products.
 
     Raises:
-        ValueError: the maps do not hold what the tile is interpolated from.
+        ValueError: the maps lack pixels that the tile depends on.
     """
     return _interpolate(_source(maps, resample), resample)
 
 
 def reference_argmax(maps: Tensor, resample: Resample) -> Tensor:
-    """`resize_argmax` in plain torch, or in numpy on a CPU, where few maps can be the greatest in a tile."""
+    """`resize_argmax` in plain torch, or in numpy on a CPU, restricted to maps that can be the maximum."""
     source, (rows, columns) = _source(maps, resample), resample.output_shape
-    # To find these is worth it where each pixel of a map serves several of the result.
+    # Worthwhile if each pixel of a map affects several of the result.
     if source.device.type == "cpu" and source[0].numel() * 4 <= rows * columns:
         return torch.from_numpy(_argmax_of_few(source.detach().numpy(), resample))
     return max_and_argmax(_interpolate(source, resample))[1]
@@ -100,7 +100,7 @@ def reference_sigmoid(maps: Tensor, resample: Resample) -> Tensor:
 
 
 def _source(maps: Tensor, resample: Resample) -> Tensor:
-    """The part of the maps that the tile is interpolated from, at least float32."""
+    """The part of the maps that the tile depends on, at least float32."""
     resample.check(maps)
     (_, h, w), (y, x) = maps.shape, resample.origin
     rows = source_range(resample.heights, resample.rows)
@@ -123,10 +123,10 @@ def _interpolate(source: Tensor, resample: Resample) -> Tensor:
 
 
 def _argmax_of_few(maps: Floats, resample: Resample) -> NDArray[np.uint8]:
-    """The argmax of (maps, source rows, source columns), resized: of those alone that can be the greatest.
+    """The argmax of the resized (maps, source rows, source columns), restricted to maps that can be the maximum.
 
-    In numpy, which divides no more than the two products: torch would divide every step of so little work over threads,
-    whose cores have images to decode, and wait for them longer than it computes.
+    In numpy, which runs only the two products in parallel: torch would split every small step over threads, whose cores
+    are busy decoding images, and wait for them longer than it computes.
     """
     candidates = _candidates(maps)
     labels = np.full(resample.output_shape, candidates[-1], np.uint8)
@@ -144,12 +144,12 @@ def _argmax_of_few(maps: Floats, resample: Resample) -> NDArray[np.uint8]:
 
 
 def _candidates(maps: Floats) -> NDArray[np.intp]:
-    """The maps that can be greatest somewhere, however this is resized: their indices, ascending.
+    """Indices, ascending, of the maps that can be the maximum somewhere, for any resize.
 
-    A pixel of the result is a mean of 3 x 3 neighbours. A map whose greatest neighbour there is below another's least
-    one cannot be the greatest. For the other only those are tried that are greatest somewhere before the resize.
+    A pixel of the result is a mean of 3 x 3 neighbours: a map whose largest neighbour is below another's smallest one
+    cannot be the maximum. As the other, only maps are tried that are the maximum somewhere before the resize.
     """
-    maps = np.ascontiguousarray(maps)  # a part of larger maps takes a fifth longer
+    maps = np.ascontiguousarray(maps)  # a view of larger maps takes a fifth longer
     leading = maps[_reaching(maps, maps.max(0))]
     bound = _least_neighbours(leading).max(0)
     bound -= 1e-5 * np.abs(bound) + 1e-5  # rounding

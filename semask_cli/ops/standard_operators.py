@@ -1,6 +1,6 @@
-"""semask's operators in operators that every engine has: F.grid_sample and products, for graphs that are exported.
+"""The deformable operators for exported graphs, by F.grid_sample and products, which every engine has.
 
-They compute what the references compute, in more memory. Sources of the formulas: there.
+Equal to the reference formulations (see there for sources), with more memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ms_deform_attn(
 def deform_conv2d(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """As `ops.deform_conv2d`: (B, C, h, w) -> (B, C_out, h, w)."""
     batch, channels, height, width = x.shape
-    # Real convolutions may answer channels last where a trace expects them not to, and then a view is none.
+    # Convolutions may return channels-last tensors where the trace expects contiguous ones; views would then fail.
     x, offset_mask = (values.clone(memory_format=torch.contiguous_format) for values in (x, offset_mask))
     offsets = offset_mask[:, : 18 * groups].reshape(batch * groups, 9, 2, height, width)
     mask = offset_mask[:, 18 * groups :].sigmoid().reshape(batch * groups, 1, 9 * height, width)

@@ -1,4 +1,4 @@
-"""Which kernels the published networks use, and whether they run."""
+"""The kernels of the published networks, and whether they run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ PLAIN = {
     "resize_accumulate": "matrix products and a sum",
     "resize_sigmoid": "matrix products and a sigmoid",
 }
-"""What the plain formulation of each operator is."""
+"""The plain formulation of each operator, in a few words."""
 
 
 def network_kernels() -> dict[str, list[Kernel]]:
     """The kernels of each operator, for the heads, groups, channels, levels and points of the published networks.
 
-    The engine's maps are float32, and enlarged at least threefold (less takes a kernel with a larger window).
+    Maps are float32 and enlarged at least threefold (less would need a kernel with a larger window).
     """
     attentions = (
         plan_sampling("ms_deform_attn", dtype, dtype, 8, 32, HEADS=8, LEVELS=3, POINTS=4, TILED=1) for dtype in STORAGE
     )
     columns = (plan_sampling("deform_columns", dtype, dtype, 8, 32, GROUPS=8) for dtype in STORAGE)
-    # Swin-L's stages, the first of which has a residual of float32
+    # Swin-L's stages; the first one has a float32 residual
     norms = (((torch.float32, torch.bfloat16), 192), *(((dtype, dtype), 1536) for dtype in STORAGE))
     resize = partial(resize_kernel, maps=torch.float32, window=4)
     return {
@@ -51,9 +51,9 @@ def network_kernels() -> dict[str, list[Kernel]]:
 
 
 def why_plain(operator: str, device: torch.device) -> str | None:
-    """Why the operator's plain formulation runs on this device in the published networks; None where its kernel runs.
+    """Why the operator's plain formulation runs on this device in the published networks; None if its kernel runs.
 
-    The kernels are compiled and loaded for the answer.
+    The kernels are compiled and loaded.
     """
     if device.type != "cuda":
         return f"{PLAIN[operator]}; there is no kernel for {device.type}"

@@ -1,4 +1,4 @@
-"""What all kernels have in common: the types of kernels/storage.cuh, how tensors lie, and the limit of a launch."""
+"""Common to all kernels: the types of kernels/storage.cuh, the memory layout of tensors, and the limit of a launch."""
 
 import torch
 from torch import Tensor
@@ -8,6 +8,6 @@ MAX_GRID = 65535  # blocks in y
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """The tensor, contiguous and aligned for loads of sixteen bytes; a copy only where it is not."""
+    """The tensor, contiguous and aligned for 16-byte loads; copied only if it is not."""
     tensor = tensor.contiguous()
     return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()

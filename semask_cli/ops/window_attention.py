@@ -1,11 +1,11 @@
-"""Attention in shifted windows, from the queries, keys and values of a map to what they attend to.
+"""Attention in shifted windows, on the queries, keys and values of a map.
 
-Follows «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): the map is padded to whole windows and
-shifted cyclically, cut, and put together again. On a GPU one kernel does all of it (kernels/window_attention.cu, for
-float32 window_attention_float32.cu); `has_kernel` says where. Elsewhere a network does better with fused attention
-between a gather and a scatter, for which this has no name.
+Follows «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): the map is padded to whole windows,
+shifted cyclically, cut, and joined again. On a GPU one kernel does all of it (kernels/window_attention.cu, and
+window_attention_float32.cu), if `has_kernel`. Otherwise fused attention between a gather and a scatter is faster (see
+models/attention.py).
 
-Float32 is multiplied as float32 whatever `--precision tf32` allows to other products, as torch's own attention does.
+Float32 products stay float32 even with `--precision tf32`, as in torch's own attention.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from semask_cli.ops.registry import cuda_kernel, define_operator
 from semask_cli.ops.storage import MAX_GRID, STORAGE, dense
 
 REGION_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
-HEAD = 32  # channels of a head
+HEAD = 32  # channels per head
 WINDOWS = (7, 12)
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # where one is left out, torch's attention runs
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # for others, torch's attention runs
 
 
 def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, shift: int) -> Tensor:
@@ -32,11 +32,11 @@ def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, s
 
     Args:
         qkv: (B, H, W, 3, heads, d), a half type or wider: queries, keys and values of every token.
-        padding: (3, heads, d) of qkv's dtype: those of a token beyond the map.
-        table: (heads, (2 * window - 1) ** 2) float32: the bias of a pair by how far the query lies below and to the
-            right of the key, each from 1 - window on.
+        padding: (3, heads, d) of qkv's dtype: those of a padding token.
+        table: (heads, (2 * window - 1) ** 2) float32: the bias of a pair by the offset of the query from the key, down
+            and right, each from 1 - window.
         window: side of a window, in tokens.
-        shift: by how many tokens the map is moved up and left before it is cut; less than `window`.
+        shift: tokens by which the map is moved up and left before it is cut; less than `window`.
 
     Returns:
         (B, H, W, heads, d) of qkv's dtype. Scores, weights and sums are at least float32; the kernel rounds weights to
@@ -47,14 +47,14 @@ def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, s
 
 
 def has_kernel(device: torch.device, dtype: torch.dtype, *, window: int, head: int) -> bool:
-    """Whether a kernel runs for heads of so many channels; it is compiled and loaded for the answer."""
+    """Whether a kernel supports `head` channels per head; it is compiled and loaded."""
     if device.type != "cuda" or dtype not in DTYPES or window not in WINDOWS or head != HEAD:
         return False
     return launcher.available(window_kernel(dtype, window=window), device)
 
 
 def window_kernel(dtype: torch.dtype, *, window: int) -> Kernel:
-    """The kernel for windows of this side, a warp for sixteen of their tokens."""
+    """The kernel for windows of this side, with one warp per sixteen tokens."""
     name = "window_attention_float32" if dtype == torch.float32 else "window_attention"
     return Kernel(name, (("VALUE", STORAGE[dtype]), ("WINDOW", window)))
 

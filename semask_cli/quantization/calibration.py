@@ -1,11 +1,11 @@
-"""What the layers of a float32 network take on real images, and the scales that follow from it.
+"""The ranges of layer inputs in a float32 network on real images, and the scales for int8.
 
-SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4): where a LayerNorm or a linear layer comes before, channels
-that are wider than others are divided, and the weights they meet multiplied, by
+SmoothQuant (Xiao et al., arXiv 2211.10438, equation 4): after a LayerNorm or a linear layer, each channel is divided,
+and its weights are multiplied, by
 
     max |x|^a / max |w|^(1 - a)
 
-of each channel. One scale for a whole layer is then fine enough for all of its channels.
+Then one scale per layer is fine enough for all of its channels.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from semask_cli.models.network import Network
 from semask_cli.quantization.conversion import LayerScales, input_weights, quantized_layers
 
 SMOOTHING = 0.5
-"""`a` above: how much of the width of its channels a layer gives to its weights."""
+"""`a` above: the share of the range of activations that moves to the weights."""
 
 
 NOISE = 128
-"""Side of the noise that random weights are calibrated on, in pixels: a multiple of every network's `size_divisor`."""
+"""Side of the noise image for random weights, in pixels: a multiple of every network's `size_divisor`."""
 
 
 class Calibration:
-    """The least and the greatest number of each channel that the layers of a network have taken so far."""
+    """The observed minimum and maximum of each input channel of a network's layers."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -38,7 +38,7 @@ class Calibration:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, whatever the network takes counts."""
+        """Observe all passes of the network within the block."""
         hooks = [
             self._network.get_submodule(layer.name).register_forward_pre_hook(partial(self._count, layer.name))
             for layer in quantized_layers(self._network)
@@ -59,7 +59,7 @@ class Calibration:
         self._extremes[name] = low, high
 
     def scales(self) -> dict[str, LayerScales]:
-        """Of every layer. Something must have been counted."""
+        """The scales of every layer, by name. At least one pass must have been observed."""
         found = {}
         for layer in quantized_layers(self._network):
             low, high = self._extremes[layer.name]
@@ -74,7 +74,7 @@ class Calibration:
 
 @torch.no_grad()
 def noise_scales(network: Network) -> dict[str, LayerScales]:
-    """Scales of random weights, for measuring speed, which scales do not change: calibrated on noise."""
+    """Scales for random weights, calibrated on noise, to measure speed."""
     calibration = Calibration(network)
     with calibration.watching():
         network(torch.randn(1, 3, NOISE, NOISE))
@@ -83,4 +83,4 @@ def noise_scales(network: Network) -> dict[str, LayerScales]:
 
 def _smoothing(widths: Tensor, weights: Tensor) -> Tensor:
     smoothing = widths.clamp(min=1e-5) ** SMOOTHING / weights.clamp(min=1e-5) ** (1 - SMOOTHING)
-    return smoothing / smoothing.log().mean().exp()  # around one, so that what is stored stays small
+    return smoothing / smoothing.log().mean().exp()  # geometric mean one, so that stored values stay moderate

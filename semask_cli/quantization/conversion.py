@@ -1,9 +1,9 @@
-"""Which layers of a network are quantized, and their replacement.
+"""Quantization of a network's layers.
 
-Quantized are the layers that most products are in: of the Swin blocks, of patch merging, values and residuals of the
-semantic attention, 3x3 convolutions of the heads, and projections and feed-forward networks of the deformable encoder.
-In floating point stay the semantic attention's maps, whose softmax decides by small differences, attention itself,
-norms, sampling offsets and weights, the query decoder (a hundredth of the products), and what ends in classes or masks.
+Quantized are the layers with most of the products: those of the Swin blocks and patch merging, values and residuals of
+the semantic attention, 3x3 convolutions of the heads, and projections and feed-forward networks of the deformable
+encoder. In floating point stay the semantic attention's maps, whose softmax depends on small differences, attention
+itself, norms, sampling offsets and weights, the query decoder (1 % of the products), and the class and mask outputs.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from semask_cli.quantization.layers import Grid, QuantizedConv, QuantizedLinear
 
 @dataclass(frozen=True, slots=True)
 class QuantizedLayer:
-    """A layer that is quantized, by its name in the network.
+    """A layer to quantize, by its name in the network.
 
-    `smoothed` names what its input's channels can be divided in: a LayerNorm, or the linear layer before it whose last
-    outputs they are (values of an attention). `feeds` names the layer that takes its output as it is.
+    `smoothed` names the layer before it in which its input channels can be divided: a LayerNorm, or a linear layer
+    whose last outputs they are (values of an attention). `feeds` names the layer that takes its output unchanged.
     """
 
     name: str
@@ -39,9 +39,9 @@ class QuantizedLayer:
 
 @dataclass(frozen=True, slots=True)
 class LayerScales:
-    """What calibration found for a layer: its input's least and greatest number, after channels were divided.
+    """The calibrated range of a layer's input, after smoothing.
 
-    `smoothing` (C_in,) float32 is what they are divided by, to be as wide as each other; None where nothing is.
+    `smoothing` (C_in,) float32 are the divisors of its input channels; None without smoothing.
     """
 
     low: float
@@ -54,7 +54,7 @@ class LayerScales:
 
 
 def quantized_layers(network: Network) -> Iterator[QuantizedLayer]:
-    """The layers of a float network that are quantized."""
+    """The layers of a float network to quantize."""
     for name, module in network.named_modules():
         if isinstance(module, SwinBlock):
             yield QuantizedLayer(f"{name}.attn.qkv", smoothed=f"{name}.norm1")
@@ -77,7 +77,7 @@ def quantized_layers(network: Network) -> Iterator[QuantizedLayer]:
 
 @torch.no_grad()
 def quantize_network_(network: Network, scales: Mapping[str, LayerScales]) -> None:
-    """Replace the layers of a float32 network on the CPU by quantized ones, in place. `scales` has one for each."""
+    """Replace layers of a float32 network on the CPU by quantized ones, in place, with `scales` by name."""
     layers = list(quantized_layers(network))
     for layer in layers:
         if (smoothing := scales[layer.name].smoothing) is not None:
@@ -90,13 +90,13 @@ def quantize_network_(network: Network, scales: Mapping[str, LayerScales]) -> No
 
 
 def input_weights(module: nn.Module) -> Tensor:
-    """The greatest absolute weight that each channel of a linear layer's input meets: (C_in,)."""
+    """The largest absolute weight of each input channel of a linear layer: (C_in,)."""
     assert isinstance(module, nn.Linear)
     return module.weight.abs().amax(0)
 
 
 def _smooth(before: nn.Module, layer: nn.Module, smoothing: Tensor) -> None:
-    """Divide what `before` gives by `smoothing`, and multiply the weights that it meets in `layer`."""
+    """Divide the output of `before` by `smoothing`, and multiply the weights of `layer` by it."""
     assert isinstance(layer, nn.Linear)
     layer.weight = _frozen(layer.weight * smoothing)
     assert isinstance(before, nn.LayerNorm | nn.Linear)

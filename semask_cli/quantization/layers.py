@@ -1,8 +1,8 @@
-"""Linear layers and convolutions that multiply 8-bit numbers, by oneDNN.
+"""Linear layers and convolutions in int8, by oneDNN.
 
-Inputs are uint8 with one scale and one zero point a layer, known from calibration; weights int8, with a scale for each
-output channel and no zero point; sums int32. Bias and activation are part of the product. These are operators of torch,
-called eagerly: no compiler is needed.
+Inputs are uint8 with one calibrated scale and zero point per layer; weights are int8 with one scale per output channel
+and no zero point; sums are int32. Bias and activation are fused. These are operators of torch, called eagerly: no
+compiler is needed.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from torch import Tensor, nn
 from semask_cli.ops.linear import Activation
 
 LEVELS = 255
-"""Steps of an input between its least and its greatest number."""
+"""Steps of an input between its minimum and maximum."""
 
 WEIGHT_LEVELS = 127
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The numbers that uint8 stands for: scale * (n - zero_point)."""
+    """The values of uint8 numbers n: scale * (n - zero_point)."""
 
     scale: float
     zero_point: int
 
     @classmethod
     def spanning(cls, low: float, high: float) -> Grid:
-        """The grid from `low` to `high` that has zero on it."""
+        """The grid from `low` to `high`, extended to include zero exactly."""
         low, high = min(low, 0.0), max(high, 0.0)
         scale = max((high - low) / LEVELS, 1e-12)
         return cls(scale, round(-low / scale))
 
     def quantize(self, x: Tensor) -> Tensor:
-        """float32 or bfloat16 to uint8, rounded to the nearest and clamped, in the layout that `x` has in memory."""
+        """float32 or bfloat16 to uint8, rounded to the nearest and clamped, with the memory layout of `x`."""
         quantized = torch.quantize_per_tensor(x.float(), self.scale, self.zero_point, torch.quint8)
-        # What the tensor of a quantized dtype holds, without a copy.
+        # The numbers of the quantized tensor, without a copy.
         return x.new_empty(0, dtype=torch.uint8).set_(
             quantized.untyped_storage(), 0, quantized.shape, quantized.stride()
         )
 
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # quantized dtypes are deprecated, and torch has no other single pass for this
+    warnings.simplefilter("ignore")  # quantized dtypes are deprecated, but the only single-pass way
     Grid(1.0, 0).quantize(torch.zeros(1))  # it warns once in a process
 
 
 class _Quantized(nn.Module):
-    """The quantized weights (C_out, ...) of a layer whose input is on the grid `input`; `packed` as oneDNN has them."""
+    """The quantized weights (C_out, ...) of a layer whose input is on the grid `input`, `packed` for oneDNN."""
 
     packed: Tensor
 
@@ -69,9 +69,9 @@ class _Quantized(nn.Module):
         return (weight.float() / scales).round_().to(torch.int8)
 
     def operands(self, x: Tensor) -> tuple[Any, ...]:
-        """What both of oneDNN's operators take first: the input on its grid, weights and bias.
+        """The first arguments of both oneDNN operators: the input on its grid, weights and bias.
 
-        An input of uint8 was put on the grid by the layer before.
+        A uint8 input is already on the grid.
         """
         on_grid = x if x.dtype == torch.uint8 else self.input.quantize(x)
         grid, weights = (self.input.scale, self.input.zero_point), (self.packed, self.scales, self.zero_points)
@@ -81,8 +81,8 @@ class _Quantized(nn.Module):
 class QuantizedLinear(_Quantized):
     """A linear layer and its activation: (..., C_in) to (..., C_out).
 
-    Gives the numbers of the grid `output` in uint8, without one what torch computes products in: bfloat16 under
-    autocast, else float32.
+    Returns uint8 on the grid `output`, or, without one, the dtype of torch's products: bfloat16 under autocast, else
+    float32.
     """
 
     def __init__(self, layer: nn.Linear, *, input: Grid, output: Grid | None = None) -> None:
@@ -106,7 +106,7 @@ class QuantizedLinear(_Quantized):
 
 
 class QuantizedConv(_Quantized):
-    """A convolution of stride 1, then `norm` if there is one, then a ReLU or none: (B, C_in, H, W) to (B, C_out, H, W).
+    """A convolution of stride 1, an optional `norm` and an optional ReLU: (B, C_in, H, W) to (B, C_out, H, W).
 
     Channels are last in memory.
     """

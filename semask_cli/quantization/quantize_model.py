@@ -1,4 +1,4 @@
-"""Quantizing a model: calibrated on images, compared on others, and kept only if it gives the same labels."""
+"""Quantizing a model: calibrated on images, compared on others, and kept only if the labels agree."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from semask_cli.quantization.conversion import quantize_network_
 from semask_cli.quantization.store import scales_path, write_scales
 
 EQUAL_LABELS = 0.995
-"""The part of all labels that must be the same in int8 as in float32."""
+"""The share of labels that must be equal in int8 and float32."""
 
-HELD_BACK = 4  # one image in so many is not calibrated on, but compared
+HELD_BACK = 4  # one image in four is held back for comparison
 FEWEST = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
-    """What came out: the file, on how many images the model was calibrated, and the share of labels that agree.
+    """The file of scales, the number of images for calibration, and the share of labels that agree.
 
-    `held_back` are the numbers of the images that it was compared on, `labels` those that it gave them in float32 and
-    in int8: uint8 (H, W).
+    `held_back` are the numbers of the images for comparison, `labels` their labels in float32 and in int8, (H, W)
+    uint8.
     """
 
     file: str
@@ -44,15 +44,15 @@ class Quantization:
 def quantize_model(
     segmenter: Segmenter, images: Sequence[ImageSource], *, output: Path | None = None, keep_anyway: bool = False
 ) -> Quantization:
-    """Calibrate int8 for a float32 model on a CPU, and write the scales: to the cache, where `load` finds them.
+    """Calibrate a float32 model on a CPU for int8, and write the scales to `output`, or to the cache, for `load`.
 
-    A quarter of the images is held back, and segmented in both precisions. The segmenter's network is int8 afterwards.
+    A quarter of the images is held back and segmented in both precisions. The segmenter's network is int8 afterwards.
 
     Raises:
-        UsageError: too few images, or a model that is not in float32.
-        DeviceError: this processor does not multiply 8-bit numbers.
+        UsageError: too few images, or the model is not in float32.
+        DeviceError: this CPU has neither VNNI nor AMX.
         ImageError: an image cannot be read.
-        QuantizationError: less than 99.5 % of the labels are the same; nothing is kept unless `keep_anyway`.
+        QuantizationError: fewer than 99.5 % of the labels agree; nothing is kept unless `keep_anyway`.
         OutputError: the file cannot be written.
     """
     precision = choose_precision("int8", segmenter.device)
@@ -69,8 +69,8 @@ def quantize_model(
         else:
             with calibration.watching():
                 segmenter.predict(image)
-    if len(images) < FEWEST:  # now that each of them could be read
-        raise UsageError(f"{FEWEST} images are the fewest to calibrate on, not {len(images)}", "64 are plenty.")
+    if len(images) < FEWEST:  # after reporting unreadable ones
+        raise UsageError(f"calibration needs at least {FEWEST} images, not {len(images)}", "64 are plenty.")
     scales = calibration.scales()
     quantize_network_(segmenter.network, scales)
     segmenter.precision = precision
@@ -80,9 +80,9 @@ def quantize_model(
     calibrated_on = len(images) - len(held_back)
     if share < EQUAL_LABELS and not keep_anyway:
         raise QuantizationError(
-            f"in int8, {segmenter.spec.name} gives the same label to {share:.2%} of pixels, less than"
-            f" {EQUAL_LABELS:.1%} (images compared: {len(held_back)}): nothing was kept",
-            "Calibrate on more images, of the kind that you segment; --keep-anyway keeps it all the same.",
+            f"only {share:.2%} of the labels of {segmenter.spec.name} are equal in int8, less than {EQUAL_LABELS:.1%}"
+            f" (images compared: {len(held_back)}): nothing was kept",
+            "Calibrate on more images, of the kind that you segment, or use --keep-anyway.",
         )
     path = output or scales_path(segmenter.spec, segmenter.digest)
     about = {

@@ -1,7 +1,7 @@
-"""Files of scales: safetensors that say which checkpoint they belong to, and what they were calibrated on.
+"""Files of scales: safetensors, with the checkpoint they belong to and the images they were calibrated on.
 
-They lie in $SEMASK_CACHE/quantized, named after the row and the checkpoint's digest; those of the bundled models come
-with them.
+They are in $SEMASK_CACHE/quantized, named after the model and the checkpoint's digest; those of the bundled models are
+packaged.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ SCHEMA = "1"
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Of every quantized layer of a network, and the SHA-256 of their numbers."""
+    """The scales of every quantized layer of a network, and their SHA-256."""
 
     layers: Mapping[str, LayerScales]
     digest: str
 
 
 def scales_path(spec: ModelSpec, checkpoint: str) -> Path:
-    """Where the scales of a row are kept, for the checkpoint with that SHA-256."""
+    """The path of the scales of a model in the cache, for the checkpoint with that SHA-256."""
     return cache_folder() / "quantized" / f"{spec.name}-{checkpoint[:16]}.safetensors"
 
 
 def find_scales(spec: ModelSpec, checkpoint: str) -> Path | None:
-    """The scales of a row for the checkpoint with that SHA-256: the user's own, else bundled ones; None without any."""
+    """The scales of a model for the checkpoint with that SHA-256: cached or bundled ones; None if there are none."""
     own = scales_path(spec, checkpoint)
     return next((path for path in (own, project_file("bundled") / "quantized" / own.name) if path.exists()), None)
 
 
 def write_scales(path: Path, layers: Mapping[str, LayerScales], about: Mapping[str, str]) -> str:
-    """Publish scales at `path`, and return their digest. `about` has the "checkpoint" they belong to, and what else.
+    """Write scales to `path`, and return their digest. `about` has their "checkpoint" and other metadata.
 
     Raises:
         OutputError: the file cannot be written.
@@ -69,11 +69,11 @@ def read_scales(path: Path, network: Network, *, checkpoint: str) -> Scales:
     """The scales at `path`, checked against the float network of the checkpoint with that SHA-256.
 
     Raises:
-        DigestError: they were made for another checkpoint.
-        DamagedCheckpointError: the file is damaged, or of another network or version.
+        DigestError: they are for another checkpoint.
+        DamagedCheckpointError: the file is damaged, or for another network or version.
         CheckpointError: it cannot be read.
     """
-    again = "Make it again: semask quantize."
+    again = "Create it again: semask quantize."
     try:
         open_regular(path).close()
         with safe_open(path, "pt") as file:
@@ -86,9 +86,7 @@ def read_scales(path: Path, network: Network, *, checkpoint: str) -> Scales:
     if about.get("schema_version") != SCHEMA or about.get("sha256") != _digest(tensors):
         raise DamagedCheckpointError(f"{path} is damaged, or was not written by semask quantize", again)
     if about.get("checkpoint") != checkpoint:
-        raise DigestError(
-            f"{path} was made for another checkpoint: {about.get('checkpoint')}, and this one is {checkpoint}", again
-        )
+        raise DigestError(f"{path} is for another checkpoint: {about.get('checkpoint')}, not {checkpoint}", again)
     layers = {}
     for layer in quantized_layers(network):
         extremes, smoothing = tensors.pop(layer.name + RANGE, None), tensors.pop(layer.name + SMOOTHING, None)

@@ -97,7 +97,7 @@ def test_a_network_that_computes_something_else_is_not_kept(
     ("name", "format", "size", "said"),
     [
         ("a.pt2", "onnx", SIZE, r"onnx is written as \.onnx"),
-        ("a.onnx", "tensorrt", SIZE, "no format called 'tensorrt'"),
+        ("a.onnx", "tensorrt", SIZE, "no format 'tensorrt'"),
         ("a.onnx", "onnx", (16, 64), "32 pixels"),
     ],
 )

@@ -13,7 +13,7 @@ from semask_cli.inference.config import InferenceConfig
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"crop": (0, 64)}, "a window has a pixel or more"),
+        ({"crop": (0, 64)}, "must be at least 1 pixel per side"),
         ({"mode": "tiles"}, "mode 'tiles' is neither whole nor slide"),
         ({"stride": (65, 64)}, "or pixels are missed"),
         ({"stride": (64, 65)}, "or pixels are missed"),

@@ -181,7 +181,7 @@ def test_a_pass_that_cannot_be_captured_is_run_as_ever(
             [found] = replayed.predict(pixels)
     assert torch.equal(maps(found), maps(plain.predict(pixels)[0]))
     assert [record.getMessage() for record in caplog.records] == [
-        "going on without CUDA graphs: operation not permitted when stream is capturing"
+        "continuing without CUDA graphs: operation not permitted when stream is capturing"
     ]
 
 

@@ -25,7 +25,7 @@ def test_auto_is_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("gpu", "no device is called 'gpu'"),
+        ("gpu", "there is no device 'gpu'"),
         ("cuda:1", "cuda:1 cannot be used: torch sees 1 CUDA devices"),
         ("mps", "needs a Mac"),
         ("meta", "semask does not run on meta"),
@@ -69,9 +69,9 @@ def test_auto_is_bf16_on_a_gpu_that_is_itself_fast_at_it(precision: Precision, d
 @pytest.mark.parametrize(
     ("precision", "device", "said"),
     [
-        ("bf16", "cuda:0", "Tesla T4 does not compute in bf16"),
-        ("tf32", "cuda:0", "cuda:0 does not compute in tf32"),
-        ("tf32", "cpu", "cpu does not compute in tf32"),
+        ("bf16", "cuda:0", "Tesla T4 does not support bf16"),
+        ("tf32", "cuda:0", "cuda:0 does not support tf32"),
+        ("tf32", "cpu", "cpu does not support tf32"),
         ("fp8", "cuda:1", "'fp8' is none of auto, fp32, tf32, fp16, bf16"),
     ],
 )

@@ -58,5 +58,5 @@ def test_a_block_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("weight", [-0.1, 1.0, float("nan")])
 def test_a_weight_that_sees_nothing_new(weight: float) -> None:
-    with pytest.raises(UsageError, match="from 0 up to 1"):
+    with pytest.raises(UsageError, match="from 0 to below 1"):
         Smoothing(weight)

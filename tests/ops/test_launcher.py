@@ -92,7 +92,7 @@ def test_the_plain_formulation_where_the_driver_refuses(run: Run, bindings: str)
     finished = run(f"plain {bindings}", STUB_NO_BINARY="1")
     assert report(finished)["launches"] == []
     [line] = finished.stderr.splitlines()
-    assert line.startswith("The plain formulation runs instead of the kernel ms_deform_attn: cuLibraryLoadData")
+    assert line.startswith("the plain formulation runs instead of the kernel ms_deform_attn: cuLibraryLoadData")
 
 
 def test_kernels_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

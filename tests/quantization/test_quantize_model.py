@@ -116,7 +116,7 @@ def test_the_difference_in_miou_is_said_in_a_sentence(tmp_path: Path, semask: Ru
     said = semask(*arguments, "--labels", labels).stdout
     assert "compared: 2, calibrated on: 4" in said
     assert "mIoU" in said
-    assert "one folder" in semask(*arguments, "--images", DEMO / "images", "--labels", labels, check=2).stderr
+    assert "single folder" in semask(*arguments, "--images", DEMO / "images", "--labels", labels, check=2).stderr
 
 
 def test_where_scales_lie_says_what_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
