@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from semask_cli.errors import (
     DamagedCheckpointError,
     DownloadError,
     OfflineError,
-    OutputError,
     printable,
 )
 from semask_cli.io import files
@@ -124,20 +123,23 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
     _refuse_what_is_not_fetched(spec)
     from semask_cli.checkpoints import mirrors  # requests is slow to import, and only a download needs it
 
+    broken_off: list[str] = []
     for place in mirrors.places(spec, local=offline()):
-        with _transfer(target, place.address) as source:
-            try:
+        try:
+            with _transfer(target, place.address) as source:
                 with files.writing(source, suggestion=FREE_SPACE):
                     mirrors.fetch(place, source, max_bytes=_max_bytes(spec), progress=progress)
-            except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
-                reason = f"it sent {error}" if isinstance(error, mirrors.RefusedError) else str(error)
-                print(f"cannot download {target.name} from {printable(place.address)}: {reason}", file=sys.stderr)
-                continue
-            yield source
-            return
+                _remove_transfers(target, broken_off)
+                yield source
+                return
+        except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
+            reason = f"it sent {error}" if isinstance(error, mirrors.RefusedError) else str(error)
+            print(f"cannot download {target.name} from {printable(place.address)}: {reason}", file=sys.stderr)
+            broken_off.append(place.address)
     drive_id = _drive_id(spec)
     with _transfer(target, drive_id) as source:
         _fetch(spec, drive_id, source, progress=progress)
+        _remove_transfers(target, broken_off)
         yield source
 
 
@@ -151,12 +153,20 @@ def _transfer(target: Path, origin: str) -> Iterator[Path]:
     keep = False
     try:
         yield source
-    except (DownloadError, OutputError, KeyboardInterrupt):
+    except BaseException:
         keep = Part(source, origin=origin).identity() is not None
         raise
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_transfers(target: Path, origins: Iterable[str]) -> None:
+    """Remove what arrived from places that did not give all of the file, which another one has given."""
+    for origin in origins:
+        folder, lock = transfer_folder(target, origin)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 

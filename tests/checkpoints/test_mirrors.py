@@ -17,7 +17,8 @@ import fsspec
 import pytest
 import trustme
 
-from semask_cli.checkpoints import mirrors
+from semask_cli.checkpoints import download as download_module
+from semask_cli.checkpoints import mirrors, transfer
 from semask_cli.checkpoints.download import download, save_published
 from semask_cli.errors import DownloadError, OfflineError, ZooError
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
@@ -42,27 +43,29 @@ def mirror(file: Path, tmp_path: Path) -> Path:
     return folder
 
 
+class _Moving(SimpleHTTPRequestHandler):
+    """/moved/ leads to the files."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
-def web(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a web server over TLS that serves `mirror`; /moved/ leads to it."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path.startswith("/moved/"):
-                self.send_response(302)
-                self.send_header("Location", self.path.removeprefix("/moved"))
-                self.end_headers()
-            else:
-                super().do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+def web(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a web server over TLS that serves `mirror`, by the handler of the parameter if there is one."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    server = ThreadingHTTPServer(("localhost", 0), partial(Handler, directory=str(mirror)))
+    server = ThreadingHTTPServer(("localhost", 0), partial(getattr(request, "param", _Moving), directory=str(mirror)))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -91,6 +94,58 @@ def test_a_web_server_is_a_mirror(
     assert download(spec, zoo, progress=lambda so_far, _: received.append(so_far)).is_file()
     assert received == sorted(received)
     assert received[-1] > 4_000_000
+
+
+class _BreaksOff(_Moving):
+    """Gives half of each checkpoint, but to those who ask for the rest, and to nobody while `ends`."""
+
+    ends = True
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.send_response(206 if begin else 200)
+        self.send_header("ETag", '"one"')
+        self.send_header("Content-Length", str(len(content) - begin))
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        cut = self.ends and self.path.endswith(".pth")
+        self.wfile.write(content[begin : len(content) // 2] if cut else content[begin:])
+
+
+@pytest.mark.parametrize("web", [_BreaksOff], indirect=True)
+def test_a_mirror_that_breaks_off_is_gone_on_with(
+    spec: ModelSpec, zoo: Zoo, web: str, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_RETRIES", 0)
+    monkeypatch.setattr(download_module, "_drive_id", _no_drive)
+    monkeypatch.setenv("SEMASK_MIRROR", web)
+    monkeypatch.setattr(_BreaksOff, "ends", True)
+    with pytest.raises(DownloadError):
+        download(spec, zoo)
+    [arrived] = (cache_folder / "downloads").glob(".semask-*/*.part")
+    half = arrived.stat().st_size
+    monkeypatch.setattr(_BreaksOff, "ends", False)
+    received: list[int] = []
+    assert download(spec, zoo, progress=lambda so_far, _: received.append(so_far)).is_file()
+    assert 0 < half < received[0]
+    assert not list((cache_folder / "downloads").glob(".semask-*"))
+
+
+@pytest.mark.parametrize("web", [_BreaksOff], indirect=True)
+def test_what_a_mirror_gave_goes_once_another_place_gives_all(
+    spec: ModelSpec, zoo: Zoo, web: str, mirror: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_RETRIES", 0)
+    monkeypatch.setattr(_BreaksOff, "ends", True)
+    monkeypatch.setenv("SEMASK_MIRROR", f"{web} {mirror}")
+    assert download(spec, zoo).is_file()
+    assert not list((cache_folder / "downloads").glob(".semask-*"))
+
+
+def _no_drive(spec: ModelSpec) -> str:
+    raise DownloadError("no address gave it")
 
 
 def test_a_model_repository_is_a_web_server() -> None:
