@@ -14,8 +14,12 @@ def refuse_other_labels(names: tuple[str, str], first: Evaluation, other: Evalua
     """Refuse to compare evaluations on different labels. `names` are for messages.
 
     Raises:
-        UsageError: another dataset, split or list of classes, or other labels for a shared image; it says which.
+        UsageError: another dataset, split or list of classes, or other labels for a shared image; it says which. Or
+            one has no images.
     """
+    for name, run in zip(names, (first, other), strict=True):
+        if not run.image_results:
+            raise UsageError(f"{name} has no images", "Evaluate it on more images.")
     if (other.dataset, other.split) != (first.dataset, first.split):
         raise UsageError(
             f"{names[1]} is on {other.dataset} {other.split}, {names[0]} on {first.dataset} {first.split}",

@@ -6,7 +6,7 @@ cancels out. Runs that share no image are resampled independently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +80,8 @@ def run_difference(names: tuple[str, str], baseline: Evaluation, run: Evaluation
     """`run` minus `baseline`, called `names` (baseline first), in one of metrics.DEFINITIONS."""
     shared = {result.id for result in baseline.image_results} & {result.id for result in run.image_results}
     paired = bool(shared)
-    sums = [_sums(evaluation, shared) for evaluation in (baseline, run)]
+    cluster_of = {result.id: result.cluster for result in (*run.image_results, *baseline.image_results)}
+    sums = [_sums(evaluation, shared, cluster_of) for evaluation in (baseline, run)]
     drawn = _drawn(sums[0], sums[1], definition) if paired else _drawn_apart(sums[0], sums[1], definition)
     clusters = min(map(len, sums))
     miou, macc, aacc, fwiou = (_difference(drawn, index, clusters) for index in range(len(_MEANS)))
@@ -90,9 +91,9 @@ def run_difference(names: tuple[str, str], baseline: Evaluation, run: Evaluation
         run=names[1],
         paired=paired,
         images=images,
-        unit=run.cluster_unit,
+        unit=baseline.cluster_unit,
         clusters=clusters,
-        sentence=_sentence(names, miou, _measured_on(images, paired), too_few=f"{clusters} {run.cluster_unit}s"),
+        sentence=_sentence(names, miou, _measured_on(images, paired), too_few=f"{clusters} {baseline.cluster_unit}s"),
         miou=miou,
         macc=macc,
         aacc=aacc,
@@ -110,11 +111,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _sums(evaluation: Evaluation, shared: set[str]) -> NDArray[np.int64]:
+def _sums(evaluation: Evaluation, shared: set[str], cluster_of: Mapping[str, str]) -> NDArray[np.int64]:
     """Totals by cluster (G, 3 K) of the `shared` images, or of all if none is shared."""
-    kept = [index for index, result in enumerate(evaluation.image_results) if not shared or result.id in shared]
-    stack = evaluation.totals().stacked()[kept]
-    return cluster_sums(stack, [evaluation.image_results[index].cluster for index in kept])
+    ids = [result.id for result in evaluation.image_results]
+    kept = [index for index, key in enumerate(ids) if not shared or key in shared]
+    return cluster_sums(evaluation.totals().stacked()[kept], [cluster_of[ids[index]] for index in kept])
 
 
 def _drawn(baseline: NDArray[np.int64], run: NDArray[np.int64], definition: str) -> Bootstrap:

@@ -52,8 +52,15 @@ def _evaluation(document: dict[str, Any]) -> Evaluation:
         raise ValueError("another shape of the confusion matrix")
     for image in evaluation.image_results:
         _check_totals(image.totals, len(evaluation.classes))
-    for value in evaluation.settings.values():
+    if len({image.id for image in evaluation.image_results}) < len(evaluation.image_results):
+        raise ValueError("an image counted twice")
+    settings = evaluation.settings
+    for value in settings.values():
         _check_setting(value)
+    if (settings.get("dataset"), settings.get("split")) != (evaluation.dataset, evaluation.split):
+        raise ValueError("settings of another dataset")
+    if not all(type(settings.get(key, "")) is str for key in ("masks", "mask_coding")):
+        raise ValueError("masks without a name")
     return evaluation
 
 

@@ -216,7 +216,7 @@ class Evaluation:
             if result.totals:
                 index, *totals = zip(*result.totals, strict=True)
                 stack[:, index] = totals
-        return ClassTotals.unstacked(stacks.reshape(len(stacks), -1))
+        return ClassTotals.unstacked(stacks.reshape(len(stacks), 3 * len(self.classes)))
 
     def to_csv(self) -> str:
         """The classes as CSV with a header."""

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 import semask_cli
 from semask_cli.datasets import classes, folder_dataset, read_classes
+from semask_cli.distributed.shards import Shard
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.differences import holm
 from semask_cli.evaluation.results import document_text
+from semask_cli.evaluation.verify import verify
 from tests.support import miniature
 from toy_street import TEST_SEEDS, write_folders
 
@@ -149,6 +151,21 @@ def test_runs_in_other_definitions_are_compared_in_the_baselines(fields):
         comparison = semask_cli.compare(files, baseline=baseline)
         assert comparison.classes[2].figures == (tree, tree)
         assert comparison.mious[0] == comparison.mious[1]
+
+
+def test_clusters_are_the_baselines_and_a_run_without_images_is_refused(fields):
+    first, second = fields.run("first", right=0.9), fields.run("second", right=0.8)
+    clustered = json.loads(second.read_text())
+    for image in clustered["picture_results"]:
+        image["cluster"] = image["id"][:2]  # as another version may have it
+    second.write_text(json.dumps(clustered))
+    [one], [other] = (semask_cli.compare(runs).differences for runs in ([first, second], [second, first]))
+    assert (one.clusters, other.clusters) == (40, 4)
+    empty = semask_cli.evaluate(fields.dataset(), fields.folder / "first", shard=Shard(index=0, count=10_000))
+    (fields.folder / "empty.json").write_text(document_text(empty.to_json()))
+    assert [check.holds for check in verify(fields.folder / "empty.json")] == [True, True, None]
+    with pytest.raises(UsageError, match="first has no images"):
+        semask_cli.compare([first, fields.folder / "empty.json"])
 
 
 def test_other_image_files_are_a_caution(fields):
