@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.padding import zero_pad
 from semask_cli.models.windows import (
     BOTTOM,
     PLAIN,
@@ -256,6 +257,7 @@ def _fused_is_faster(*, classes: int, channels: int, device: torch.device) -> bo
 def _fused_semantic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """`semantic_attention` whose scores, in float32, are never in memory."""
     classes, channels = q.shape[-1], v.shape[-1]
+    width = max(classes, channels)
     # (B, N, classes or C) -> (B, 1, N, the larger of the two)
-    q, k, v = (F.pad(t, (0, max(classes, channels) - t.shape[-1]))[:, None] for t in (q, k, v))
+    q, k, v = (zero_pad(t, (0, width - t.shape[-1]))[:, None] for t in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0, :, :channels]

@@ -17,7 +17,7 @@ from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
 from semask_cli.models.patches import PatchEmbed
 from semask_cli.models.prediction import DenseLogits, Prediction
-from semask_cli.ops.linear import convolution, linear
+from semask_cli.ops.linear import convolution
 from semask_cli.zoo import ModelSpec
 from semask_cli.zoo_values import FPNHeadSpec
 
@@ -84,21 +84,21 @@ class FPNHead(nn.Module):
             scaled = F.interpolate(summed, scale_factor=2, mode="bilinear", align_corners=False)
             if scaled.shape != total.shape:  # a size that was rounded up overshoots when doubled: resized, as published
                 scaled = F.interpolate(scaled, total.shape[2:], mode="bilinear", align_corners=False)
-            total = total + scaled
+            total = scaled.add_(total)
         return self._classify_one(total) if _is_one_on_cpu(total) else self.conv_seg(total)
 
     def _classify_one(self, x: Tensor) -> Tensor:
-        """`conv_seg` of one image, with classes first in memory, as merging reads them: pixels stand for weights."""
+        """`conv_seg` of one image, with classes first in memory, as merging reads them."""
         pixels = x.permute(0, 2, 3, 1).flatten(0, 2)  # (1, C, h, w) -> (h * w, C)
-        logits = linear(self.conv_seg.weight.flatten(1), pixels, None).unflatten(1, x.shape[2:])
         assert self.conv_seg.bias is not None
-        return (logits + self.conv_seg.bias[:, None, None])[None]
+        weight, bias = self.conv_seg.weight.flatten(1).to(x.dtype), self.conv_seg.bias[:, None].to(x.dtype)
+        return torch.addmm(bias, weight, pixels.T).unflatten(1, x.shape[2:])[None]
 
 
 def _is_one_on_cpu(x: Tensor) -> bool:
     if torch.compiler.is_compiling():  # a graph may run elsewhere, or on batches
         return False
-    return x.device.type == "cpu" and x.dtype == torch.float32 and len(x) == 1
+    return x.device.type == "cpu" and len(x) == 1
 
 
 class SemanticFPN(Network):

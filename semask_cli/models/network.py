@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from semask_cli.models.padding import zero_pad
 from semask_cli.models.pixel_decoders import DeformableConv
 from semask_cli.models.prediction import Prediction
 from semask_cli.models.transformer import Attention
@@ -32,7 +32,7 @@ class Network(nn.Module):
         """Input for `forward`: zero-padded right and bottom to multiples of `size_divisor`, as published."""
         height, width = pixels.shape[2:]
         right, bottom = -width % self.size_divisor, -height % self.size_divisor
-        return F.pad(pixels, (0, right, 0, bottom)) if right or bottom else pixels
+        return zero_pad(pixels, (0, right, 0, bottom))
 
     def predictions(self, outputs: Any, size: tuple[int, int]) -> list[Prediction]:
         """The predictions in the `outputs` of `forward`; `size` is (height, width) of the images before padding."""

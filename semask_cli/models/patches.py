@@ -6,8 +6,9 @@ layers of the same names, whose import takes seconds.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from semask_cli.models.padding import zero_pad
 
 
 class PatchEmbed(nn.Module):
@@ -23,8 +24,7 @@ class PatchEmbed(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, ceil(H / 4), ceil(W / 4), dim)."""
         right, bottom = -pixels.shape[3] % self.SIZE, -pixels.shape[2] % self.SIZE
-        pixels = F.pad(pixels, (0, right, 0, bottom)) if right or bottom else pixels
-        return self.norm(self.proj(pixels).permute(0, 2, 3, 1))
+        return self.norm(self.proj(zero_pad(pixels, (0, right, 0, bottom))).permute(0, 2, 3, 1))
 
 
 class PatchMerging(nn.Module):
@@ -38,7 +38,7 @@ class PatchMerging(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), 2 * C)."""
         _, height, width, _ = x.shape
-        x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+        x = zero_pad(x, (0, 0, 0, width % 2, 0, height % 2))
         # (B, H, W, C) -> (B, H / 2, 2, W / 2, 2, C) -> (B, H / 2, W / 2, 4 * C): columns of a patch before its rows
         x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).permute(0, 1, 3, 4, 2, 5).flatten(3)
         return self.reduction(self.norm(x))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from semask_cli.models.padding import zero_pad
 
 PLAIN, RIGHT, BOTTOM, CORNER = range(4)
 """The place of a window in a shifted map; all but PLAIN hold tokens from opposite borders, across, down or both."""
@@ -89,7 +90,7 @@ def _window_batch(border: Tensor, token: Tensor, tokens: int, device: torch.devi
 def cut_windows(x: Tensor, *, window: int, shift: int = 0) -> Tensor:
     """(B, H, W, C) -> (B, rows, columns, window ** 2, C), zero-padded right and bottom to whole windows."""
     _, h, w, _ = x.shape
-    x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
+    x = zero_pad(x, (0, 0, 0, -w % window, 0, -h % window))
     x = x.roll((-shift, -shift), (1, 2)) if shift else x
     return x.unflatten(2, (-1, window)).unflatten(1, (-1, window)).transpose(2, 3).flatten(3, 4)
 
