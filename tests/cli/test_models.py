@@ -1,12 +1,10 @@
-"""`semask models`, `semask --version`, and the exit codes that the README lists."""
+"""`semask models` and `semask --version`."""
 
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
-from semask_cli import __version__, errors
+from semask_cli import __version__
 from semask_cli.zoo import load_zoo
 from tests.support.command_line import Run
 
@@ -42,10 +40,3 @@ def test_help_has_its_short_option_in_every_command(semask: Run) -> None:
 
 def test_version(semask: Run) -> None:
     assert semask("--version").stdout == f"semask {__version__}\n"
-
-
-def test_the_readme_lists_every_exit_code() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", readme, flags=re.MULTILINE)}
-    raised = {c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.SemaskError)}
-    assert raised <= listed
