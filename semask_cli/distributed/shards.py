@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Self
 
-from semask_cli.errors import UsageError
+from semask_cli.errors import UsageError, printable
 
 
 def stable_hash(text: str) -> int:
@@ -28,10 +29,11 @@ class Shard:
         Raises:
             UsageError: the text is not a shard.
         """
-        index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise UsageError(f"--shard {text!r} is not a shard", "Write number/count, from 0: 0/8 to 7/8.")
-        return cls(index=int(index), count=int(count))
+        parsed = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        index, count = map(int, parsed.groups()) if parsed else (0, 0)
+        if index >= count:
+            raise UsageError(f"--shard {printable(text)} is not a shard", "Write number/count, from 0: 0/8 to 7/8.")
+        return cls(index=index, count=count)
 
     def holds(self, id: str) -> bool:
         """Whether the image called `id` is in this shard."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ from datetime import timedelta
 from threading import Thread
 from typing import TypeVar
 
-from semask_cli.errors import WorldError
+from semask_cli.errors import UsageError, WorldError, printable
 
 log = logging.getLogger(__name__)
 
 _AGAIN = "Start the same command again: finished images are in the journal."
+_VARIABLES = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
 Value = TypeVar("Value")
 
 
@@ -124,9 +126,18 @@ class World:
 
 
 def world_of_torchrun() -> World:
-    """The world described by torchrun's environment variables, not connected."""
-    rank, local_rank, size = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
-    return World(rank=rank, local_rank=local_rank, size=max(1, size))
+    """The world described by torchrun's environment variables, not connected.
+
+    Raises:
+        UsageError: they describe no world: the images of a process that does not exist would be left out.
+    """
+    texts = [os.environ.get(name) or default for name, default in _VARIABLES.items()]
+    if all(re.fullmatch("[0-9]{1,9}", text) for text in texts):
+        rank, local_rank, size = map(int, texts)
+        if rank < size:
+            return World(rank=rank, local_rank=local_rank, size=size)
+    said = ", ".join(f"{name}={printable(text)}" for name, text in zip(_VARIABLES, texts, strict=True))
+    raise UsageError(f"the environment describes no process of a run: {said}", "Unset these, or use torchrun.")
 
 
 @contextmanager

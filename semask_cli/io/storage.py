@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError
 from semask_cli.io.files import whole_file, write_atomically, writing
 from semask_cli.io.images import MAX_STREAM, ImageSource, is_image_path
+from semask_cli.io.regular import open_regular
 
 ATTEMPTS, FIRST_WAIT = 4, 0.25
 """Attempts per request, and seconds before the second one; each further wait is twice as long."""
@@ -160,7 +161,7 @@ def reading(source: Place) -> Iterator[BinaryIO]:
         OSError: it does not exist, or cannot be read.
     """
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             yield file
         return
     with _get(source, lambda files, path: files.open(path, "rb")) as file:
@@ -176,9 +177,8 @@ def state(source: Place) -> str | None:
         info = _with_retries(source, lambda files, path: files.info(path))
     except OSError:
         return None
-    return " ".join(
-        str(info[key]) for key in ("size", "ETag", "etag", "LastModified", "mtime", "created") if key in info
-    )
+    keys = ("size", "ETag", "etag", "LastModified", "mtime", "created")
+    return " ".join(str(info[key]) for key in keys if key in info)
 
 
 def size(source: Place) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from pathlib import Path
@@ -134,6 +135,12 @@ def test_other_settings_replace_it(album: Album) -> None:
     assert album.run() == 8
     assert album.run(fresh=True) == 8
     assert rows(album.file) == album.expected()
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.parquet")
+    with pytest.raises(OSError, match="it is a pipe or a device"):
+        joined_parts(tmp_path / "results.parquet")
 
 
 def test_shards_leave_parts_that_one_process_joins(album: Album) -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from semask_cli.distributed.world import World, join_world
+from semask_cli.distributed.world import World, join_world, world_of_torchrun
+from semask_cli.errors import UsageError
 
 
 def test_without_torchrun_the_world_is_one_process(monkeypatch):
@@ -12,6 +13,20 @@ def test_without_torchrun_the_world_is_one_process(monkeypatch):
         assert (world.rank, world.size) == (0, 1)
         assert world.share("all") == "all"
         assert world.device("auto") == "auto"
+
+
+@pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("-1", "2"), ("one", "2"), ("0", "9" * 5000), ("1", "")])
+def test_processes_that_no_run_has_are_refused(monkeypatch, rank, size):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(UsageError, match="the environment describes no process of a run: RANK="):
+        world_of_torchrun()
+
+
+def test_empty_variables_are_none(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "")
+    assert world_of_torchrun() == World()
 
 
 @pytest.mark.parametrize(
