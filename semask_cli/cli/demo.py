@@ -36,7 +36,7 @@ def demo(
     predict_images(
         [str(images)],
         options=ModelOptions(model=MODEL, threads=THREADS),
-        outputs=OutputOptions(save="mask,legend").outputs(),
+        outputs=OutputOptions(save=["mask", "legend"]).outputs(),
         output=str(masks),
         run=ImageRunOptions(),
     )

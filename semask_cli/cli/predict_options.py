@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SAVE_HELP = (
     "Comma-separated: mask, index, color, overlay, contour, side, legend, preview, confidence, entropy, scores, json, "
-    "coco, coco-polygons, geojson, cvat, labelstudio."
+    "coco, coco-polygons, geojson, cvat, labelstudio. Without it, mask. May be given several times."
 )
 RUN = "The run"
 """The panel of options about a run."""
@@ -24,7 +24,7 @@ RUN = "The run"
 class OutputOptions:
     """The files written for each image."""
 
-    save: Annotated[str, typer.Option(metavar="KINDS", help=SAVE_HELP)] = "mask"
+    save: Annotated[list[str] | None, typer.Option(metavar="KINDS", help=SAVE_HELP)] = None
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Opacity of the colours over the image.")] = 0.5
     tolerance: Annotated[float, typer.Option(min=0, help="Simplify polygon outlines by up to so many pixels.")] = 0
     top: Annotated[int, typer.Option(min=1, help="Number of best classes per pixel in scores files.")] = 5
@@ -37,7 +37,7 @@ class OutputOptions:
         """
         from semask_cli.distributed.answers import Outputs
 
-        kinds = [kind.strip() for kind in self.save.split(",")]
+        kinds = [kind.strip() for kind in ",".join(self.save or ["mask"]).split(",")]
         if or_none:
             kinds = [kind for kind in kinds if kind != "none"]
         return Outputs(

@@ -164,7 +164,7 @@ def test_an_unknown_model_is_met_with_a_suggestion(semask: Run, tmp_path: Path) 
 @pytest.mark.slow
 def test_tiny_and_thin_images(semask: Run, tmp_path: Path, height: int, width: int) -> None:
     image(tmp_path / "thin.png", height, width)
-    semask("predict", "thin.png", "--save", "mask,legend,json", *TOY)
+    semask("predict", "thin.png", "--save", "mask,legend", "--save", "json", *TOY)
     assert np.asarray(Image.open(tmp_path / "masks/thin.png")).shape == (height, width)
 
 
