@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.gpu.bench import WRONG, Bench, Cases, Line, Measured
 from benchmarks.gpu.operators import window_inputs
 from semask_cli.inference.device import ATTENTION
-from semask_cli.models.attention import BIAS_ALIGNMENT, WindowAttention
+from semask_cli.models.window_attention import BIAS_ALIGNMENT, WindowAttention
 from semask_cli.ops.window_attention import window_attention
 
 # (windows, heads, tokens) of an image of 640 x 640, and of swin-t's at 512 x 683

@@ -35,7 +35,7 @@ from torch.utils._pytree import tree_leaves
 from semask_cli.inference import merge, segmenter, stopwatch, views
 from semask_cli.inference.config import InferenceConfig, Mode
 from semask_cli.inference.device import ChosenPrecision, cast_matmul_weights_, computing
-from semask_cli.models import attention, positions, windows
+from semask_cli.models import positions, semantic_attention, window_attention, windows
 from semask_cli.models.build import build_model
 from semask_cli.models.network import Network
 from semask_cli.ops import launcher
@@ -132,7 +132,8 @@ def fake_cuda() -> Iterator[None]:
         patch.object(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         patch.object(torch.cuda, "is_bf16_supported", lambda *_: True),
         patch.object(launcher, "available", lambda kernel, device: True),
-        patch.object(attention, "window_batches", window_batches),
+        patch.object(window_attention, "window_batches", window_batches),
+        patch.object(semantic_attention, "window_batches", window_batches),
         patch.object(positions, "_encode", encode),
         FakeTensorMode(allow_non_fake_inputs=True),
         torch.inference_mode(),

@@ -11,8 +11,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from semask_cli.models.attention import SemanticAttention, WindowAttention
 from semask_cli.models.patches import PatchEmbed, PatchMerging
+from semask_cli.models.semantic_attention import SemanticAttention
+from semask_cli.models.window_attention import WindowAttention
 from semask_cli.ops.layer_norm import add_layer_norm
 from semask_cli.ops.linear import Linear
 from semask_cli.zoo import BackboneSpec

@@ -9,6 +9,7 @@ only, as compilers need.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +20,9 @@ from semask_cli.models.padding import zero_pad
 
 PLAIN, RIGHT, BOTTOM, CORNER = range(4)
 """The place of a window in a shifted map; all but PLAIN hold tokens from opposite borders, across, down or both."""
+
+SCORES_PER_BATCH = 1 << 20
+"""Attention scores of the windows of a batch on a CPU: 4 MiB in float32, which its cache holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,11 @@ def window_batches(
     border, order = border.flatten().sort(stable=True)
     parts = zip(border.split(batch), token.flatten(0, 2)[order].split(batch), strict=True)
     return tuple(_window_batch(*part, height * width * maps, device) for part in parts)
+
+
+def windows_per_batch(scores: int, device: torch.device) -> int:
+    """How many windows attend together, if each has `scores`: on a CPU as many as its cache holds, else all."""
+    return max(1, SCORES_PER_BATCH // scores) if device.type == "cpu" else sys.maxsize
 
 
 def _window_batch(border: Tensor, token: Tensor, tokens: int, device: torch.device) -> WindowBatch:

@@ -3,7 +3,7 @@
 Follows «Swin Transformer» (Liu et al., arXiv 2103.14030; published code MIT): the map is padded to whole windows,
 shifted cyclically, cut, and joined again. On a GPU one kernel does all of it (kernels/window_attention.cu, and
 window_attention_float32.cu), if `has_kernel`. Otherwise fused attention between a gather and a scatter is faster (see
-models/attention.py).
+models/window_attention.py).
 
 Float32 products stay float32 even with `--precision tf32`, as in torch's own attention.
 """

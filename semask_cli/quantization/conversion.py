@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from semask_cli.models.attention import SemanticAttention
 from semask_cli.models.backbone import SwinBlock
 from semask_cli.models.deformable_encoder import EncoderLayer
 from semask_cli.models.fpn import ConvNormReLU
 from semask_cli.models.network import Network
 from semask_cli.models.patches import PatchMerging
 from semask_cli.models.pixel_decoders import ConvNorm
+from semask_cli.models.semantic_attention import SemanticAttention
 from semask_cli.quantization.layers import Grid, QuantizedConv, QuantizedLinear
 
 

@@ -20,7 +20,7 @@ import semask_cli
 from benchmarks.gpu.dispatch import count_pass
 from semask_cli.inference import cuda_graphs
 from semask_cli.inference.cuda_graphs import WARMUP_PASSES, CudaGraphs, _Reads
-from semask_cli.models import attention, windows
+from semask_cli.models import semantic_attention, window_attention, windows
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
 from semask_cli.models.windows import WindowBatch
@@ -206,7 +206,8 @@ def test_what_a_graph_keeps_is_what_the_pass_found_there(name: str, monkeypatch:
         cuts.extend(windows.window_batches(*arguments, **keywords))
         return windows.window_batches(*arguments, **keywords)
 
-    monkeypatch.setattr(attention, "window_batches", window_batches)
+    for module in (window_attention, semantic_attention):
+        monkeypatch.setattr(module, "window_batches", window_batches)
     built = network(name)
     pixels = torch.randn(1, 3, 96, 128)
     built.predict(pixels)

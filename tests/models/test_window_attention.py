@@ -1,4 +1,4 @@
-"""Attention in windows is the published attention however it is computed."""
+"""Every implementation of window attention equals the published one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from semask_cli.models import attention
-from semask_cli.models.attention import SemanticAttention, WindowAttention, semantic_attention
-from semask_cli.models.windows import cut_windows, join_windows
+from semask_cli.models import window_attention, windows
+from semask_cli.models.window_attention import WindowAttention
 from semask_cli.ops import window_attention as operator
 from semask_cli.ops.window_attention import REGION_MASK
 
@@ -45,14 +44,14 @@ def published(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("by_products", [True, False])
-@pytest.mark.parametrize("scores_per_batch", [1, 2000, attention.SCORES_PER_BATCH])
+@pytest.mark.parametrize("scores_per_batch", [1, 2000, windows.SCORES_PER_BATCH])
 @pytest.mark.parametrize(("size", "shift"), [((8, 12), 0), ((8, 12), 2), ((7, 9), 2), ((13, 5), 2), ((3, 3), 0)])
 @torch.no_grad()
 def test_it_is_the_published_attention(
     size: tuple[int, int], shift: int, scores_per_batch: int, by_products: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "small_products_are_slow", lambda: by_products)
-    monkeypatch.setattr(attention, "SCORES_PER_BATCH", scores_per_batch)
+    monkeypatch.setattr(window_attention, "small_products_are_slow", lambda: by_products)
+    monkeypatch.setattr(windows, "SCORES_PER_BATCH", scores_per_batch)
     torch.manual_seed(0)
     layer = WindowAttention(12, window=4, shift=shift, heads=3)
     torch.nn.init.normal_(layer.relative_position_bias_table)
@@ -85,7 +84,7 @@ def test_both_formulations_agree_in_bf16(monkeypatch: pytest.MonkeyPatch) -> Non
     x = torch.randn(1, 9, 10, 64).bfloat16()
     found = []
     for by_products in (True, False):
-        monkeypatch.setattr(attention, "small_products_are_slow", lambda answer=by_products: answer)
+        monkeypatch.setattr(window_attention, "small_products_are_slow", lambda answer=by_products: answer)
         found.append(layer(x))
     torch.testing.assert_close(*found, rtol=2e-2, atol=2e-2)
 
@@ -102,38 +101,9 @@ def test_the_kernel_computes_the_same(
     x = torch.randn(1, *size, 64).half()
     expected = layer(x)
     monkeypatch.setattr(operator, "has_kernel", lambda *_, **__: True)
-    monkeypatch.setattr(attention, "has_kernel", lambda *_, **__: True)
-    monkeypatch.setattr(attention, "window_attention", operator.cuda_window_attention)
+    monkeypatch.setattr(window_attention, "has_kernel", lambda *_, **__: True)
+    monkeypatch.setattr(window_attention, "window_attention", operator.cuda_window_attention)
     torch.testing.assert_close(layer(x), expected, rtol=5e-3, atol=5e-3)
-
-
-@pytest.mark.parametrize("batch", [1, 500, 1 << 20])
-@pytest.mark.parametrize("global_", [True, False])
-@torch.no_grad()
-def test_it_is_the_published_semantic_attention(global_: bool, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "SCORES_PER_BATCH", batch)
-    monkeypatch.setattr(attention, "QUERIES_PER_BATCH", batch)
-    torch.manual_seed(0)
-    layer = SemanticAttention(12, classes=5, window=4, global_=global_)
-    layer.gamma.fill_(0.7)
-    y = torch.randn(2, 6, 9, 12)
-    windows = y.flatten(1, 2)[:, None] if global_ else cut_windows(y, window=4).flatten(1, 2)  # (B, windows, N, C)
-    q, k, v = (part(windows) for part in (layer.mlp_cls_q, layer.mlp_cls_k, layer.mlp_v))
-    attended = (q @ k.mT).softmax(-1) @ v
-    joined = attended.view_as(y) if global_ else join_windows(attended.unflatten(1, (2, 3)), 6, 9)
-    torch.testing.assert_close(layer(y)[0], 0.7 * layer.mlp_res(joined) + y, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("channels", [3, 16, 6 * attention.MAX_CHANNELS_PER_CLASS])
-@torch.inference_mode()
-def test_semantic_scores_are_float32_in_bf16(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scores of a few hundred, between which bfloat16 has steps of two."""
-    monkeypatch.setattr(attention, "small_products_are_slow", lambda: False)
-    torch.manual_seed(0)
-    q, k, v = (torch.randn(2, 40, width).bfloat16() for width in (5, 5, channels))
-    q, k = 8 * q, 8 * k
-    expected = (q.double() @ k.double().mT).softmax(-1) @ v.double()
-    torch.testing.assert_close(semantic_attention(q, k, v).double(), expected, rtol=1e-2, atol=1e-2)
 
 
 def test_the_biases_of_a_fake_network_have_shapes_and_no_warning() -> None:
