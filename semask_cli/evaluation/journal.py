@@ -78,8 +78,10 @@ class Journal:
             raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}", _ANOTHER) from error
 
 
-def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) -> JournalContents:
-    """All records in the journals of several folders, which must have these settings.
+def read_journals(
+    folders: Iterable[Path], settings: Settings, *, classes: int, advice: str = _ANOTHER
+) -> JournalContents:
+    """All records in the journals of several folders, which must have these settings; `advice` is for when they do not.
 
     Raises:
         UsageError, OutputError: as `Journal`.
@@ -90,7 +92,9 @@ def read_journals(folders: Iterable[Path], settings: Settings, *, classes: int) 
         for file in journal_files(folder):
             lines = journal_lines(file)
             if lines:
-                _refuse_other_settings(file, _settings(file, lines.pop(0)), json.loads(json.dumps(settings)))
+                earlier = _settings(file, lines.pop(0))
+                if changed := differing_settings(earlier, json.loads(json.dumps(settings))):
+                    raise UsageError(f"the journal {file} belongs to another evaluation: {changed}", advice)
             read = [parsed_record(fields or {}, classes) for fields in lines]
             records += filter(None, read)
             damaged += read.count(None)
@@ -128,11 +132,6 @@ def _settings(file: Path, header: Mapping[str, Any] | None) -> Settings:
             _ANOTHER,
         )
     return header["settings"]
-
-
-def _refuse_other_settings(file: Path, earlier: Settings, settings: Settings) -> None:
-    if changed := differing_settings(earlier, settings):
-        raise UsageError(f"the journal {file} belongs to another evaluation: {changed}", _ANOTHER)
 
 
 def differing_settings(earlier: Settings, settings: Settings) -> str:

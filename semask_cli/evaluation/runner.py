@@ -127,7 +127,8 @@ def evaluation_settings(
 
 
 def _merged(plan: Plan, source: Source, settings: Settings) -> list[Record]:
-    contents = read_journals(plan.merged, settings, classes=len(plan.dataset.classes))
+    advice = "Name the dataset, --boundaries and --calibration as the runs did, and only their journals."
+    contents = read_journals(plan.merged, settings, classes=len(plan.dataset.classes), advice=advice)
     records, _ = _sort_out(contents.records, plan.selection.samples, source)
     if lost := {sample.id for sample in plan.selection.samples} - records.keys():
         raise OutputError(

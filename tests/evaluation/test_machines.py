@@ -151,6 +151,9 @@ def test_journals_are_merged_without_their_model_which_a_report_runs_to_show_ima
     assert figures(semask("eval", *images, "--json", "--merge", "jobs").stdout) == figures(alone)
     other = semask("eval", *images, "--merge", "jobs", "--model", "toy-street-m2f", check=UsageError.exit_code)
     assert "is of toy-street-fpn, not of toy-street-m2f" in other.stderr
+    more = semask("eval", *images, "--merge", "jobs", "--boundaries", check=UsageError.exit_code)
+    assert "boundaries was None, is True" in more.stderr
+    assert "--boundaries and --calibration as the runs did" in more.stderr
     page = tmp_path / "report/report.html"
     report = ("eval", *images, "--json", "--merge", "jobs", "--report", "report", "--threads", "1")
     otherwise = semask(*report, "--flip", check=UsageError.exit_code)
