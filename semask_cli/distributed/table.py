@@ -8,8 +8,10 @@ complete file and all parts that are not in it: a kill loses nothing.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, BinaryIO
 
 from semask_cli.errors import OutputError
@@ -20,8 +22,10 @@ ENDING = ".parquet"
 ROWS, BYTES = 10_000, 128 << 20
 """Rows and bytes after which a row group ends, which a reader holds in memory."""
 
+log = logging.getLogger(__name__)
 _FOLDER_ENDING = ".parts"
 _PARTS = b"semask.parts"
+_REMOVE = "Remove it; its images will be segmented again."
 
 
 def pyarrow() -> Any:
@@ -54,7 +58,7 @@ def table_of(folder: Place) -> Place | None:
 
 
 def joined_parts(table: Place) -> set[str]:
-    """The names of the parts in a table; none if there is no table, or one of another program.
+    """The names of the parts in a table; none if there is no table, or one that is damaged or of another program.
 
     Raises:
         OSError: it cannot be read.
@@ -63,9 +67,24 @@ def joined_parts(table: Place) -> set[str]:
     try:
         with reading(table) as file:
             facts = arrow.parquet.read_metadata(file).metadata or {}
-    except (FileNotFoundError, arrow.ArrowInvalid):
+            return set(map(str, json.loads(facts.get(_PARTS, b"[]"))))
+    except FileNotFoundError:
         return set()
-    return set(json.loads(facts.get(_PARTS, b"[]")))
+    except _damage() as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        _report_damage(table)
+        return set()
+
+
+@cache
+def _report_damage(table: Place) -> None:
+    log.warning("%s is damaged, or no table of semask: it will be replaced", table)
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What pyarrow raises for a damaged file; of its OSErrors those have no number."""
+    return OSError, pyarrow().ArrowException, ValueError, TypeError
 
 
 def join(table: Place, parts: Sequence[Place], *, prefix: str) -> None:
@@ -82,8 +101,9 @@ def join(table: Place, parts: Sequence[Place], *, prefix: str) -> None:
         if new := [part for part in parts if part.name not in inside]:
             stay = {name for name in inside if name.startswith(prefix)}
             _write(table, [table, *new] if stay else new, names=sorted(stay | {part.name for part in new}))
-    except OSError as error:
-        raise OutputError(f"cannot join the parts of {table}: {error}") from error
+    except _damage() as error:
+        reason = str(error).partition("\n")[0]
+        raise OutputError(f"cannot join the parts of {table}: {reason}", _REMOVE) from error
     for part in parts:
         remove(part)
 
@@ -113,8 +133,8 @@ def _reading(source: Place) -> Iterator[BinaryIO]:
     try:
         with reading(source) as file:
             yield file
-    except (OSError, pyarrow().ArrowInvalid) as error:
-        raise OutputError(f"cannot read {source}: {error}", "Remove it; its images will be segmented again.") from error
+    except _damage() as error:
+        raise OutputError(f"cannot read {source}: {error}", _REMOVE) from error
 
 
 def _ids(source: Place) -> list[str]:

@@ -212,6 +212,26 @@ def test_a_damaged_part_is_made_anew_or_told_in_words(album: Album) -> None:
     assert rows(album.file) == album.expected()
 
 
+def test_bits_that_flip_in_the_file_lose_no_image_in_silence(album: Album, caplog: pytest.LogCaptureFixture) -> None:
+    album.run()
+    content, drawn, advice = album.file.read_bytes(), random.Random(2), set()
+    for number in range(60):
+        damaged, place = bytearray(content), drawn.randrange(len(content))
+        damaged[place] ^= 1 << drawn.randrange(8)
+        album.file.write_bytes(damaged)
+        table._report_damage.cache_clear()
+        album.write("i", content=f"again {number}")
+        try:
+            album.run()
+        except OutputError as error:
+            advice.add(error.suggestion)
+            album.file.unlink()
+            album.run()
+        assert rows(album.file) == album.expected()
+    assert advice == {"Remove it; its images will be segmented again."}
+    assert "is damaged" in caplog.text
+
+
 def test_groups_of_rows_are_as_large_as_a_reader_likes(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
     album.run()
     assert parquet.read_metadata(album.file).num_row_groups == 1
