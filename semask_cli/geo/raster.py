@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semask_cli.datasets import IGNORE, classes
+from semask_cli.datasets import IGNORE, ClassSet, classes
 from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.geo.blocks import Span, spans
 from semask_cli.inference.segmenter import Segmenter
@@ -89,37 +89,41 @@ def segment_raster(
             raster = library.open(source)
         with raster, whole_file(target) as unfinished:
             reader = _Reader(raster, bands, stretch)
-            tags = {
-                "dataset": segmenter.spec.dataset,
-                "classes": class_set.classes,
-                "model": segmenter.spec.name,
-                "checkpoint": segmenter.digest,
-                "bands": reader.bands,
-                "stretch": reader.stretch and [reader.stretch.low, reader.stretch.high],
-                "semask": __version__,
-            }
-            profile = {
-                "driver": "GTiff", "dtype": "uint8", "count": 1, "height": raster.height, "width": raster.width,
-                "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
-                "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
-            }  # fmt: skip
             written: list[tuple[Window, int]] = []  # with the CRC-32 of their labels
-            with library.open(unfinished, "w", **profile) as labels:
+            with library.open(unfinished, "w", **_profile(raster)) as labels:
                 labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
-                labels.update_tags(semask=json.dumps(tags))
+                labels.update_tags(semask=json.dumps(_tags(segmenter, class_set, reader)))
                 for rows, columns in _blocks(segmenter, raster.height, raster.width):
                     own = _labels(segmenter, reader, rows, columns)
                     window = _window(rows.own, columns.own)
                     labels.write(own, 1, window=window)
                     written.append((window, zlib.crc32(own.tobytes())))
-                    yield (
-                        (rows.own.start * raster.width + columns.own.stop * len(rows.own))
-                        / raster.width
-                        / raster.height
-                    )
-
+                    done = rows.own.start * raster.width + columns.own.stop * len(rows.own)  # pixels
+                    yield done / raster.width / raster.height
             if not _holds(unfinished, written):
                 raise OutputError(f"{target} was not written completely", "Is the disk full?")
+
+
+def _profile(raster: Any) -> dict[str, Any]:
+    """How the labels of an open raster are stored."""
+    return {
+        "driver": "GTiff", "dtype": "uint8", "count": 1, "height": raster.height, "width": raster.width,
+        "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
+        "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
+    }  # fmt: skip
+
+
+def _tags(segmenter: Segmenter, class_set: ClassSet, reader: _Reader) -> dict[str, Any]:
+    """The provenance of the labels."""
+    return {
+        "dataset": segmenter.spec.dataset,
+        "classes": class_set.classes,
+        "model": segmenter.spec.name,
+        "checkpoint": segmenter.digest,
+        "bands": reader.bands,
+        "stretch": reader.stretch and [reader.stretch.low, reader.stretch.high],
+        "semask": __version__,
+    }
 
 
 def _holds(path: Path, written: Sequence[tuple[Window, int]]) -> bool:
