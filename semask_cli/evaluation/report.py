@@ -111,9 +111,9 @@ def _provenance(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _matrix(evaluation: Evaluation) -> dict[str, Any]:
-    """The confusion matrix for the page: normalised rows as bytes, and orders of classes."""
+    """The confusion matrix for the page: normalised rows in 16 bits, little-endian, and orders of classes."""
     counts = np.array(evaluation.confusion, np.int64)
-    levels = np.ceil(255 * shares(counts)).astype(np.uint8)  # no nonzero entry becomes 0
+    levels = np.maximum(np.rint(65535 * shares(counts)), counts > 0).astype("<u2")  # no nonzero entry becomes 0
     return {
         "classes": len(counts),
         "shares": base64.b64encode(levels.tobytes()).decode(),

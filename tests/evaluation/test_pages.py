@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import semask_cli
-from semask_cli.datasets import IGNORE, classes, find_dataset, read_labels
+from semask_cli.datasets import IGNORE, classes, find_dataset, folder_dataset, read_classes, read_labels
 from semask_cli.evaluation.report import error_map, report_page
 from semask_cli.evaluation.sources import as_source
 from tests.support import miniature
@@ -160,8 +160,29 @@ def test_the_confusion_matrix_is_read_with_the_arrow_keys_in_every_order(reporte
     entry = re.search(r'<output id="entry"[^>]*>([^<]*)<', dom).group(1)
     share = 100 * counts[second, second] / counts[second].sum()
     assert entry.startswith(f"{CLASSES.classes[second]}: ")
-    assert float(entry.split()[-3]) == pytest.approx(share, abs=0.5)
+    assert float(entry.split()[-3]) == pytest.approx(share, abs=0.051)  # one decimal
     assert 'data-size="true"' in dom
+
+
+def test_a_rare_confusion_is_not_read_as_a_frequent_one(tmp_path, browse):
+    labels = np.zeros((100, 100), np.uint8)
+    labels[:, 50:] = 1
+    predicted = labels.copy()
+    predicted[0, 0], predicted[0, 50:60] = 1, 0
+    (tmp_path / "classes.txt").write_text("road\nsky\n")
+    for kind, values in (("images", labels[..., None].repeat(3, 2)), ("labels", labels), ("masks", predicted)):
+        miniature.save(tmp_path / kind / "a.png", values)
+    dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", read_classes(tmp_path / "classes.txt"))
+    semask_cli.evaluate(dataset, tmp_path / "masks", report=tmp_path)
+    use = """
+      const read = (row, column) => (nameEntry(row, column), document.getElementById("entry").textContent);
+      document.body.dataset.read = [read(0, 1), read(1, 0), read(0, 2)].join("; ");
+    """
+    dom = browse(acted(tmp_path / "report.html", use), "--dump-dom")
+    assert (
+        'data-read="road, predicted sky: below 0.1 %; sky, predicted road: 0.2 %; road, predicted no class: 0.0 %"'
+        in dom
+    )
 
 
 def test_everything_is_unfolded_on_paper(reported, browse):

@@ -1,7 +1,7 @@
 // The confusion matrix: an entry is the share of a label's pixels. Errors are drawn stronger than they are, to be seen.
 const matrix = document.getElementById("matrix");
 const { classes: side, shares, orders } = JSON.parse(document.getElementById("matrix-data").textContent);
-const share = Uint8Array.from(atob(shares), (c) => c.charCodeAt(0));
+const share = new Uint16Array(Uint8Array.from(atob(shares), (c) => c.charCodeAt(0)).buffer);
 const className = (index) => names.get(index) ?? "no class";
 let order = orders.similarity;
 let at; // [row, column] of the entry that is named
@@ -21,8 +21,9 @@ function drawMatrix() {
   const gap = cell > 5 ? ratio : 0;
   [...order.keys()].forEach((row) => {
     [...order, side].forEach((column, x) => {
-      const value = share[order[row] * (side + 1) + column] / 255;
-      if (!value) return;
+      const level = share[order[row] * (side + 1) + column];
+      if (!level) return;
+      const value = Math.max(level / 65535, 1 / 255); // to be seen
       context.globalAlpha = order[row] === column ? value : Math.sqrt(value);
       context.fillStyle = order[row] === column ? right : wrong;
       context.fillRect(x * size, row * size, size - gap, size - gap);
@@ -38,7 +39,8 @@ function drawMatrix() {
 function nameEntry(row, column) {
   at = [Math.max(0, Math.min(side - 1, row)), Math.max(0, Math.min(side, column))];
   const [label, predicted] = [order[at[0]], at[1] < side ? order[at[1]] : side];
-  const percent = ((100 * share[label * (side + 1) + predicted]) / 255).toFixed(1);
+  const exact = (100 * share[label * (side + 1) + predicted]) / 65535;
+  const percent = exact > 0 && exact < 0.05 ? "below 0.1" : exact.toFixed(1);
   document.getElementById("entry").textContent =
     label === predicted ? `${className(label)}: ${percent} % right` : `${className(label)}, predicted ${className(predicted)}: ${percent} %`;
   drawMatrix();
