@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semask_cli.cli.option_groups import AsJson
-from semask_cli.cli.printing import print_json
+from semask_cli.cli.printing import print_json, print_table
 from semask_cli.errors import DamagedCheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -73,13 +73,12 @@ def _clean(*, as_json: bool) -> None:
 
 
 def _print_table(found: Diagnosis) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
 
     def section(**lines: str) -> None:
         for name, text in lines.items():
@@ -105,7 +104,7 @@ def _print_table(found: Diagnosis) -> None:
         disk=f"{_size(found.free_bytes)} free",
         network="off (SEMASK_OFFLINE)" if found.offline else "used to download checkpoints",
     )
-    Console().print(table)
+    print_table(table)
 
 
 def _contents(folder: CacheFolder) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from semask_cli.datasets.folders import Dataset, as_dataset
 from semask_cli.datasets.spec import CLASS_INDICES, Definition
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.world import World
-from semask_cli.errors import DatasetError, UsageError
+from semask_cli.errors import DatasetError, OutputError, UsageError
 from semask_cli.evaluation.journal import default_journal, forget, journal_file, journal_files, journal_folders
 from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.results import Evaluation
@@ -143,12 +143,30 @@ def evaluate(
     written = {"submission": Path(submission) if submission else None, "report": Path(report) if report else None}
     if world.rank == 0:
         refuse_replacing(_output_files(plan, **written), _input_files(dataset, predictions))
+        if plan.mask_dir:
+            _refuse_becoming_inputs((mask_path(plan.mask_dir, sample) for sample in selection.samples), dataset)
         if fresh:
             forget(journal)
     evaluation = run(plan, predictions, progress=progress)
     if world.rank == 0:
         _write(evaluation, plan, predictions, **written)
     return evaluation
+
+
+def _refuse_becoming_inputs(masks: Iterable[Path], dataset: Dataset) -> None:
+    """Refuse masks in a folder of images or labels.
+
+    Raises:
+        OutputError: the same evaluation would find other images or labels the next time.
+    """
+    read = {path.parent for sample in dataset.samples for path in (sample.image, sample.label) if path}
+    searched = set(map(os.path.realpath, read))
+    for folder in {mask.parent for mask in masks}:
+        if os.path.realpath(folder) in searched:
+            raise OutputError(
+                f"{folder} is searched for images or labels: masks written there would be found the next time",
+                "Name another folder with --save-pred.",
+            )
 
 
 def _output_files(plan: Plan, *, submission: Path | None, report: Path | None) -> Iterator[Path]:

@@ -72,6 +72,16 @@ def test_an_output_that_is_an_input_is_refused_and_nothing_is_touched(own, outpu
     assert not (folder / "journal").exists()
 
 
+def test_masks_are_not_written_among_images(own):
+    folder, _ = own
+    for number in range(2):
+        (folder / f"images/{number}.png").rename(folder / f"images/{number}.bmp")
+    dataset, before = dataset_in(folder), contents(folder)
+    with pytest.raises(OutputError, match="images is searched for images or labels"):
+        semask_cli.evaluate(dataset, folder / "masks", journal=folder / "journal", save_pred=folder / "images")
+    assert contents(folder) == before
+
+
 def test_a_submission_is_no_label(planted):
     root, masks = planted("cityscapes", "labelIds", 1)
     label = next(root.rglob("*_labelIds.png"))

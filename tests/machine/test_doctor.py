@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from semask_cli.machine.doctor import diagnose
@@ -30,6 +31,14 @@ def test_as_a_table(semask: Callable[..., object]) -> None:
     shown = semask("doctor").stdout  # type: ignore[attr-defined]
     assert torch.__version__ in shown
     assert "there is no kernel for cpu" in shown
+
+
+def test_no_path_is_cut_in_a_pipe(
+    semask: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / ("x" * 200)
+    monkeypatch.setenv("SEMASK_CACHE", str(cache))
+    assert f"{cache}/checkpoints  0 files" in semask("doctor").stdout  # type: ignore[attr-defined]
 
 
 def test_before_there_is_a_cache(tmp_path: Path) -> None:
