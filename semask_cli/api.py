@@ -14,7 +14,13 @@ from semask_cli.checkpoints.store import Progress
 from semask_cli.datasets import classes
 from semask_cli.errors import DeviceError, QuantizationError, UsageError
 from semask_cli.inference.config import Engine, InferenceConfig, Mode
-from semask_cli.inference.device import Precision, cast_matmul_weights_, choose_device, choose_precision
+from semask_cli.inference.device import (
+    Precision,
+    cast_matmul_weights_,
+    choose_device,
+    choose_precision,
+    torch_defaults,
+)
 from semask_cli.inference.memory import limit_gpu_memory, reuse_freed_memory
 from semask_cli.inference.merge import MEMORY
 from semask_cli.inference.openvino import check_engine
@@ -26,6 +32,7 @@ from semask_cli.zoo import ModelSpec, load_zoo
 _OWN_CLASSES = "Describe your own dataset in a file: see CONTRIBUTING.md."
 
 
+@torch_defaults()
 def load(
     name: str | None = None,
     *,
@@ -128,6 +135,7 @@ def load(
     )
 
 
+@torch_defaults()
 def build_model(name: str, *, dataset: str | None = None) -> Network:
     """The bare network of a model, with random weights, in evaluation mode, on the CPU.
 

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from semask_cli.datasets.spec import Definition, dataset_name
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
+from semask_cli.io.read_only import read_only
 from semask_cli.io.regular import open_regular
 from semask_cli.io.resources import project_file
 from semask_cli.zoo_values import check_backbone, check_choice, check_figures, check_form, check_row
@@ -114,7 +114,7 @@ class ModelSpec:
     params_m: float | None = None
     checkpoints: tuple[CheckpointSpec, ...] = ()
     checkpoint: CheckpointSpec | None = None
-    head: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    head: Mapping[str, int] = field(default_factory=lambda: read_only({}))
 
     @property
     def published_miou(self) -> float | None:
@@ -254,7 +254,7 @@ def _model(
     for key in ("semantic_classes", "semantic_window", "global_stages"):
         backbone[key] = _frozen(table.pop(key))
     files = tuple(_checkpoint(entry, folder) for entry in table.pop("checkpoints", ()))
-    head = MappingProxyType(table.pop("head", {}))
+    head = read_only(table.pop("head", {}))
     first = next((f for f in files if f.drive_id or f.urls or f.path), None)
     return ModelSpec(
         name=name, backbone=BackboneSpec(**backbone), checkpoints=files, checkpoint=first, head=head, **_frozen(table)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +51,46 @@ def test_scales() -> None:
     assert published == load_zoo().find(MODEL).ms_scales
     assert semask_cli.load(MODEL, device="cpu", scales="native").config.scales == "native"
     assert semask_cli.load(MODEL, device="cpu", scales=[1, 2]).config.scales == (1.0, 2.0)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "callers",
+    [
+        lambda: torch.device("meta"),
+        lambda: default_dtype(torch.bfloat16),
+        lambda: torch.autocast("cpu", torch.bfloat16),
+    ],
+    ids=["device", "dtype", "autocast"],
+)
+def test_what_a_caller_sets_for_all_of_torch_does_not_apply(
+    callers: Callable[[], AbstractContextManager[None]],
+) -> None:
+    # Of a size that no other test has: tables of a size are kept.
+    pixels = np.random.default_rng(0).integers(0, 256, (83, 117, 3), np.uint8)
+    with callers():
+        segmenter = semask_cli.load("toy-street-m2f", device="cpu", scales=(0.5, 1))
+        scores, labels = segmenter.scores(pixels), segmenter.predict(pixels).labels
+        assert semask_cli.build_model(MODEL).backbone.norm0.weight.dtype == torch.float32  # type: ignore[union-attr]
+    expected = segmenter.scores(pixels)
+    assert torch.equal(scores, expected)
+    assert np.array_equal(labels, expected.argmax(0))
+
+
+def test_a_segmenter_can_be_sent_to_another_process() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    segmenter = semask_cli.load(MODEL, device="cpu")
+    there = pickle.loads(pickle.dumps(segmenter))
+    assert torch.equal(there.scores(pixels), segmenter.scores(pixels))
+    assert there.settings == segmenter.settings
 
 
 def test_random_weights_have_no_digest() -> None:

@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     "checkpoints/pickle_calls.py": "checkpoints/test_pickles.py",
     "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
     "io/source_states.py": "distributed/test_prediction.py",
+    "io/read_only.py": "test_api.py",  # what a segmenter that is sent elsewhere has of them
     "evaluation/labels_difference.py": "quantization/test_quantize_model.py",
     "cli/bench.py": "machine/test_benchmark.py",  # prints what is measured there
     "cli/check.py": "datasets/test_check.py",

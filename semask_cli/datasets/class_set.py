@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.datasets.spec import CLASS_INDICES, IGNORE, DatasetSpec, EncodingSpec, dataset_spec
 from semask_cli.errors import DatasetError, UsageError, printable
+from semask_cli.io.read_only import read_only
 from semask_cli.io.regular import open_regular
 
 INVALID = -1
@@ -141,7 +141,7 @@ def _class_set(
         name=name,
         classes=tuple(name for name, _ in classes),
         palette=palette,
-        encodings=MappingProxyType(
+        encodings=read_only(
             {key: LabelEncoding(name=key, table=_table(e), names=e.names) for key, e in encodings.items()}
         ),
         spec=spec,

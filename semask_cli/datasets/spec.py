@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from semask_cli.errors import DatasetError, UsageError
+from semask_cli.io.read_only import read_only
 
 SPECS = Path(__file__).parent / "specs"
 
@@ -193,12 +193,12 @@ def _dataset(name: str, document: dict[str, Any]) -> DatasetSpec:
     clusters = _clusters(document.pop("clusters")) if "clusters" in document else None
     spec = DatasetSpec(
         name=name,
-        classes=MappingProxyType(classes),
-        encodings=MappingProxyType(encodings),
+        classes=read_only(classes),
+        encodings=read_only(encodings),
         layouts=layouts,
         places=tuple(document.pop("places")),
-        splits=MappingProxyType(document.pop("splits")),
-        categories=MappingProxyType(categories),
+        splits=read_only(document.pop("splits")),
+        categories=read_only(categories),
         instances=instances,
         clusters=clusters,
         **document,
@@ -246,7 +246,7 @@ def _layout(table: dict[str, Any]) -> Layout:
 
 def _instances(table: dict[str, Any]) -> InstanceSpec:
     _check_keys(table, required={"encoding": str, "mean_pixels": dict}, table="instances")
-    return InstanceSpec(encoding=table["encoding"], mean_pixels=MappingProxyType(table["mean_pixels"]))
+    return InstanceSpec(encoding=table["encoding"], mean_pixels=read_only(table["mean_pixels"]))
 
 
 def _clusters(table: dict[str, Any]) -> ClusterSpec:
@@ -261,8 +261,8 @@ def _clusters(table: dict[str, Any]) -> ClusterSpec:
 def _check_keys(
     values: Mapping[str, Any],
     *,
-    required: Mapping[str, type] = MappingProxyType({}),
-    optional: Mapping[str, type] = MappingProxyType({}),
+    required: Mapping[str, type] = read_only({}),
+    optional: Mapping[str, type] = read_only({}),
     table: str,
 ) -> None:
     for key in required.keys() - values.keys():

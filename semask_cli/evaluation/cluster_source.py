@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copyreg
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +28,6 @@ from semask_cli.zoo import ModelSpec
 
 if TYPE_CHECKING:
     from semask_cli.ray import ClusterModel
-
-
-def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
-    return MappingProxyType(mapping)
-
-
-copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))  # class sets hold some
 
 
 class ClusterSource(JournalSource):

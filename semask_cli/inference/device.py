@@ -103,6 +103,21 @@ def computing(precision: ChosenPrecision, device: torch.device) -> Iterator[None
 
 
 @contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Within the block, a default device, a default dtype and autocast of the caller do not apply."""
+    with ExitStack() as settings:
+        if (dtype := torch.get_default_dtype()) != torch.float32:
+            settings.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        if torch.get_default_device().type != "cpu":
+            settings.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                settings.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if allowed else "highest")

@@ -16,7 +16,7 @@ from semask_cli.datasets import ClassSet, classes
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.inference.batches import Batches
 from semask_cli.inference.config import LABELS_ALONE, Engine, InferenceConfig, Keep
-from semask_cli.inference.device import ChosenPrecision
+from semask_cli.inference.device import ChosenPrecision, torch_defaults
 from semask_cli.inference.merge import MEMORY, Merge, Merged, View
 from semask_cli.inference.sliding_window import SlidingWindow
 from semask_cli.inference.smoothing import Smoothing
@@ -181,6 +181,7 @@ class Segmenter:
                 "Keep fewer of them: --top.",
             )
 
+    @torch_defaults()
     @torch.inference_mode()
     def predict_prepared(
         self, images: Sequence[PreparedImage], *, keep: Keep = LABELS_ALONE, smoothing: Smoothing | None = None
@@ -191,6 +192,7 @@ class Segmenter:
             for image, merge in zip(images, self._merges(images), strict=True)
         ]
 
+    @torch_defaults()
     @torch.inference_mode()
     def scores(self, image: ImageSource) -> Tensor:
         """The merged class scores at the image's size: (classes, H, W) float32, CPU. Labels are their argmax."""

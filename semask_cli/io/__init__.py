@@ -6,4 +6,5 @@ folders.py      searching folders; regular.py: opening regular files only
 storage.py      files in stores (s3://, gs://, …), by fsspec; source_states.py: whether a source has changed
 journal.py      append-only files of checksummed lines
 cache.py        the cache folder; resources.py: files packaged with semask; extras.py: optional packages
+read_only.py    mappings that cannot be changed
 """

@@ -15,7 +15,7 @@ from semask_cli.output.kinds import Kind, encode
 from semask_cli.output.segmented_image import SegmentedImage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Segmentation(SegmentedImage):
     """The labels of one image, and the files that can be made of them."""
 

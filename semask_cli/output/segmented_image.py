@@ -59,6 +59,11 @@ class SegmentedImage:
     scores: NDArray[np.float16] | None = None
     score_labels: NDArray[np.uint8] | None = None
 
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        largest = ", ".join(f"{share.name} {share.share:.0%}" for share in self.shares()[:3])
+        return f"<{type(self).__name__} of {width} x {height} pixels: {largest}>"
+
     def shares(self) -> tuple[ClassShare, ...]:
         """The classes present, largest first, with their pixels, share and mean confidence."""
         return class_shares(self.labels, self.classes, self.palette, confidence=self.confidence)

@@ -187,7 +187,7 @@ def test_pascal_datasets_take_rows_of_a_users_zoo(semask, tmp_path):
     listed = json.loads(semask("models", "--zoo", "zoo.toml", "--dataset", "Pascal_VOC2012", "--json").stdout)
     assert [row["name"] for row in listed["models"]] == ["my-voc"]
     none = semask("models", "swin-t-fpn", "--dataset", "pascal-voc2012", "--zoo", "zoo.toml", check=2)
-    assert "is a model of ade20k, not of pascal-voc2012" in none.stderr
+    assert "is a model for ade20k, not pascal-voc2012" in none.stderr
     assert "my-voc" in none.stderr
     miniature.save(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     no_default = semask("predict", "a.png", "-d", "pascal-voc2012", check=2)

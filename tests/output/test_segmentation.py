@@ -106,6 +106,7 @@ def test_json_document() -> None:
     assert largest["name"] == CITYSCAPES.classes[largest["index"]]
     assert largest["colour"] == CITYSCAPES.palette[largest["index"]].tolist()
     assert largest["share"] == largest["pixels"] / 2400
+    assert repr(result).startswith(f"<Segmentation of 60 x 40 pixels: {largest['name']} ")
     assert 0 < largest["mean_confidence"] < 1
     assert document["run"]["model"] == "swin-t-fpn-cityscapes"
     assert document["run"]["scales"] == [1.0]
