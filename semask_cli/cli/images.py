@@ -65,7 +65,9 @@ def predict_images(
     entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
     tasks = plan_outputs(entries, folder, outputs.kinds, read=read)
     if run.gallery:
-        outputs = replace(outputs, kinds=tuple(dict.fromkeys((*outputs.kinds, "preview"))))
+        if "preview" in outputs.kinds:
+            raise UsageError("--report writes the previews into its own folder", "Leave preview out of --save.")
+        outputs = replace(outputs, kinds=(*outputs.kinds, "preview"))
         tasks = with_previews(tasks, run.gallery)
     first = list(islice(tasks, 1))  # problems with the first inputs are reported before the model is loaded
 

@@ -116,6 +116,7 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) 
         (["a.png", "-o", "a.mp4"], UsageError, "a.mp4 is a file name"),
         (["a.png", "-o", "empty/../a.jpg/masks"], OutputError, "but results need a folder"),
         (["a.png", "--report", "a.jpg"], OutputError, "but results need a folder"),
+        (["a.png", "--report", "g", "--save", "preview"], UsageError, "previews into its own folder"),
         (["missing.jpg"], ImageError, "no file missing.jpg"),
         (["empty"], ImageError, "no image in empty"),
         (["*.gif"], ImageError, "no image matches"),
