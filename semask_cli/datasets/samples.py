@@ -52,18 +52,25 @@ def find_samples(root: Path, layout: Layout, split: str) -> tuple[list[Sample], 
 
 
 def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """The files below `folder` that end in `suffix`, by their relative path without it, sorted.
+    """The files below `folder` that end in `suffix`, in any case, by their relative path without it, sorted.
 
     Raises:
-        DatasetError: a folder cannot be read; its files would be silently left out.
+        DatasetError: a folder cannot be read; its files would be silently left out. Or two files differ in the case of
+            their suffix alone.
     """
     found = search(folder)
     if found.unreadable:
         path, reason = next(iter(found.unreadable.items()))
         others = f" (and {len(found.unreadable) - 1} more folders)" if len(found.unreadable) > 1 else ""
         raise DatasetError(f"cannot read the folder {path}: {reason}{others}", _READABLE)
-    files = (file for file in found.files if file.name.endswith(suffix) and file.name[0] != ".")
-    return dict(sorted((file.relative_to(folder).as_posix().removesuffix(suffix), file) for file in files))
+    files: dict[str, Path] = {}
+    for file in found.files:
+        if file.name[0] != "." and file.name.lower().endswith(suffix.lower()):
+            name = file.relative_to(folder).as_posix()
+            other = files.setdefault(name[: len(name) - len(suffix)], file)
+            if other != file:
+                raise DatasetError(f"{other} and {file} have one name", "Rename or remove one of them.")
+    return dict(sorted(files.items()))
 
 
 def _listed_ids(file: Path) -> frozenset[str]:

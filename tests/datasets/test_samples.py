@@ -20,6 +20,16 @@ def test_files_go_by_their_relative_path_without_suffix_and_hidden_ones_are_pass
     assert files_below(tmp_path / "nowhere") == {}
 
 
+def test_suffixes_are_of_any_case_and_files_of_one_name_are_refused(tmp_path):
+    for name in ("a.PNG", "b.png"):
+        miniature.save(tmp_path / name, np.zeros((2, 2), np.uint8))
+    assert files_below(tmp_path, ".png") == {"a": tmp_path / "a.PNG", "b": tmp_path / "b.png"}
+    (tmp_path / "b.PNG").write_bytes(b"")
+    if len(list(tmp_path.iterdir())) == 3:  # a file system that tells cases apart
+        with pytest.raises(DatasetError, match="have one name"):
+            files_below(tmp_path, ".png")
+
+
 def test_instance_files_are_used_only_where_every_image_has_one(tmp_path):
     miniature.write(tmp_path, "cityscapes", "labelIds", count=3)
     next(tmp_path.rglob("*_instanceIds.png")).unlink()
