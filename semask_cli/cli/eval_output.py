@@ -172,7 +172,8 @@ def _how_drawn(intervals: Intervals | None) -> str:
     if intervals is None:
         return "no intervals: too few independent images"
     i = intervals
-    return f"in brackets: {i.confidence:g} % intervals, {i.method}, {i.resamples:,} resamples of {i.clusters:,} {i.unit}s"
+    resamples = f"{i.resamples:,} resamples of {i.clusters:,} {i.unit}s"
+    return f"in brackets: {i.confidence:g} % intervals, {i.method}, {resamples}"
 
 
 def verify_result(path: Path, *, journal: Path | None, dataset: Dataset | None) -> None:
