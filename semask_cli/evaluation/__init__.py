@@ -4,7 +4,8 @@
 `Evaluation`, computed from exact pixel counts at the size of the label files. A journal of these counts makes runs
 resumable, and any number of processes can share one.
 
-    evaluate.py         an evaluation from end to end: sources.py has the predictions, selection.py the images
+    evaluate.py         an evaluation from end to end: sources.py has the predictions, mask_files.py finds those in a
+                        folder, selection.py has the images
     runner.py           predicts and counts the images that the journal lacks; cluster_source.py does so on Ray
     counting.py         labels and a prediction -> records.py, the counts of one image; journal.py stores them,
                         status.py reads the progress of a run
