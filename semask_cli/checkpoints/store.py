@@ -27,6 +27,7 @@ from typing import Literal
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestError, OutputError
 from semask_cli.io.cache import FREE_SPACE, cache_folder
 from semask_cli.io.files import whole_file, writing
+from semask_cli.io.regular import open_regular
 from semask_cli.zoo import CheckpointSpec, ModelSpec
 
 Progress = Callable[[int, int | None], None]
@@ -98,8 +99,8 @@ def read_sidecar(spec: ModelSpec) -> Sidecar | None:
 def parse_sidecar(path: Path) -> Sidecar | None:
     """The sidecar at `path`; None if there is none, or one of a later schema."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        sidecar = Sidecar(**fields)
+        with open_regular(path) as file:
+            sidecar = Sidecar(**json.loads(file.read()))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     texts = (sidecar.source_sha256, sidecar.sha256, sidecar.verified)
@@ -124,7 +125,7 @@ def sha256(path: Path) -> str:
         CheckpointError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error

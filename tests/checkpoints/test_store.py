@@ -164,6 +164,16 @@ def test_doctor_verifies_all(drive: Drive, file: Path, zoo_file: Path, spec: Mod
     assert semask("doctor", "--verify").stdout == f"intact      {target}\n"
 
 
+def test_a_pipe_in_the_cache_is_not_waited_for(file: Path, spec: ModelSpec, zoo: Zoo) -> None:
+    target = convert(file, spec, zoo)
+    target.unlink()
+    os.mkfifo(target)
+    assert store.verify_all() == {target: "unreadable"}
+    store.sidecar_path(spec).unlink()
+    os.mkfifo(store.sidecar_path(spec))
+    assert store.read_sidecar(spec) is None
+
+
 def test_verifying_makes_the_next_load_look_again(file: Path, spec: ModelSpec, zoo: Zoo) -> None:
     target = convert(file, spec, zoo)
     sidecar = store.read_sidecar(spec)
