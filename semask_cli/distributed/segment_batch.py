@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from semask_cli.distributed.answers import Answer, Outputs
-from semask_cli.errors import SemaskError, UsageError
+from semask_cli.errors import ImageError, SemaskError, UsageError
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.io.images import MAX_PIXELS, ImageSource
 from semask_cli.io.storage import image_source, place
@@ -113,11 +113,14 @@ class SegmentBatch:
 class _Item:
     id: str
     path: str | None
-    content: bytes | None
+    content: Any
 
     def open(self) -> ImageSource:
         if self.content is not None:
-            return self.content
+            try:
+                return bytes(memoryview(self.content))
+            except TypeError as error:
+                raise ImageError(f"the bytes of the row {self.id} are {type(self.content).__name__}") from error
         if self.path is None:
             raise UsageError(f"the row {self.id} has neither a path nor bytes")
         return image_source(place(self.path))
@@ -128,4 +131,4 @@ def _items(rows: Rows) -> Iterator[_Item]:
         raise UsageError("rows need the columns id, and path or bytes", f"These have {', '.join(rows)}.")
     nothing = [None] * len(rows["id"])
     for id, path, content in zip(rows["id"], rows.get("path", nothing), rows.get("bytes", nothing), strict=True):
-        yield _Item(str(id), None if path is None else str(path), None if content is None else bytes(content))
+        yield _Item(str(id), None if path is None else str(path), content)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from semask_cli.errors import UsageError
-from semask_cli.io.files import write_atomically
+from semask_cli.io.storage import place, write
 from semask_cli.output.kinds import Kind, encode
 from semask_cli.output.segmented_image import SegmentedImage
 
@@ -51,7 +51,7 @@ class Segmentation(SegmentedImage):
     def save(
         self, path: str | os.PathLike[str], *, kind: Kind = "mask", opacity: float = 0.5, tolerance: float = 0
     ) -> None:
-        """Write one file, creating its folder if needed and replacing an existing file.
+        """Write one file, also in a store (s3://…), creating its folder if needed and replacing an existing file.
 
         `kind` is one of
 
@@ -76,12 +76,13 @@ class Segmentation(SegmentedImage):
             UsageError: an invalid kind, suffix, opacity or tolerance, or the segmentation lacks a field.
             OutputError: the file cannot be written, or is too large for a JPEG; no partial file is left.
         """
-        path = Path(path)
+        target = place(path) if isinstance(path, str) else Path(path)
+        ending = Path(target.name).suffix.lower()
         try:
-            content = encode(self, kind, ending=path.suffix.lower(), opacity=opacity, tolerance=tolerance)
+            content = encode(self, kind, ending=ending, opacity=opacity, tolerance=tolerance)
         except UsageError as error:
             raise UsageError(f"{path}: {error.message}", error.suggestion) from error
-        write_atomically(path, content)
+        write(target, content)
 
     def encoded(
         self, kind: Kind = "mask", *, ending: str | None = None, opacity: float = 0.5, tolerance: float = 0

@@ -56,6 +56,13 @@ def test_it_travels_before_and_after_it_was_used(batch: SegmentBatch, image: Pat
     assert fresh.settings == batch.settings
 
 
+@pytest.mark.parametrize("content", ["text", 5, 10**12, 1.5, {}])
+def test_bytes_that_are_none_are_an_error_of_their_row(batch: SegmentBatch, image: Path, content: object) -> None:
+    result = batch({"id": ["a", "b"], "bytes": [content, memoryview(image.read_bytes())]})
+    assert result["error"][0]["message"] == f"the bytes of the row a are {type(content).__name__}"
+    assert result["width"] == [None, 60]
+
+
 def test_what_no_row_can_tell_is_raised(batch: SegmentBatch) -> None:
     with pytest.raises(UsageError, match="rows need the columns id, and path or bytes"):
         batch({"path": ["one.jpg"]})

@@ -67,6 +67,14 @@ def test_mask_is_the_default(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(mask), result.labels)
 
 
+def test_it_is_saved_in_a_store_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.chdir(tmp_path)
+    segmentation().save("memory://bucket/a.png")
+    assert files.cat_file("/bucket/a.png") == segmentation().encoded()
+    assert not os.listdir(tmp_path)
+
+
 @pytest.mark.parametrize("size", [(40, 60), (1, 1), (1, 90), (90, 1)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_at_every_size(tmp_path: Path, kind: Kind, size: tuple[int, int]) -> None:
