@@ -25,23 +25,24 @@ from tests.support.kernel_inputs import attention_inputs, convolution_inputs
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.gpu", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
-
 @pytest.mark.slow
-def test_it_runs_through_on_a_cpu(tmp_path: Path) -> None:
-    arguments = ("--device", "cpu", "--tiny", "--only", "checks", "--out", tmp_path / "record")
-    finished = run(*arguments)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+def test_it_runs_through_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--device", "cpu", "--tiny", "--only", "checks", "--out", str(tmp_path / "record"))
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        gpu_main.main()
+    assert ended.value.code == 0, capfd.readouterr()
     with (tmp_path / "record" / "checks.csv").open() as file:
         checks = [line for line in csv.DictReader(file) if line["section"] == "check"]
     assert len(checks) > 30
     assert all("right, plain formulation" in line["note"] for line in checks)
-    again = run(*arguments)
-    assert again.returncode == 1
-    assert "checks.csv is there already" in again.stderr
+    with pytest.raises(SystemExit) as ended:
+        gpu_main.main()
+    assert ended.value.code == 1
+    assert "checks.csv is there already" in capfd.readouterr().err
 
 
 def test_without_a_gpu_nothing_is_measured_and_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

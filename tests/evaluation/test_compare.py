@@ -188,7 +188,7 @@ def test_holms_correction(p_values):
 
 @pytest.mark.slow
 def test_the_bundled_mask2former_is_better_than_the_fpn_and_halves_of_a_run_do_not_differ(semask, tmp_path):
-    write_folders(tmp_path / "scenes", TEST_SEEDS[20:50], image_format="jpeg")
+    write_folders(tmp_path / "scenes", TEST_SEEDS[20:42], image_format="jpeg")
     halves = [tmp_path / "even", tmp_path / "odd"]
     for number, label in enumerate(sorted((tmp_path / "scenes/labels").iterdir())):
         (halves[number % 2]).mkdir(exist_ok=True)
@@ -207,9 +207,9 @@ def test_the_bundled_mask2former_is_better_than_the_fpn_and_halves_of_a_run_do_n
     )
     printed = semask("compare", fpn, m2f).stdout
     assert "toy-street-m2f is better than toy-street-fpn by" in printed
-    assert "on these 30 images" in printed
+    assert "on these 22 images" in printed
     printed = semask("compare", *(evaluated(half.name, half, tmp_path / "masks") for half in halves)).stdout
-    assert "No difference is found between odd and even from 30 images" in printed
+    assert "No difference is found between odd and even from 22 images" in printed
 
 
 def test_two_evaluations_compare_in_one_table_and_one_page(semask, planted, tmp_path, browse):
