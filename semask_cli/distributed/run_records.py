@@ -12,9 +12,10 @@ from semask_cli.io.journal import decoded, read_lines, settings_digest
 from semask_cli.io.storage import Place, files_in, read, size
 
 FORMAT = "semask run 1"
+LATEST = 1e12
+"""Seconds since 1970 that no run will reach."""
 
 _HASH = re.compile("[0-9a-f]{16}")
-_LATEST = 1e12  # seconds since 1970
 
 
 def parts_there(output: Place) -> tuple[set[str], set[str]]:
@@ -57,10 +58,10 @@ def _is_known(line: Mapping[str, Any], *, digest: str) -> bool:
             replaces = line.get("replaces", [])
             return settings_digest(settings) == digest and _are_texts(replaces) and type(line.get("size", 0)) is int
         case {"at": int() | float() as at, "inputs": names, "manifest": str() | None}:
-            return 0 <= at < _LATEST and _are_texts(names)
+            return 0 <= at < LATEST and _are_texts(names)
         case {"at": int() | float() as at, "id": str(id)}:
             done, said = line.get("done", id), [line["failed"], line.get("message")] if "failed" in line else []
-            return 0 <= at < _LATEST and _are_texts([done, *said]) and all(map(_HASH.fullmatch, (id, done)))
+            return 0 <= at < LATEST and _are_texts([done, *said]) and all(map(_HASH.fullmatch, (id, done)))
     return False
 
 

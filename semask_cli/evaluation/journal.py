@@ -21,6 +21,7 @@ from semask_cli.io.cache import cache_folder
 from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
 
 _FORMAT = "semask journal 3"
+_NAMES = ("dataset", "split", "model", "masks", "precision")
 _ANOTHER = "Name another one with --journal, or start over with --fresh."
 Settings = Mapping[str, Any]
 """All that an image's counts depend on: model, weights, views, label encoding, versions. JSON values only."""
@@ -126,12 +127,18 @@ def journal_settings(folder: Path) -> Settings:
 
 
 def _settings(file: Path, header: Mapping[str, Any] | None) -> Settings:
-    if not header or header.get("format") != _FORMAT:
+    if not header or header.get("format") != _FORMAT or not _are_settings(header.get("settings")):
         raise UsageError(
             f"the first line of the journal {file} is damaged, or was written by another version of semask",
             _ANOTHER,
         )
-    return header["settings"]
+    settings: Settings = header["settings"]
+    return settings
+
+
+def _are_settings(value: object) -> bool:
+    """Whether these are settings, whose names are texts."""
+    return isinstance(value, dict) and all(isinstance(value.get(key, ""), str) for key in _NAMES)
 
 
 def differing_settings(earlier: Settings, settings: Settings) -> str:

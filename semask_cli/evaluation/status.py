@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from semask_cli.distributed.run_records import LATEST
 from semask_cli.distributed.status import RunStatus, rate
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.journal import journal_files, journal_lines, journal_settings
@@ -32,8 +35,9 @@ def _status(folder: Path) -> RunStatus:
     images: list[int | None] = []
     for file in journal_files(folder):
         header, *records = journal_lines(file) or [None]
-        images.append(header["images"] if header and "images" in header else None)
-        done |= {record["id"]: record.get("at", 0.0) for record in records if record}
+        announced = (header or {}).get("images")
+        images.append(announced if type(announced) is int else None)
+        done |= {record["id"]: _moment(record) for record in records if record and isinstance(record.get("id"), str)}
     counts = [count for count in images if count is not None]
     return RunStatus(
         settings=settings,
@@ -43,3 +47,9 @@ def _status(folder: Path) -> RunStatus:
         per_second=rate(done.values()),
         last=max(done.values(), default=None),
     )
+
+
+def _moment(record: Mapping[str, Any]) -> float:
+    """The Unix time at which a record was written; 0 where it does not say."""
+    moment = record.get("at")
+    return moment if isinstance(moment, int | float) and 0 <= moment < LATEST else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from semask_cli.evaluation import journal
 from semask_cli.evaluation.journal import Journal
 from semask_cli.evaluation.records import Record
 from semask_cli.evaluation.status import read_evaluations
+from semask_cli.io.journal import decoded, encoded
 from semask_cli.io.resources import project_file
 from tests.support.command_line import Run
 
@@ -34,6 +36,30 @@ def test_done_left_and_rate_of_two_shards(tmp_path: Path, monkeypatch: pytest.Mo
     assert (run.done, run.left, run.last) == (7, 13, 1012.0)
     assert run.per_second == pytest.approx(6 / 12)
     assert [run] == read_evaluations(tmp_path / "run")
+
+
+@pytest.mark.parametrize("changed", [{"images": "three"}, {"settings": 1.5}, {"settings": {"dataset": []}}])
+def test_a_header_that_no_evaluation_writes(tmp_path: Path, changed: dict[str, Any]) -> None:
+    Journal(tmp_path, SETTINGS, classes=3, images=3).append(record(0))
+    [file] = tmp_path.glob("*.jsonl")
+    header, line = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(encoded({**decoded(header), **changed}) + line)  # type: ignore[dict-item]
+    if "settings" in changed:
+        with pytest.raises(UsageError, match="is damaged, or was written by another version"):
+            read_evaluations(tmp_path)
+    else:
+        [run] = read_evaluations(tmp_path)
+        assert (run.done, run.left) == (1, None)
+
+
+@pytest.mark.parametrize("at", ["now", [], None, 10**400, float("nan")])
+def test_times_that_are_none_do_not_count(tmp_path: Path, at: object) -> None:
+    Journal(tmp_path, SETTINGS, classes=3, images=3).append(record(0))
+    [file] = tmp_path.glob("*.jsonl")
+    with file.open("ab") as appended:
+        appended.write(encoded({"id": "1", "at": at}) + encoded({"id": 2}))
+    [run] = read_evaluations(tmp_path)
+    assert (run.done, run.left) == (2, 1)
 
 
 def test_where_there_is_none(tmp_path: Path) -> None:
