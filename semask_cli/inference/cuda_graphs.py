@@ -10,6 +10,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Captured:
 
 
 class CudaGraphs:
-    """`network.predict`, replayed for recurring shapes. Not thread-safe.
+    """`network.predict`, replayed for recurring shapes. Threads on one CUDA stream may share it.
 
     Shapes are those of the padded pixels, which recur more often than image sizes. All graphs are captured on one
     stream and into one pool, so that they share the memory of intermediate results. If there are too many, or too large
@@ -54,17 +55,26 @@ class CudaGraphs:
         self._stream: torch.cuda.Stream | None = None
         self._pool: Any = None
         self._held = self._budget = 0  # bytes
+        self._lock = Lock()  # a graph has one input and one output
+
+    def __reduce__(self) -> tuple[type[CudaGraphs], tuple[Network]]:
+        return type(self), (self.network,)  # a copy captures its own graphs
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         """As `Network.predict`, for pixels (B, 3, H, W) on a GPU."""
         padded = self.network.padded(pixels)
-        outputs = self._replayed(padded)
+        with self._lock:
+            outputs = self._replayed(padded)
         if outputs is None:
             outputs = self.network(padded)
         return self.network.predictions(outputs, (pixels.shape[2], pixels.shape[3]))
 
     def clear(self) -> None:
         """Free the graphs' memory."""
+        with self._lock:
+            self._clear()
+
+    def _clear(self) -> None:
         self.captured.clear()
         self._pool, self._held = None, 0
 
@@ -106,7 +116,7 @@ class CudaGraphs:
             log.warning("continuing without CUDA graphs: %s", str(error).partition("\n")[0])
             torch.cuda.set_stream(before)  # a failed capture may leave its stream
             self._refused = True
-            self.clear()
+            self._clear()
             return False
         self._held += max(0, torch.cuda.memory_reserved() - reserved)
         self.captured[pixels.shape] = Captured(graph, static_pixels, outputs, list(reads.tensors.values()))

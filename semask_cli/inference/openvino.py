@@ -8,6 +8,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from threading import Lock
 from typing import Any, get_args
 
 import torch
@@ -50,7 +51,7 @@ def check_engine(engine: Engine, device: torch.device, precision: ChosenPrecisio
 
 
 class OpenVINO:
-    """`network.predict`, run by OpenVINO. Not thread-safe.
+    """`network.predict`, run by OpenVINO. Threads may share it.
 
     Each size of padded pixels is compiled on first use, so that labels do not depend on earlier images. This takes
     longer than a pass (tens of seconds for a large network), and memory for another copy of the weights of `network`,
@@ -59,8 +60,12 @@ class OpenVINO:
 
     def __init__(self, network: Network, precision: ChosenPrecision) -> None:
         self.network = network
-        self._hint = HINTS[precision]
+        self._precision = precision
         self._compiled: OrderedDict[torch.Size, _Compiled] = OrderedDict()  # least recently used first
+        self._lock = Lock()  # a compiled network has one input and one output
+
+    def __reduce__(self) -> tuple[type[OpenVINO], tuple[Network, ChosenPrecision]]:
+        return type(self), (self.network, self._precision)  # a copy compiles its own
 
     def predict(self, pixels: Tensor) -> list[Prediction]:
         """As `Network.predict`, for pixels (B, 3, H, W) on the CPU.
@@ -69,15 +74,17 @@ class OpenVINO:
             DeviceError: OpenVINO cannot run the network at this size.
         """
         padded = self.network.padded(pixels)
-        if padded.shape not in self._compiled:
-            self._compile(padded.shape)
-        self._compiled.move_to_end(padded.shape)
-        outputs = self._compiled[padded.shape].outputs(padded)
+        with self._lock:
+            if padded.shape not in self._compiled:
+                self._compile(padded.shape)
+            self._compiled.move_to_end(padded.shape)
+            outputs = self._compiled[padded.shape].outputs(padded)
         return self.network.predictions(outputs, (pixels.shape[2], pixels.shape[3]))
 
     def clear(self) -> None:
         """Free the memory."""
-        self._compiled.clear()
+        with self._lock:
+            self._compiled.clear()
 
     def _compile(self, shape: torch.Size) -> None:
         if len(self._compiled) == MAX_SIZES:
@@ -88,7 +95,7 @@ class OpenVINO:
             )
             self._compiled.popitem(last=False)
         try:
-            self._compiled[shape] = _Compiled(self.network, shape, self._hint)
+            self._compiled[shape] = _Compiled(self.network, shape, HINTS[self._precision])
         except Exception as error:  # torch and OpenVINO raise dozens of types
             said = str(error).strip().partition("\n")[0]
             raise DeviceError(

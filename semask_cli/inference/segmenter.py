@@ -50,7 +50,7 @@ class PreparedImage:
 
 
 class Segmenter:
-    """A network with its weights and the settings of inference, created by `semask_cli.load`.
+    """A network with its weights and the settings of inference, created by `semask_cli.load`. Threads may share it.
 
     `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `engine` is what runs the network (see
     `OpenVINO`), `cuda_graphs` replays it (see `CudaGraphs`); `digest` is the SHA-256 of the published file of the

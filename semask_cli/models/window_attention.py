@@ -142,9 +142,10 @@ class WindowAttention(nn.Module):
         table = self.relative_position_bias_table
         storage = table.untyped_storage()._cdata  # unlike data_ptr(), fake tensors have it
         key = (storage, table.storage_offset(), 0 if table.is_inference() else table._version, dtype)
-        if self._biases is None or self._biases[0] != key:
-            self._biases = (key, table.detach(), make())  # held, so that no other storage gets its address
-        return self._biases[2]
+        kept = self._biases
+        if kept is None or kept[0] != key:
+            kept = self._biases = (key, table.detach(), make())  # held, so that no other storage gets its address
+        return kept[2]
 
     def _fold(self, dtype: torch.dtype) -> tuple[Tensor, ...]:
         table, pairs = self.relative_position_bias_table, self.window**2

@@ -6,7 +6,10 @@ import functools
 import gc
 import itertools
 import logging
+import pickle
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -102,6 +105,31 @@ def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, gr
     for pixels, answer in zip(images, answers, strict=True):
         for found, expected in zip(answer, plain.predict(pixels), strict=True):
             torch.testing.assert_close(maps(found), maps(expected))
+
+
+def test_threads_share_graphs(graphs: list[Graph], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a web server: a graph has one input, which no thread may overwrite while another one replays it."""
+    plain = network("toy-street-fpn")
+    replayed = pickle.loads(pickle.dumps(CudaGraphs(plain)))  # holds a lock and, on a GPU, graphs
+    images = [torch.randn(1, 3, 32, 64) for _ in range(6)]
+
+    def answer(pixels: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return maps(replayed.predict(pixels)[0])
+
+    def replay(graph: Graph) -> None:
+        time.sleep(0.02)  # the other threads' turn
+        whole(graph)
+
+    for pixels in images[: WARMUP_PASSES + 1]:
+        answer(pixels)
+    whole = Graph.replay
+    monkeypatch.setattr(Graph, "replay", replay)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(answer, images))
+    assert [graph.replays for graph in graphs] == [7]
+    with torch.inference_mode():
+        torch.testing.assert_close(found, [maps(plain.predict(pixels)[0]) for pixels in images])
 
 
 def heights(count: int) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import sys
 from typing import Any
 
@@ -78,11 +79,12 @@ def test_the_sizes_that_came_last_are_kept(monkeypatch: pytest.MonkeyPatch, capl
             compiled.append(shape[3])
 
         def outputs(self, pixels: torch.Tensor) -> torch.Tensor:
+            assert engine._lock.locked(), "a compiled network has one input, which no other thread may overwrite"
             return pixels
 
     monkeypatch.setattr(room, "_Compiled", Compiled)
     monkeypatch.setattr(room, "MAX_SIZES", 2)
-    engine = OpenVINO(tiny_network("swin-t-fpn"), "fp32")
+    engine = pickle.loads(pickle.dumps(OpenVINO(tiny_network("swin-t-fpn"), "fp32")))
     with caplog.at_level(logging.WARNING):
         for width in (32, 64, 64, 32):
             engine.predict(torch.zeros(1, 3, 32, width))
