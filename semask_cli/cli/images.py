@@ -130,8 +130,14 @@ def _started(
 
 
 def _refuse_contradictions(inputs: list[str], run: ImageRunOptions, *, table: Place | None, processes: int) -> None:
+    from semask_cli.io.inputs import STDIN
+
     if not (inputs or run.manifest):
         raise UsageError("no images are named", "Name an image, a folder, or a list of images with --manifest.")
+    if run.ray == "":
+        raise UsageError("--ray has no address", "Give local, auto or host:port.")
+    if run.ray and STDIN in inputs:
+        raise UsageError("the processes of a cluster do not have this one's stdin", "Name a file.")
     if table and run.format != "parquet":
         raise UsageError(f"{table} cannot hold tar files", "Name a folder with -o.")
     if run.format and run.gallery:

@@ -130,6 +130,8 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) 
         (["a.png", "--memory-budget", "plenty"], UsageError, "plenty"),
         (["a.png", "--device", "cpu", "--cuda-graphs"], DeviceError, "CUDA graphs need a CUDA device"),
         (["a.png", "--device", "abacus"], DeviceError, "abacus"),
+        (["-", "--ray", "local"], UsageError, "do not have this one's stdin"),
+        (["one.png", "--ray", ""], UsageError, "--ray has no address"),
     ],
 )
 @pytest.mark.slow
