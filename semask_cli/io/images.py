@@ -178,7 +178,7 @@ def _opened(source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) 
             f"an image is a path, bytes, a binary stream, a PIL image or array, not {type(source).__name__}"
         )
     else:
-        name = str(getattr(source, "name", "the image"))
+        name = str(getattr(source, "name", None) or "the image")  # temporary files have none
         yield _header(_seekable(source), name, max_pixels), name
 
 

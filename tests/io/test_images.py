@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from pathlib import Path
@@ -76,6 +77,14 @@ def test_sources_of_one_image_give_one_array(tmp_path: Path) -> None:
         assert image.dtype == np.uint8
         assert image.flags.c_contiguous
         assert image.flags.writeable
+
+
+def test_a_stream_without_a_name_is_the_image() -> None:
+    with tempfile.SpooledTemporaryFile() as stream:  # as web servers hand over what is uploaded
+        stream.write(b"not an image")
+        stream.seek(0)
+        with pytest.raises(ImageError, match=r"^the image is text"):
+            read_image(stream)
 
 
 def test_pipe_is_read_to_its_end() -> None:
