@@ -138,7 +138,8 @@ def cluster(address: str) -> Iterator[None]:
     variables = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
     try:
         _refuse_unreachable(address)
-        ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
+        with _without_stderr():
+            ray.init(address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         raise UsageError(f"no Ray cluster answers at {address}: {error}", "Start one: ray start --head.") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -150,6 +151,24 @@ def cluster(address: str) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Without what Ray's core writes there, below Python, about its log level; its errors are raised."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
