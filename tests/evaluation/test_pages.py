@@ -122,7 +122,7 @@ def test_a_slider_leads_from_an_image_to_its_errors_and_classes_are_named(report
       document.body.dataset.opacities = [...stage.children].map((layer) => layer.style.opacity);
       press("ArrowRight");
     """
-    dom = browse(acted(reported / "report.html", use), "--dump-dom", "--virtual-time-budget=3000")
+    dom = browse(acted(reported / "report.html", use), "--dump-dom", "--virtual-time-budget=30000")
     viewer = re.search('<dialog id="viewer"[^>]* open', dom).start()
     assert f"<span>{worst}: prediction</span>" in dom[viewer:]
     names = CLASSES.classes
