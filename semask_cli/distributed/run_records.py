@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from semask_cli.distributed.table import joined_parts, table_of
-from semask_cli.io.journal import decoded, read_lines, settings_digest
+from semask_cli.io.journal import decoded, is_time, read_lines, settings_digest
 from semask_cli.io.storage import Place, files_in, read, size
 
 FORMAT = "semask run 1"
-LATEST = 1e12
-"""Seconds since 1970 that no run will reach."""
 
 _HASH = re.compile("[0-9a-f]{16}")
 
@@ -57,11 +55,11 @@ def _is_known(line: Mapping[str, Any], *, digest: str) -> bool:
         case {"settings": dict(settings)}:
             replaces = line.get("replaces", [])
             return settings_digest(settings) == digest and _are_texts(replaces) and type(line.get("size", 0)) is int
-        case {"at": int() | float() as at, "inputs": names, "manifest": str() | None}:
-            return 0 <= at < LATEST and _are_texts(names)
-        case {"at": int() | float() as at, "id": str(id)}:
+        case {"at": at, "inputs": names, "manifest": str() | None}:
+            return is_time(at) and _are_texts(names)
+        case {"at": at, "id": str(id)}:
             done, said = line.get("done", id), [line["failed"], line.get("message")] if "failed" in line else []
-            return 0 <= at < LATEST and _are_texts([done, *said]) and all(map(_HASH.fullmatch, (id, done)))
+            return is_time(at) and _are_texts([done, *said]) and all(map(_HASH.fullmatch, (id, done)))
     return False
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semask_cli.distributed.run_records import LATEST
 from semask_cli.distributed.status import RunStatus, rate
 from semask_cli.errors import UsageError
 from semask_cli.evaluation.journal import journal_files, journal_lines, journal_settings
+from semask_cli.io.journal import is_time
 
 
 def read_evaluations(folder: Path) -> list[RunStatus]:
@@ -52,4 +52,4 @@ def _status(folder: Path) -> RunStatus:
 def _moment(record: Mapping[str, Any]) -> float:
     """The Unix time at which a record was written; 0 where it does not say."""
     moment = record.get("at")
-    return moment if isinstance(moment, int | float) and 0 <= moment < LATEST else 0.0
+    return moment if is_time(moment) else 0.0

@@ -30,8 +30,7 @@ class ImageScores(nn.Module):
         pixels = (image - self.mean) / self.std
         if not isinstance(self.network, MaskClassifier):
             return F.interpolate(self.network(pixels), (height, width), mode="bilinear", align_corners=False)
-        divisor = self.network.size_divisor
-        padded = F.pad(pixels, (0, -width % divisor, 0, -height % divisor))
+        padded = self.network.padded(pixels)
         class_logits, mask_logits = self.network(padded)
         masks = F.interpolate(mask_logits, padded.shape[2:], mode="bilinear", align_corners=False)
         masks = masks[:, :, :height, :width].sigmoid()

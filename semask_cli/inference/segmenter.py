@@ -50,11 +50,12 @@ class PreparedImage:
 
 
 class Segmenter:
-    """A network with its weights and the settings of inference, created by `semask_cli.load`. Threads may share it.
+    """A network with its weights and the settings of inference, created by `semask_cli.load`.
 
     `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `engine` is what runs the network (see
     `OpenVINO`), `cuda_graphs` replays it (see `CudaGraphs`); `digest` is the SHA-256 of the published file of the
-    weights, `quantization` that of the scales of int8 (empty in other precisions).
+    weights, `quantization` that of the scales of int8 (empty in other precisions). Threads may share it; on a GPU they
+    must use one CUDA stream.
     """
 
     def __init__(

@@ -14,11 +14,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeGuard
 
 from semask_cli.io.regular import open_regular
 
 _BLOCK = 1 << 16
+_LATEST = 1e12  # seconds since 1970, which no run will reach
 
 
 class JournalWriter:
@@ -86,6 +87,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
 def settings_digest(settings: Mapping[str, Any]) -> str:
     """A short digest of settings (JSON values): eight hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Whether `value` can be the time of a line: seconds since 1970."""
+    return isinstance(value, int | float) and 0 <= value < _LATEST
 
 
 def encoded(fields: Mapping[str, Any]) -> bytes:
