@@ -19,16 +19,22 @@ LARGE = 100_000  # numbers that take longer to draw than to read
 def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """The value of the tensor `name`, float32 (int64 zeros for a BatchNorm's counter).
 
-    Rows share most of their tensors: a large one is drawn once in a run of pytest, by whichever process wants it first.
+    Rows share most of their tensors: a large one is drawn once in a run of pytest, by whichever process wants it first,
+    and kept on the disk unless that is full.
     """
     folder = os.environ.get("SEMASK_DRAWN_WEIGHTS")
     if not folder or np.prod(shape) < LARGE:
         return _drawn(name, shape)
     path = Path(folder, f"{name} {shape}.npy")
     if not path.exists():
+        value = _drawn(name, shape)
         part = path.with_suffix(f".{os.getpid()}")
-        with part.open("wb") as file:
-            np.save(file, _drawn(name, shape))
+        try:
+            with part.open("wb") as file:
+                np.save(file, value)
+        except OSError:
+            part.unlink(missing_ok=True)
+            return value
         part.replace(path)
     mapped: np.ndarray = np.load(path, mmap_mode="c")
     return mapped
