@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -90,8 +91,8 @@ def load(
     spec = zoo_rows.find(name, dataset=dataset)
     if spec.num_classes != (named := len(classes(spec.dataset))):
         raise UsageError(f"{spec.name} has {spec.num_classes} classes, but {spec.dataset} has {named}", _OWN_CLASSES)
-    if memory_budget is not None and memory_budget < 1:
-        raise UsageError(f"a memory budget of {memory_budget} bytes is too small", "Leave it out, or give more.")
+    if memory_budget is not None and not (isinstance(memory_budget, int) and memory_budget >= 1):
+        raise UsageError(f"a memory budget of {memory_budget!r} bytes", "Give a whole number, or leave it out.")
     config = _inference_config(spec, mode=mode, crop=crop, stride=stride, scales=scales, flip=flip)
     chosen_device = choose_device(device)
     if cuda_graphs and chosen_device.type != "cuda":
@@ -180,13 +181,13 @@ def _inference_config(
     scales: Sequence[float] | Literal["native", "published"] | None,
     flip: bool,
 ) -> InferenceConfig:
-    crop_size = _pair(spec.crop if crop is None else crop)
+    crop_size = _pair(spec.crop if crop is None else crop, "crop")
     # For another crop, the default keeps the published overlap of a third.
     default_stride = spec.stride if crop is None else tuple(max(1, side * 2 // 3) for side in crop_size)
     return InferenceConfig(
-        mode=mode or "whole",
+        mode="whole" if mode is None else mode,
         crop=crop_size,
-        stride=_pair(default_stride if stride is None else stride),
+        stride=_pair(default_stride if stride is None else stride, "stride"),
         scales=spec.ms_scales if scales == "published" else "native" if scales == "native" else _floats(scales),
         flip=flip,
     )
@@ -196,9 +197,19 @@ def _nvidia(device: torch.device) -> bool:
     return device.type == "cuda" and torch.version.hip is None
 
 
-def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+def _pair(size: int | Sequence[int], name: str) -> tuple[int, int]:
+    match size:
+        case int(side):
+            return side, side
+        case int(height), int(width):
+            return height, width
+    raise UsageError(f"{name} {size!r} is not a height and a width, in whole pixels")
 
 
-def _floats(scales: Sequence[float] | None) -> tuple[float, ...] | None:
-    return None if scales is None else tuple(float(scale) for scale in scales)
+def _floats(scales: Sequence[float] | str | None) -> tuple[float, ...] | None:
+    if scales is None:
+        return None
+    with suppress(TypeError, ValueError):
+        if not isinstance(scales, str):  # "12" is not 1 and 2
+            return tuple(float(scale) for scale in scales)
+    raise UsageError(f"scales {scales!r} are no numbers", "Give a list, or native, or published.")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,10 +34,31 @@ def test_defaults_are_the_rows() -> None:
     assert repr(segmenter) == "<Segmenter of toy-street-fpn on cpu in fp32>"
 
 
-@pytest.mark.parametrize("settings", [{"crop": 0}, {"stride": 0}, {"memory_budget": 0}, {"memory_budget": -1}])
-def test_nothing_is_not_the_same_as_not_given(settings: dict[str, int]) -> None:
+@pytest.mark.parametrize("settings", [{"crop": 0}, {"stride": 0}, {"memory_budget": 0}, {"mode": ""}, {"scales": []}])
+def test_nothing_is_not_the_same_as_not_given(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        semask_cli.load(MODEL, device="cpu", **{"mode": "slide"} | settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"scales": scales} for scales in ("x", "12", ["a"], 1.0, [None])),
+        *({"crop": crop} for crop in ("x", 64.0, (64.0, 64), (64,), (64, 64, 64))),
+        *({"stride": stride} for stride in ("x", (64,))),
+        *({"memory_budget": budget} for budget in (-1, "1GB", 1.5)),
+        {"flip": "no"},
+    ],
+)
+def test_arguments_of_another_type_are_refused_in_words(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         semask_cli.load(MODEL, device="cpu", mode="slide", **settings)
+
+
+@pytest.mark.parametrize("one", ["photo.jpg", b"photo", Path("photo.jpg")])
+def test_one_image_is_not_several(one: Any) -> None:
+    with pytest.raises(UsageError, match="takes several images, not one"):
+        semask_cli.load(MODEL, device="cpu").predict_each(one)
 
 
 def test_a_crop_of_ones_own_overlaps_by_a_third() -> None:

@@ -23,7 +23,7 @@ class InferenceConfig:
     mirrored.
 
     Raises:
-        UsageError: an unknown mode, an empty window, a stride larger than the crop, or an invalid scale.
+        UsageError: an unknown mode, an empty window, a stride larger than the crop, or an invalid scale or flip.
     """
 
     mode: Mode = "whole"
@@ -35,6 +35,8 @@ class InferenceConfig:
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
             raise UsageError(f"mode {self.mode!r} is neither whole nor slide")
+        if not isinstance(self.flip, bool):
+            raise UsageError(f"flip is True or False, not {self.flip!r}")
         if min(self.crop) < 1:
             raise UsageError(f"crop {self.crop} must be at least 1 pixel per side")
         if min(self.stride) < 1 or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
@@ -51,11 +53,18 @@ class Keep:
 
     `confidence` is the score of each pixel's class, `entropy` that of its scores, `top` the number of best classes per
     pixel whose scores are kept (0: none; the number of classes: all).
+
+    Raises:
+        UsageError: `top` is no such number.
     """
 
     confidence: bool = False
     entropy: bool = False
     top: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.top, int) or self.top < 0:
+            raise UsageError(f"the {self.top!r} best classes of a pixel cannot be kept", "Give a number from 0 up.")
 
     def __bool__(self) -> bool:
         return self.confidence or self.entropy or self.top > 0

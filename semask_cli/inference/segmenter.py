@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -115,7 +116,12 @@ class Segmenter:
 
         An image that cannot be read gives its error. With `smoothing` the images are frames of a video, and only labels
         are kept.
+
+        Raises:
+            UsageError: `images` is the path or the bytes of one image.
         """
+        if isinstance(images, str | bytes | os.PathLike):
+            raise UsageError(f"predict_each takes several images, not one {type(images).__name__}", "Give it a list.")
         return self.process(
             images,
             open_item=lambda image: image,

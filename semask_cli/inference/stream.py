@@ -8,6 +8,7 @@ Items in flight are bounded by the bytes of their images, and by a number that k
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from threading import Condition
 from typing import Generic, TypeVar
 
-from semask_cli.errors import SemaskError
+from semask_cli.errors import SemaskError, UsageError
 
 MEMORY = 1 << 30
 """Bytes for the images in flight."""
@@ -127,9 +128,15 @@ def pool_threads(*, network_on_cpu: bool) -> int:
     """The number of threads of a pool: one per core, or per two cores if the network runs on the CPU too.
 
     Processes of torchrun on this machine share its cores.
+
+    Raises:
+        UsageError: LOCAL_WORLD_SIZE, by which torchrun tells their number, is none.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    processes = os.environ.get("LOCAL_WORLD_SIZE") or "1"
+    if not re.fullmatch("[0-9]{1,9}", processes) or not int(processes):
+        raise UsageError(f"LOCAL_WORLD_SIZE={processes} is no number of processes", "Unset it, or use torchrun.")
+    cores //= int(processes)
     return max(1, cores // 2 if network_on_cpu else cores)
 
 

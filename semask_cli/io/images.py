@@ -129,11 +129,14 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
     """The stream itself, or the whole content of a pipe.
 
     Raises:
-        ImageError: a pipe has more than MAX_STREAM bytes.
+        ImageError: a pipe has more than MAX_STREAM bytes, or the stream cannot be read.
     """
-    if stream.seekable():
-        return stream
-    content = stream.read(MAX_STREAM + 1)
+    try:
+        if stream.seekable():
+            return stream
+        content = stream.read(MAX_STREAM + 1)
+    except (OSError, ValueError) as error:  # closed, for one
+        raise ImageError(f"the image cannot be read from its stream: {error}") from error
     if len(content) > MAX_STREAM:
         raise ImageError(f"the pipe has more than {MAX_STREAM >> 20} MiB", "Give the image as a file.")
     return io.BytesIO(content)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from semask_cli.errors import UsageError
-from semask_cli.inference.config import InferenceConfig
+from semask_cli.inference.config import InferenceConfig, Keep
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,15 @@ from semask_cli.inference.config import InferenceConfig
         ({"stride": (0, 64)}, "must be between 1 and the crop"),
         ({"scales": ()}, "scales must be numbers above 0"),
         ({"scales": (1.0, 0.0)}, "scales must be numbers above 0"),
+        ({"flip": "no"}, "flip is True or False, not 'no'"),
     ],
 )
 def test_what_cannot_be_meant(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         InferenceConfig(**{"crop": (64, 64), "stride": (64, 64), **settings})
+
+
+@pytest.mark.parametrize("top", [-1, 1.5, "3"])
+def test_no_number_of_classes_to_keep(top: Any) -> None:
+    with pytest.raises(UsageError, match="cannot be kept"):
+        Keep(top=top)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semask_cli.errors import ImageError, SemaskError
-from semask_cli.inference.stream import BYTES_PER_PIXEL, Reserve, Stages, stream
+from semask_cli.errors import ImageError, SemaskError, UsageError
+from semask_cli.inference.stream import BYTES_PER_PIXEL, Reserve, Stages, pool_threads, stream
 
 ITEMS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2), st.booleans()), max_size=40)
 """Pixels, key, and whether the item can be read."""
@@ -127,3 +127,10 @@ def test_closing_ends_it_though_items_wait_for_memory() -> None:
     next(results)
     results.close()
     assert len(finished) < 20
+
+
+@pytest.mark.parametrize("processes", ["abc", "0", "-1"])
+def test_no_number_of_processes(processes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    with pytest.raises(UsageError, match=f"LOCAL_WORLD_SIZE={processes}"):
+        pool_threads(network_on_cpu=True)

@@ -132,6 +132,12 @@ def test_what_can_hold_no_image_is_told(source: Any) -> None:
         read_image(source)
 
 
+def test_a_closed_stream_is_told() -> None:
+    (stream := io.BytesIO(b"x")).close()
+    with pytest.raises(ImageError, match="cannot be read from its stream"):
+        read_image(stream)
+
+
 def test_pil_image_is_left_as_it_is() -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
