@@ -20,7 +20,7 @@ from semask_cli.export.script import script
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.versions import versions
 from semask_cli.inference.views import Size, resampling, resize
-from semask_cli.io.files import whole_file, write_atomically
+from semask_cli.io.files import whole_file
 from semask_cli.io.images import RGB, ImageSource, read_image
 from semask_cli.io.resources import project_file
 from semask_cli.zoo import ModelSpec
@@ -91,14 +91,14 @@ def export_model(
                 f" range, and {compared.equal_labels:.3%} of the labels are equal.",
                 "Try another --format or --size, or other versions of the engine.",
             )
-        for other in unfinished.parent.iterdir():  # external weights, which must exist before the graph
+        document = about | {"format": format, "comparison": asdict(compared)}
+        text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+        unfinished.with_name(f"{path.name}.json").write_text(text, encoding="utf-8")
+        unfinished.with_name(f"{path.name}.py").write_text(script(engine, file=path.name), encoding="utf-8")
+        path.unlink(missing_ok=True)  # no kill may leave an earlier graph beside these weights
+        for other in unfinished.parent.iterdir():
             if other != unfinished:
                 other.replace(path.with_name(other.name))
-    document = about | {"format": format, "comparison": asdict(compared)}
-    write_atomically(
-        path.with_name(f"{path.name}.json"), (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
-    )
-    write_atomically(path.with_name(f"{path.name}.py"), script(engine, file=path.name).encode())
     return compared
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from PIL import Image
 from torch.export import ExportedProgram
 
 import semask_cli
-from semask_cli.errors import ExportError, UsageError
+from semask_cli.errors import ExportError, OutputError, UsageError
 from semask_cli.export import export_model as exporting
 from semask_cli.export.export_model import export_model
 from semask_cli.export.formats import ENGINES, FORMATS, Format
@@ -91,6 +93,40 @@ def test_a_network_that_computes_something_else_is_not_kept(
         export_model(fpn, tmp_path / "toy.pt2", format="torch-export", size=SIZE, images=SCENES)
     assert caught.value.exit_code == 41
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("traced_once")
+def test_an_earlier_export_is_replaced_by_a_whole_one_or_not(
+    fpn: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk it stays; a kill leaves no file that belongs to another one's weights or facts."""
+    path, facts = tmp_path / "toy.pt2", tmp_path / "toy.pt2.json"
+    for file in (path, facts):
+        file.write_text("earlier")
+
+    def export() -> None:
+        export_model(fpn, path, format="torch-export", size=SIZE, images=SCENES[:1])
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exporting, "script", full)
+        with pytest.raises(OutputError, match="No space left"):
+            export()
+    assert [file.read_text() for file in (path, facts)] == ["earlier", "earlier"]
+
+    def killed(file: Path, target: Path) -> None:
+        if target == path:
+            raise KeyboardInterrupt
+        os.replace(file, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(
