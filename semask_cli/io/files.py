@@ -102,6 +102,30 @@ def _open_or_remove(folder: Path) -> int:
         raise
 
 
+def locked_folder(folder: Path) -> int:
+    """Lock a folder, which is created if it does not exist, until the returned descriptor is closed.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: it cannot be created or opened.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        if sys.platform == "win32":
+            return os.open(os.devnull, os.O_RDONLY)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise
+        except OSError:
+            return lock  # a file system without locks
+        if _is_at(folder, lock):
+            return lock
+        os.close(lock)  # the process that had locked it has removed it
+
+
 def private_folders(parent: Path, *, suffix: str = PART) -> list[Path]:
     """The private folders in `parent`, in use or not; none if `parent` cannot be read."""
     with suppress(OSError), os.scandir(parent) as entries:

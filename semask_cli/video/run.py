@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -56,22 +57,22 @@ def segment_to_video(
         ImageError, OutputError: a video cannot be read or written; finished parts stay.
     """
     draw = _drawing(kind, opacity)
-    parts = VideoParts(target, settings, step=chosen.step, fresh=fresh)
-    begin = parts.next_index
-    shape = None
-    try:
-        for done in _segmented(segmenter, name, chosen, is_done=lambda index: index < begin, smooth=smooth):
-            pixels = draw(done.segmentation)
-            if pixels.shape != (shape := shape or pixels.shape):
-                raise ImageError(f"{name} changes its size at frame {done.index}", "Choose --frames before it.")
-            parts.add(done.index, done.seconds, pixels)
-            yield done
-    except (SemaskError, KeyboardInterrupt, GeneratorExit):
-        parts.end_part()  # keep the frames so far
-        if is_live(name):  # ends only so
-            parts.finish()
-        raise
-    parts.finish()
+    with closing(VideoParts(target, settings, step=chosen.step, fresh=fresh)) as parts:
+        begin = parts.next_index
+        shape = None
+        try:
+            for done in _segmented(segmenter, name, chosen, is_done=lambda index: index < begin, smooth=smooth):
+                pixels = draw(done.segmentation)
+                if pixels.shape != (shape := shape or pixels.shape):
+                    raise ImageError(f"{name} changes its size at frame {done.index}", "Choose --frames before it.")
+                parts.add(done.index, done.seconds, pixels)
+                yield done
+        except (SemaskError, KeyboardInterrupt, GeneratorExit):
+            parts.end_part()  # keep the frames so far
+            if is_live(name):  # ends only so
+                parts.finish()
+            raise
+        parts.finish()
 
 
 def segment_to_files(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from itertools import dropwhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from semask_cli.io.files import whole_file, write_atomically, writing
+from semask_cli.errors import OutputError
+from semask_cli.io.files import locked_folder, whole_file, write_atomically, writing
 from semask_cli.io.images import RGB
 from semask_cli.video.reading import av
 
@@ -28,19 +30,27 @@ class VideoParts:
     """The folder FILE.parts with the finished parts of the video FILE: INDEX-TICKS-DIGEST.mp4, of its first frame.
 
     A part that does not match its digest is removed, with those after it. Every `step`-th frame of the source is used.
-    `settings` are all that the frames depend on; parts with other settings are removed.
+    `settings` are all that the frames depend on; parts with other settings are removed. The folder is locked until
+    `close`.
+
+    Raises:
+        OutputError: the folder cannot be written, or another process is writing the video.
     """
 
     def __init__(self, target: Path, settings: dict[str, Any], *, step: int, fresh: bool = False) -> None:
         self.target, self._step = target, step
         self._folder = target.with_name(f"{target.name}.parts")
         document = json.dumps(settings, sort_keys=True, indent=2).encode()
-        if self._folder.is_dir() and (fresh or not self._has(document)):
-            shutil.rmtree(self._folder)
-        write_atomically(self._folder / _SETTINGS, document)
-        for part in list(dropwhile(_is_sound, self._finished())):
-            part.unlink()
         self._unfinished: _Part | None = None
+        with writing(self._folder):
+            try:
+                self._lock = locked_folder(self._folder)
+            except BlockingIOError as error:
+                raise OutputError(f"another process is writing {target}", "Wait, or name another file.") from error
+            kept = [] if fresh or not self._has(document) else list(takewhile(_is_sound, self._finished()))
+            for part in set(self._finished()).difference(kept):
+                part.unlink()
+        write_atomically(self._folder / _SETTINGS, document)
 
     def _has(self, document: bytes) -> bool:
         try:
@@ -91,6 +101,10 @@ class VideoParts:
             with whole_file(self.target) as unfinished:
                 _join(unfinished, finished)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let other processes write the video."""
+        os.close(self._lock)
 
 
 def _digest(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from semask_cli.distributed.answers import Outputs
-from semask_cli.errors import ImageError, UsageError
+from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.inference import smoothing
 from semask_cli.inference.segmenter import Segmenter
 from semask_cli.video import run, writing
@@ -151,6 +151,22 @@ def test_parts_of_other_settings_are_begun_anew(segmenter: Segmenter, video: Pat
     running.close()
     other = segment_to_video(segmenter, str(video), tmp_path / "out.mp4", chosen=EVERY, settings={"model": "other"})
     assert len(list(other)) == FRAMES
+
+
+@pytest.mark.usefixtures("_short_parts")
+@pytest.mark.parametrize("model", ["toy", "other"])
+def test_two_runs_do_not_mix_their_parts(segmenter: Segmenter, video: Path, tmp_path: Path, model: str) -> None:
+    def run(model: str) -> Generator[FrameDone, None, None]:
+        return segment_to_video(segmenter, str(video), tmp_path / "out.mp4", chosen=EVERY, settings={"model": model})
+
+    first = run("toy")
+    for _ in range(6):
+        next(first)
+    with pytest.raises(OutputError, match=r"another process is writing .*out\.mp4"):
+        list(run(model))
+    assert len(list(first)) == FRAMES - 6
+    assert len(shown(tmp_path / "out.mp4")) == FRAMES
+    assert len(list(run(model))) == FRAMES
 
 
 def test_files_of_each_frame(segmenter: Segmenter, video: Path, tmp_path: Path) -> None:
