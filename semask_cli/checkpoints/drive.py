@@ -13,7 +13,14 @@ from gdown.download import get_url_from_gdrive_confirmation
 from gdown.exceptions import FileURLRetrievalError
 
 from semask_cli.checkpoints import https, transfer
-from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError, Session
+from semask_cli.checkpoints.https import (
+    TEMPORARY,
+    Answer,
+    BrokenOffError,
+    ConnectionLostError,
+    RefusedError,
+    Session,
+)
 from semask_cli.checkpoints.parts import Part
 
 if TYPE_CHECKING:
@@ -56,7 +63,7 @@ def _file(session: Session, drive_id: str) -> Iterator[Answer]:
         with https.get(session, url) as answer:
             if "Location" in answer.headers and 300 <= answer.status < 400:
                 url = _redirected(url, answer.headers["Location"])
-            elif answer.status >= 500:
+            elif answer.status in TEMPORARY:
                 raise ConnectionLostError(f"the server answered {answer.status}")
             elif answer.status >= 400:
                 raise NotHandedOutError

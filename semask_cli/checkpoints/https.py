@@ -35,6 +35,9 @@ DRIVE = re.compile(
 )
 """The URLs of Google Drive."""
 
+TEMPORARY = frozenset((408, 425, 429, *range(500, 600)))
+"""Statuses after which the same request may be answered: among them "too many requests"."""
+
 ANYWHERE = re.compile(r".*")
 """Any https URL, for files whose digest is known."""
 

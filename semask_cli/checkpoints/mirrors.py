@@ -7,6 +7,7 @@ Face), or any other that fsspec knows (s3://, gs://), with the extra `semask[rem
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -18,8 +19,16 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from semask_cli.checkpoints import https, store, transfer
-from semask_cli.checkpoints.https import Answer, BrokenOffError, ConnectionLostError, RefusedError, Session
+from semask_cli.checkpoints.https import (
+    TEMPORARY,
+    Answer,
+    BrokenOffError,
+    ConnectionLostError,
+    RefusedError,
+    Session,
+)
 from semask_cli.checkpoints.parts import Identity, Part
+from semask_cli.errors import printable
 from semask_cli.io.files import write_atomically
 from semask_cli.zoo import ModelSpec
 
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
     from semask_cli.checkpoints.store import Progress
 
 __all__ = ["BrokenOffError", "Place", "RefusedError", "add_to_index", "fetch", "places"]
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "SEMASK_MIRROR"
 """Addresses of mirrors, separated by spaces."""
@@ -94,11 +105,17 @@ def add_to_index(path: Path, digest: str) -> None:
 
 @cache
 def _index(base: str) -> dict[str, str]:
-    """The digests of a mirror's files by name; empty if it has no readable index."""
+    """The digests of a mirror's files by name; empty if it has no readable index, which is said once."""
     try:
         return _parsed(_text(_inside(base, INDEX)))
-    except (OSError, BrokenOffError, RefusedError, ValueError):
-        return {}
+    except RefusedError as error:
+        reason = f"it sent {error}"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (BrokenOffError, ValueError) as error:
+        reason = str(error)
+    log.warning("the mirror %s is not used, since its %s cannot be read: %s", printable(base), INDEX, reason)
+    return {}
 
 
 def _parsed(text: str) -> dict[str, str]:
@@ -120,7 +137,7 @@ def _answer(session: Session, url: str) -> Iterator[Answer]:
         with https.get(session, url) as answer:
             if "Location" in answer.headers and 300 <= answer.status < 400:
                 url = https.redirected(url, answer.headers["Location"])
-            elif answer.status >= 500:
+            elif answer.status in TEMPORARY:
                 raise ConnectionLostError(f"the server answered {answer.status}")
             elif answer.status != 200:
                 raise RefusedError(f"the answer {answer.status}")

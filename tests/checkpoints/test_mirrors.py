@@ -223,6 +223,56 @@ def test_addresses_that_all_fail_are_an_error(zoo_file: Path, tmp_path: Path, mo
         download(zoo.find("small"), zoo)
 
 
+class _Busy(_Moving):
+    """Has too many requests, the first time that it is asked for a checkpoint."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += self.path.endswith(".pth")
+        if self.asked == 1:
+            self.send_error(429)
+        else:
+            super().do_GET()
+
+
+@pytest.mark.parametrize("web", [_Busy], indirect=True)
+def test_a_busy_mirror_is_asked_again(spec: ModelSpec, zoo: Zoo, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer.time, "sleep", lambda _: None)
+    monkeypatch.setattr(download_module, "_drive_id", _no_drive)
+    monkeypatch.setattr(_Busy, "asked", 0)
+    monkeypatch.setenv("SEMASK_MIRROR", web)
+    assert download(spec, zoo).is_file()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("{}/nowhere", "No such file"),
+        ("{}/web", "can't decode"),
+        ("nothing://x", "not known"),
+        ("{}/file", "directory"),
+    ],
+)
+def test_a_mirror_that_is_not_used_is_named(
+    spec: ModelSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    address: str,
+    reason: str,
+) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / mirrors.INDEX).write_bytes(b"\xff")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEMASK_MIRROR", named := address.format(tmp_path))
+    assert not list(mirrors.places(spec))
+    assert not list(mirrors.places(spec))
+    [said] = caplog.messages
+    assert said.startswith(f"the mirror {named} is not used")
+    assert reason in said
+
+
 def test_a_folder_of_saved_files_is_a_mirror(
     spec: ModelSpec, zoo: Zoo, drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

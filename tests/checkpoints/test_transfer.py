@@ -139,6 +139,24 @@ def test_defect_3_a_server_that_agrees_to_continue_another_file(
     assert store.read_sidecar(spec).source_sha256 == hashlib.sha256(file).hexdigest()
 
 
+@pytest.mark.parametrize("wait", ["0", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "-1", "soon"])
+def test_too_many_requests_are_asked_again_soon(
+    wait: str, drive: Drive, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the server would have us wait."""
+    waited: list[float] = []
+    monkeypatch.setattr(transfer.time, "sleep", waited.append)
+
+    def busy(to: Answering) -> None:
+        drive.hostile = None
+        to.head(429, {"Retry-After": wait, "Content-Length": "0"})
+
+    drive.hostile = busy
+    assert download(spec, zoo).is_file()
+    assert len(waited) == 1
+    assert waited[0] < 60
+
+
 def test_a_whole_part_needs_no_network(
     drive: Drive, file: Path, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
