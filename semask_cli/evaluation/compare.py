@@ -188,7 +188,7 @@ def _row(name: str, figures: Sequence[float | None], *, colour: str = "", label_
 
 def _images(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
     mious = [{result.id: result.miou for result in run.image_results} for run in runs]
-    shared = set.intersection(*map(set, mious))
+    shared = [key for key in set.intersection(*map(set, mious)) if any(miou[key] is not None for miou in mious)]
     rows = [_row(key, [miou[key] for miou in mious]) for key in shared]
     return tuple(sorted(rows, key=lambda row: (-row.spread, row.name))[:_IMAGES])
 

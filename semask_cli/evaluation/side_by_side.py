@@ -48,14 +48,22 @@ def side_by_side(
     """The images `ids` of `dataset` with the predictions of `runs`, by name.
 
     Raises:
-        UsageError: the masks of a run are not on this machine, or are not those that were counted.
+        UsageError: the labels, or the masks of a run, are not on this machine, or are not those that were counted.
         DatasetError: an image, label or mask cannot be read.
     """
     samples = {sample.id: sample for sample in dataset.samples}
     chosen = [samples[key] for key in ids if key in samples]
     predicted = {name: _predictions(name, run, chosen, dataset) for name, run in runs.items()}
+    digests = {result.id: result.labels for result in runs[baseline].image_results}
     for index, sample in enumerate(chosen):
-        yield _side_by_side(sample, {name: masks[index] for name, masks in predicted.items()}, baseline, dataset)
+        labels = read_labels(sample.label, dataset.encoding) if sample.label else None
+        if labels is None or labels_digest(labels) != digests[sample.id]:
+            raise UsageError(
+                f"the label of {sample.id} in {dataset.root} is missing, or not the one that {baseline} was counted on",
+                "Name the dataset of the evaluations.",
+            )
+        masks = {name: predicted[name][index] for name in runs}
+        yield _side_by_side(sample, labels, masks, baseline, dataset)
 
 
 def who_is_right(image: RGB, labels: Labels, first: Labels, second: Labels) -> RGB:
@@ -98,9 +106,10 @@ def _predictions(name: str, run: Evaluation, samples: Sequence[Sample], dataset:
     return masks
 
 
-def _side_by_side(sample: Sample, predicted: Mapping[str, Labels], baseline: str, dataset: Dataset) -> SideBySide:
-    assert sample.label is not None  # or no run had an mIoU of it
-    image, labels = read_image(sample.image), read_labels(sample.label, dataset.encoding)
+def _side_by_side(
+    sample: Sample, labels: Labels, predicted: Mapping[str, Labels], baseline: str, dataset: Dataset
+) -> SideBySide:
+    image = read_image(sample.image)
 
     def tinted(title: str, shown: Labels) -> View:
         return _view(title, overlay(image, shown, dataset.classes.palette, opacity=0.65))

@@ -72,6 +72,33 @@ def test_masks_that_are_gone_or_others_are_not_shown(semask, two_runs, tmp_path)
     assert not (tmp_path / "page").exists()
 
 
+def test_labels_that_are_gone_or_others_are_not_shown(two_runs, tmp_path):
+    files, options = two_runs
+    dataset = semask_cli.datasets.find_dataset("cityscapes", root=options[-1])
+    comparison = semask_cli.compare(files)
+    shown = {row.name for row in comparison.images}
+    label = next(sample.label for sample in dataset.samples if sample.id in shown)
+    miniature.save(label, np.zeros((48, 64), np.uint8))
+    with pytest.raises(UsageError, match=r"not the one that .* was counted on"):
+        write_comparison(tmp_path / "page", comparison, dataset)
+    label.unlink()
+    dataset = semask_cli.datasets.find_dataset("cityscapes", root=options[-1])
+    with pytest.raises(UsageError, match="is missing"):
+        write_comparison(tmp_path / "page", comparison, dataset)
+
+
+def test_images_that_were_only_predicted_are_not_shown(semask, tmp_path, planted):
+    root, masks = planted("ade20k", "annotations", 3)
+    min((root / "annotations/validation").iterdir()).unlink()
+    command = ("eval", "-d", "ade20k", "--root", root, "--pred", masks, "--submission", tmp_path / "out.zip")
+    for definition in ("mmseg", "detectron2"):
+        done = semask(*command, "--definition", definition, "--report", tmp_path / definition)
+        assert "partial: 1 images have no label" in done.stdout
+    semask("compare", tmp_path / "mmseg", tmp_path / "detectron2", "-d", "ade20k", "--root", root, "--report", tmp_path)
+    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert page.count("<figure>") == 2
+
+
 def test_a_model_that_saved_its_predictions_can_be_shown(tmp_path):
     truth = miniature.labels(24, 32, 19, seed=0)
     miniature.save(tmp_path / "images/a.png", truth[..., None].repeat(3, 2))
