@@ -93,6 +93,10 @@ def segment_raster(
             with library.open(unfinished, "w", **_profile(raster)) as labels:
                 labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
                 labels.update_tags(semask=json.dumps(_tags(segmenter, class_set, reader)))
+                if raster.gcps[0]:
+                    labels.gcps = raster.gcps
+                if raster.rpcs:
+                    labels.rpcs = raster.rpcs
                 for rows, columns in _blocks(segmenter, raster.height, raster.width):
                     own = _labels(segmenter, reader, rows, columns)
                     window = _window(rows.own, columns.own)
@@ -170,7 +174,10 @@ class _Reader:
         if len(self.bands) != 3 or not all(1 <= band <= raster.count for band in self.bands):
             raise UsageError(f"bands {self.bands} of a raster that has {raster.count}", "Name three of them.")
         self.stretch = stretch
-        if stretch is None and {raster.dtypes[band - 1] for band in self.bands} != {"uint8"}:
+        self._palette: NDArray[np.uint8] | None = None
+        if stretch is None and raster.colorinterp[self.bands[0] - 1].name == "palette":  # of its only band
+            self._palette = np.array([*raster.colormap(self.bands[0]).values()], np.uint8)[:, :3]
+        elif stretch is None and {raster.dtypes[band - 1] for band in self.bands} != {"uint8"}:
             self.stretch = self._sampled()
 
     def _sampled(self) -> Stretch:
@@ -188,13 +195,20 @@ class _Reader:
     def pixels(self, rows: range, columns: range) -> RGB:
         with _reading(self._raster.name):
             values = self._raster.read(list(self.bands), window=_window(rows, columns))  # (3, h, w)
+        if self._palette is not None:
+            return self._palette[values[0]]
         if self.stretch:
             values = self.stretch.apply(np.nan_to_num(values))
         return np.ascontiguousarray(values.transpose(1, 2, 0))
 
     def valid(self, rows: range, columns: range) -> NDArray[np.bool_]:
+        """Bool (h, w): where the raster has data; NaN and infinity are none."""
+        window = _window(rows, columns)
         with _reading(self._raster.name):
-            return self._raster.dataset_mask(window=_window(rows, columns)) > 0
+            valid = self._raster.dataset_mask(window=window) > 0
+            if any(self._raster.dtypes[band - 1].startswith("float") for band in self.bands):
+                valid &= np.isfinite(self._raster.read(list(self.bands), window=window)).all(axis=0)
+        return valid
 
 
 def _window(rows: range, columns: range) -> Window:

@@ -267,7 +267,7 @@ def _rgb(image: Image.Image, name: str) -> RGB:
     """The pixels of a decoded image, which is modified."""
     with suppress(Exception):  # a damaged EXIF block raises almost anything
         ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # of 16 bits at most
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         kind = "integers" if image.mode == "I" else "floats"

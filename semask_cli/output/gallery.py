@@ -55,7 +55,8 @@ def _described(path: Path, folder: Path) -> dict[str, Any] | None:
             about = json.loads(image.info["comment"])
     except (OSError, KeyError, ValueError):
         return None
-    return about | {"src": _address(os.path.relpath(path, folder))}
+    inside = path.parent.relative_to(folder / _PREVIEWS)  # names repeat in other folders
+    return about | {"name": (inside / about["name"]).as_posix(), "src": _address(os.path.relpath(path, folder))}
 
 
 def _address(path: str) -> str:

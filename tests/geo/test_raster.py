@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from rasterio.transform import from_origin
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.rpc import RPC
+from rasterio.transform import Affine, from_origin
 
 from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.geo import raster as geo
@@ -82,6 +85,46 @@ def test_where_there_is_no_data_there_is_no_label(segmenter: Segmenter, tmp_path
     with rasterio.open(tmp_path / "b.tif") as written:
         labels = written.read(1)
     np.testing.assert_array_equal(labels == 255, bands[0] == 0)
+
+
+def test_what_is_no_number_is_no_data(segmenter: Segmenter, tmp_path: Path) -> None:
+    bands = filled.image(*SIZE, 3).transpose(2, 0, 1).astype(np.float32)
+    bands[0, 40:, :100] = np.nan
+    source = write_raster(tmp_path / "a.tif", bands)  # without a value for no data
+    list(segment_raster(segmenter, source, tmp_path / "b.tif", stretch=Stretch(0, 255)))
+    with rasterio.open(tmp_path / "b.tif") as written:
+        np.testing.assert_array_equal(written.read(1) == 255, np.isnan(bands[0]))
+
+
+def test_a_palette_is_read_as_its_colours(segmenter: Segmenter, tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (256, 3), np.uint8)
+    values = filled.image(*SIZE, 4)[..., 0]
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", dtype="uint8", count=1, height=SIZE[0], width=SIZE[1],
+        photometric="palette", transform=TRANSFORM,
+    ) as raster:  # fmt: skip
+        raster.write_colormap(1, {index: (*map(int, colour), 255) for index, colour in enumerate(colours)})
+        raster.write(values, 1)
+    list(segment_raster(segmenter, tmp_path / "a.tif", tmp_path / "b.tif"))
+    with rasterio.open(tmp_path / "b.tif") as written:
+        np.testing.assert_array_equal(written.read(1), segmenter.predict(colours[values]).labels)
+
+
+def test_control_points_and_rational_polynomials_are_kept(segmenter: Segmenter, tmp_path: Path) -> None:
+    bands = filled.image(40, 50, 1).transpose(2, 0, 1)
+    source = write_raster(tmp_path / "a.tif", bands, crs=None, transform=Affine.identity())
+    points = [GroundControlPoint(0, 0, 10, 50), GroundControlPoint(0, 50, 11, 50), GroundControlPoint(40, 0, 10, 49)]
+    one, x, y = ([float(index == place) for index in range(20)] for place in range(3))
+    polynomials = RPC(100, 10, 50, 1, one, x, 20, 20, 10, 1, one, y, 25, 25)
+    with rasterio.open(source, "r+") as raster:
+        raster.gcps = (points, CRS.from_epsg(4326))
+        raster.rpcs = polynomials
+    list(segment_raster(segmenter, source, tmp_path / "b.tif"))
+    with rasterio.open(tmp_path / "b.tif") as written:
+        found, system = written.gcps
+        assert [(p.row, p.col, p.x, p.y) for p in found] == [(p.row, p.col, p.x, p.y) for p in points]
+        assert system.to_epsg() == 4326
+        assert written.rpcs.line_num_coeff == polynomials.line_num_coeff
 
 
 def test_what_cannot_be_done(segmenter: Segmenter, tmp_path: Path) -> None:

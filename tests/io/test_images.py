@@ -519,3 +519,10 @@ def test_libtiff_writes_nothing_by_itself(tmp_path: Path, compression: str) -> N
     Image.fromarray(photo()).save(tmp_path / "whole.tif", "TIFF", compression=compression)
     command = [sys.executable, "-W", "ignore", "-c", DAMAGED_TIFFS, str(tmp_path / "whole.tif")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
+@pytest.mark.parametrize("most", [65535, 4095])
+def test_a_grey_map_of_sixteen_bits_becomes_eight(most: int) -> None:
+    values = np.random.default_rng(0).integers(0, most + 1, (5, 7))
+    stored = f"P5 7 5 {most}\n".encode() + values.astype(">u2").tobytes()
+    np.testing.assert_array_equal(read_image(stored)[..., 1], np.rint(values * (65535 / most)).astype(int) >> 8)
