@@ -5,6 +5,7 @@ commands import what they need when they run.
 
     NAME.py                 the command `semask NAME`; `predict` continues in images.py, video.py or raster.py
     *_options.py            options shared by several commands; option_groups.py makes them parameters
+    local_paths.py          options for files of this machine refuse the addresses of stores
     completion.py           shell completion
     printing.py             tables and JSON on stdout; reporting.py: progress and errors on stderr
     eval_output.py          the output of `eval`
@@ -32,6 +33,7 @@ from semask_cli.cli.doctor import doctor
 from semask_cli.cli.download import download
 from semask_cli.cli.eval import evaluate
 from semask_cli.cli.export import export
+from semask_cli.cli.local_paths import Command
 from semask_cli.cli.models import models
 from semask_cli.cli.predict import predict
 from semask_cli.cli.quantize import quantize
@@ -66,7 +68,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=Command)(_command)
 
 
 def _show_version(requested: bool) -> None:

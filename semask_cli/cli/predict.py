@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from semask_cli.cli.images import predict_images
+from semask_cli.cli.local_paths import refuse_address
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import refuse_options, with_option_groups
 from semask_cli.cli.predict_options import RUN, ImageRunOptions, OutputOptions
@@ -91,6 +92,7 @@ def predict(
     inputs = inputs or []
     if any(is_video(name) for name in inputs):
         refuse_options(context, "a video", (*_SHARING, "max_pixels", "bands", "stretch"))
+        refuse_address(output, "-o for a video")
         if is_table(place(output)):
             raise UsageError(f"{output}: a video is written as a folder or an .mp4 file")
         _refuse_name_of_a_file(output, IMAGE_SUFFIXES)
@@ -106,6 +108,7 @@ def predict(
         )
     elif inputs and Path(output).suffix.lower() in RASTERS:
         refuse_options(context, "a raster", (*_SHARING, *_DRAWING, "frames", "smooth"))
+        refuse_address(output, "-o for a raster")
         predict_raster(inputs, options=options, output=Path(output), bands=bands, stretch=stretch)
     else:
         refuse_options(

@@ -1,4 +1,4 @@
-"""Recursive search of a folder, complete and without visiting a folder twice."""
+"""Recursive search of a folder, on this machine or in a store, complete and without visiting a folder twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from semask_cli.errors import ImageError
+from semask_cli.io.images import is_image_path
+from semask_cli.io.storage import Address, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,30 @@ def walk(folder: Path, *, without: Path | None = None) -> Iterator[tuple[Path, s
         files.sort()
         for name in files:
             yield Path(current, name), None
+
+
+def images_below(folder: Address, *, without: Address | None = None) -> Iterator[Address]:
+    """The images below a folder of a store, found lazily: its own by name, then those of its sub-folders.
+
+    The sub-folder `without` is not searched.
+
+    Raises:
+        ImageError: a folder cannot be listed.
+    """
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        try:
+            entries = listed(current)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ImageError(f"cannot list {current}: {error.strerror or error}") from error
+        yield from sorted(
+            address for address, is_folder in entries.items() if not is_folder and is_image_path(Path(address.name))
+        )
+        folders = {address for address, is_folder in entries.items() if is_folder}
+        pending += sorted(folders - {without}, reverse=True)
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

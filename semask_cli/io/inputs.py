@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.errors import ImageError
-from semask_cli.io.folders import walk
+from semask_cli.io.folders import images_below, walk
 from semask_cli.io.images import is_image_path
-from semask_cli.io.storage import Address, Place, images_below, place
+from semask_cli.io.storage import Address, Place, place
 
 STDIN = "-"
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from semask_cli.errors import ImageError, OutputError, SemaskError, UsageError
 from semask_cli.io.files import whole_file, write_atomically, writing
-from semask_cli.io.images import MAX_STREAM, ImageSource, is_image_path
+from semask_cli.io.images import MAX_STREAM, ImageSource
 from semask_cli.io.regular import open_regular
 
 ATTEMPTS, FIRST_WAIT = 4, 0.25
@@ -195,27 +195,26 @@ def size(source: Place) -> int | None:
         return None
 
 
-def images_below(folder: Address, *, without: Address | None = None) -> Iterator[Address]:
-    """The images below a folder of a store, found lazily: its own by name, then those of its sub-folders.
+def listed(folder: Address) -> dict[Address, bool]:
+    """The entries of a folder of a store, each with whether it is a folder.
 
-    The sub-folder `without` is not searched.
+    A key such as "a//b.jpg" makes a folder without a name, which cannot be listed by itself: its files are entries.
 
     Raises:
-        ImageError: a folder cannot be listed.
+        OSError: it cannot be listed.
     """
-    pending = [folder]
-    while pending:
-        current = pending.pop()
-        try:
-            entries = _get(current, lambda files, path: files.ls(path, detail=True))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ImageError(f"cannot list {current}: {_reason(error)}") from error
-        found = {current / entry["name"].rstrip("/").rpartition("/")[2]: entry["type"] for entry in entries}
-        folders = {address for address, kind in found.items() if kind == "directory"}
-        yield from sorted(address for address in found.keys() - folders if is_image_path(Path(address.name)))
-        pending += sorted(folders - {without}, reverse=True)
+
+    def request(files: Any, path: str) -> dict[Address, bool]:
+        own = path.rstrip("/")
+        entries = {entry["name"]: entry["type"] == "directory" for entry in files.ls(path, detail=True)}
+        nameless = entries.pop(f"{own}/", False)
+        found = {folder / name.rstrip("/").rpartition("/")[2]: is_folder for name, is_folder in entries.items()}
+        for name in files.find(path, prefix="/") if nameless else ():
+            if name.startswith(f"{own}//"):
+                found[Address(folder.url.rstrip("/") + name.removeprefix(own))] = False
+        return found
+
+    return _get(folder, request)
 
 
 def files_in(folder: Place, ending: str) -> list[Place]:

@@ -56,6 +56,11 @@ def test_images_are_found_as_in_folders(bucket: Address, tmp_path: Path) -> None
         write(bucket / name, content)
     entries = list(find_inputs(["memory://bucket"], output=bucket / "out"))
     assert [entry.id for entry in entries] == ["top", "x/one", "x/y/two"]
+    for key in ("//of no folder.png", "x/y//two of none.png"):
+        write(Address(f"memory://bucket/{key}"), content)
+    found = list(find_inputs(["memory://bucket"], output=bucket / "out"))
+    assert [entry.id for entry in found] == ["of no folder", "top", "x/one", "x/y/two of none", "x/y/two"]
+    assert all(entry.path and read(entry.path) == content for entry in found)  # type: ignore[arg-type]
     [entry] = find_inputs(["memory://bucket/x/y/two.png"])
     assert (entry.id, entry.name) == ("two", "memory://bucket/x/y/two.png")
     assert entry.path is not None
