@@ -73,7 +73,7 @@ def _print(measured: Benchmark) -> None:
     noise = " calibrated on noise" if measured.calibrated_on_noise else ""
     console.print(
         f"{measured.model}{weights}, {measured.width} x {measured.height}, {measured.device},"
-        f" {measured.precision}{noise}, {measured.engine}, {measured.threads} threads"
+        f" {measured.precision}{noise}, {measured.engine}, threads: {measured.threads}"
     )
     print_table(table)
     console.print(

@@ -15,6 +15,7 @@ from semask_cli.cli.option_groups import refuse_options, with_option_groups
 from semask_cli.cli.predict_options import RUN, ImageRunOptions, OutputOptions
 from semask_cli.cli.raster import TARGETS as RASTERS
 from semask_cli.cli.raster import predict_raster
+from semask_cli.cli.video import TARGET as VIDEO
 from semask_cli.cli.video import predict_video
 from semask_cli.errors import UsageError
 
@@ -96,7 +97,7 @@ def predict(
         if is_table(place(output)):
             raise UsageError(f"{output}: a video is written as a folder or an .mp4 file")
         _refuse_name_of_a_file(output, IMAGE_SUFFIXES)
-        outputs = saving.outputs()
+        outputs = saving.outputs(default="overlay" if Path(output).suffix.lower() == VIDEO else "mask")
         predict_video(
             inputs,
             options=options,

@@ -29,15 +29,15 @@ class OutputOptions:
     tolerance: Annotated[float, typer.Option(min=0, help="Simplify polygon outlines by up to so many pixels.")] = 0
     top: Annotated[int, typer.Option(min=1, help="Number of best classes per pixel in scores files.")] = 5
 
-    def outputs(self, *, or_none: bool = False) -> Outputs:
-        """The outputs for the engine; with `or_none`, "none" is a valid kind that writes nothing.
+    def outputs(self, *, default: Kind = "mask", or_none: bool = False) -> Outputs:
+        """The outputs for the engine, `default` without --save; with `or_none`, "none" is a kind that writes nothing.
 
         Raises:
             UsageError: an unknown kind of file.
         """
         from semask_cli.distributed.answers import Outputs
 
-        kinds = [kind.strip() for kind in ",".join(self.save or ["mask"]).split(",")]
+        kinds = [kind.strip() for kind in ",".join(self.save or [default]).split(",")]
         if or_none:
             kinds = [kind for kind in kinds if kind != "none"]
         return Outputs(

@@ -100,7 +100,10 @@ def _labelled(images: list[str], labels: Path, samples: int, *, dataset: str) ->
             "--labels needs a single folder of --images", "Name the folder whose images have these labels."
         )
     found = folder_dataset(Path(images[0]), labels, classes(dataset))
-    drawn = _drawn([sample for sample in found.samples if sample.label], samples)
+    labelled = [sample for sample in found.samples if sample.label]
+    if not labelled:
+        raise UsageError(f"no image in {images[0]} has a label in {labels}", "Labels are PNGs, named like the images.")
+    drawn = _drawn(labelled, samples)
     return dataclasses.replace(found, samples=tuple(drawn))
 
 

@@ -61,7 +61,7 @@ def predict_video(
             segmenter,
             name,
             output,
-            kind="overlay" if outputs.kinds == ("mask",) else outputs.kinds[0],  # class indices cannot be seen
+            kind=outputs.kinds[0],
             opacity=outputs.opacity,
             chosen=chosen,
             settings=settings,

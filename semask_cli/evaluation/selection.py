@@ -41,9 +41,9 @@ def select(
         skipped |= {sample.id for sample in dataset.unlabelled}
     samples = [sample for sample in dataset.samples if sample.id not in skipped]
     missing = len(skipped) + len(dataset.orphans)
-    reasons = [f"{missing} files missing"] if missing else []
+    reasons = [f"missing files: {missing}"] if missing else []
     if unlabelled_too and dataset.unlabelled:
-        reasons.append(f"{len(dataset.unlabelled)} images have no label")
+        reasons.append(f"images without a label: {len(dataset.unlabelled)}")
     if len(dataset.samples) < dataset.published_images:
         reasons.append(f"{len(dataset.samples)} of the split's {dataset.published_images} images are here")
     if limit is not None and limit < len(samples):

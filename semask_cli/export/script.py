@@ -15,14 +15,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
 PATH = HERE / "{file}"
 {load}
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 about = json.loads((HERE / "{file}.json").read_text(encoding="utf-8"))
-photo = Image.open(sys.argv[1]).convert("RGB")
+photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
 resized = photo.resize((about["width"], about["height"]), Image.Resampling.BILINEAR)
 pixels = np.asarray(resized, np.float32).transpose(2, 0, 1)[None]  # RGB, 0 to 255: (1, 3, height, width)
 labels = run(np.ascontiguousarray(pixels))[0].argmax(0)  # (classes, height, width) -> class indices (height, width)

@@ -69,7 +69,7 @@ def segment_to_video(
                 yield done
         except (SemaskError, KeyboardInterrupt, GeneratorExit):
             parts.end_part()  # keep the frames so far
-            if is_live(name):  # ends only so
+            if is_live(name) or not parts.next_index:  # a stream ends only so; without frames nothing is left
                 parts.finish()
             raise
         parts.finish()

@@ -155,7 +155,7 @@ def test_missing_files_are_counted_and_refused_unless_allowed(semask, planted):
     assert "ADE_val_00000003" in no_mask.stderr
     allowed = evaluated(semask(*command, "--allow-missing", 2))
     assert (allowed["pictures"], allowed["missing"]) == (4, 2)
-    assert "2 files missing" in allowed["partial"]
+    assert "missing files: 2" in allowed["partial"]
 
 
 def spoil_label_size(root, masks):

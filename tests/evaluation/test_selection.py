@@ -34,9 +34,9 @@ def test_a_whole_split_is_not_partial(tmp_path):
 def test_what_is_missing_is_counted_and_taken_for_a_submission(tmp_path):
     some = dataset(tmp_path, 3, 2, split="")
     assert (len(select(some).samples), select(some).missing) == (3, 2)
-    assert select(some).partial == "2 files missing"
+    assert select(some).partial == "missing files: 2"
     everything = select(some, unlabelled_too=True)
-    assert (len(everything.samples), everything.missing, everything.partial) == (5, 0, "2 images have no label")
+    assert (len(everything.samples), everything.missing, everything.partial) == (5, 0, "images without a label: 2")
     without = select(some, unpredicted=[some.samples[0]])
     assert [sample.id for sample in without.samples] == ["001", "002"]
 

@@ -93,7 +93,7 @@ def test_images_that_were_only_predicted_are_not_shown(semask, tmp_path, planted
     command = ("eval", "-d", "ade20k", "--root", root, "--pred", masks, "--submission", tmp_path / "out.zip")
     for definition in ("mmseg", "detectron2"):
         done = semask(*command, "--definition", definition, "--report", tmp_path / definition)
-        assert "partial: 1 images have no label" in done.stdout
+        assert "partial: images without a label: 1" in done.stdout
     semask("compare", tmp_path / "mmseg", tmp_path / "detectron2", "-d", "ade20k", "--root", root, "--report", tmp_path)
     page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
     assert page.count("<figure>") == 2

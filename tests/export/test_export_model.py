@@ -16,7 +16,7 @@ import onnx
 import openvino
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.export import ExportedProgram
 
 import semask_cli
@@ -62,13 +62,19 @@ def test_the_script_beside_the_file_gives_the_labels_of_the_model(
     assert compared.is_equal
     assert compared.images == 2
     photo = tmp_path / "photo.png"
-    Image.open(SCENES[0]).resize(SIZE[::-1], Image.Resampling.BILINEAR).save(photo)
+    stored = Image.open(SCENES[0]).resize(SIZE[::-1], Image.Resampling.BILINEAR)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3  # upside down
+    stored.save(photo, exif=exif)
     script = [sys.executable, f"{path}.py", str(photo), str(tmp_path / "mask.png")]
     printed = subprocess.run(script, check=True, capture_output=True, text=True).stdout
     native = semask_cli.load("toy-street-fpn", scales="native").predict(photo)
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
     assert np.mean(mask == native.labels) >= 0.9999
     assert native.shares()[0].name in printed
+    told = subprocess.run(script[:3], check=False, capture_output=True, text=True)
+    assert (told.returncode, "photo.jpg mask.png" in told.stderr) == (1, True)
+    assert "Traceback" not in told.stderr
 
     about = json.loads(Path(f"{path}.json").read_text())
     assert about["classes"] == list(native.classes)

@@ -116,6 +116,8 @@ def test_the_difference_in_miou_is_said_in_a_sentence(tmp_path: Path, semask: Ru
     said = semask(*arguments, "--labels", labels).stdout
     assert "compared: 2, calibrated on: 4" in said
     assert "mIoU" in said
+    (empty := tmp_path / "empty").mkdir()
+    assert "has a label in" in semask(*arguments, "--labels", empty, check=2).stderr
     assert "single folder" in semask(*arguments, "--images", DEMO / "images", "--labels", labels, check=2).stderr
 
 

@@ -254,6 +254,13 @@ def test_a_video_that_ends_before_the_range_is_told(video: Path) -> None:
         list(frames(str(video), FrameRange(start=FRAMES)))
 
 
+def test_a_video_without_the_chosen_frames_leaves_nothing(segmenter: Segmenter, video: Path, tmp_path: Path) -> None:
+    beyond = FrameRange(start=FRAMES)
+    with pytest.raises(ImageError, match="none with index"):
+        list(segment_to_video(segmenter, str(video), tmp_path / "o.mp4", chosen=beyond, settings=SETTINGS))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pipe_is_no_video(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(ImageError, match="pipe or a device"):
@@ -277,6 +284,7 @@ def test_the_command_makes_a_video_of_a_video(semask: Run, video: Path, tmp_path
         ((str(video), "-o", "out.avi"), "videos are written as .mp4"),
         ((str(video), "-o", "out.parquet"), "a folder or an .mp4 file"),
         ((str(video), "-o", "out.mp4", "--save", "mask,json"), "a video shows one kind"),
+        ((str(video), "-o", "new.mp4", "--save", "mask"), "a video can show overlay, color, contour, side, not mask"),
         ((str(video), "--json"), "a video takes no --json"),
         (("photo.jpg", "--frames", "1:2"), "takes no --frames"),
     ):
