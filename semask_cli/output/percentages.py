@@ -9,8 +9,8 @@ def format_percent(value: float | None, *, missing: str = "–") -> str:
 
 
 def format_interval(low: float, high: float) -> str:
-    """An interval in percent or percentage points, with two decimals."""
-    return f"[{low:.2f}, {high:.2f}]".replace("-", "−")
+    """An interval in percent, with two decimals."""
+    return f"[{low:.2f}, {high:.2f}]"
 
 
 def format_share(share: float) -> str:

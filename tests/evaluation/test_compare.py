@@ -118,7 +118,10 @@ def test_more_runs_are_measured_from_the_baseline_that_is_named(fields, semask):
     assert comparison.baseline == "b"
     assert [(d.run, d.baseline) for d in comparison.differences] == [("a", "b"), ("c", "b")]
     printed = semask("compare", *files, "--baseline", files[1]).stdout
-    assert all(difference.sentence in printed for difference in comparison.differences)
+    for difference in comparison.differences:
+        low, high = difference.miou.interval.low, difference.miou.interval.high
+        assert f"{difference.miou.value:+.2f} [{low:+.2f}, {high:+.2f}]" in printed
+        assert difference.sentence in printed
     assert semask_cli.compare([files[0], *files], baseline=files[1]) == comparison
     with pytest.raises(UsageError, match="is not one of the evaluations"):
         semask_cli.compare(files, baseline=fields.folder / "d.json")
