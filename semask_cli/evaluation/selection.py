@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -56,6 +57,12 @@ def select(
         reasons.append(f"shard {shard} of {len(samples)} images")
         samples = [sample for sample in samples if shard.holds(sample.id)]
     return Selection(samples=tuple(samples), missing=missing, partial="; ".join(reasons))
+
+
+def missing_files(partial: str) -> int:
+    """The number of missing files in the words of `Selection.partial`."""
+    found = re.match(r"(\d+) files missing", partial)
+    return int(found[1]) if found else 0
 
 
 def is_published_split(dataset: Dataset) -> bool:

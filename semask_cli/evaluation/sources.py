@@ -95,8 +95,7 @@ class ModelSource:
 
     @property
     def published(self) -> float | None:
-        spec, config = self._segmenter.spec, self._segmenter.config
-        return _published(spec, config.mode, config.scales, flip=config.flip)
+        return published_figure(self._segmenter.spec, self._segmenter.settings)
 
     def file_of(self, sample: Sample) -> Path:
         return sample.image
@@ -164,8 +163,7 @@ class JournalSource(ModelSource):
 
     @property
     def published(self) -> float | None:
-        scales = self._settings["scales"]
-        return _published(self.spec, self._settings["mode"], scales, flip=self._settings["flip"])
+        return published_figure(self.spec, self._settings)
 
     @property
     def score(self) -> str:
@@ -222,12 +220,13 @@ class MaskFolder:
             yield read_labels(self._files[sample.id], self._encoding)
 
 
-def _published(spec: ModelSpec, mode: str, scales: Sequence[float] | str | None, *, flip: bool) -> float | None:
-    """The figure that was published for these settings, if any was."""
-    if mode != "whole":
+def published_figure(spec: ModelSpec, settings: Settings) -> float | None:
+    """The figure that was published for a model with these settings of a run, which may be from a file; or None."""
+    scales = settings.get("scales")
+    if settings.get("mode") != "whole":
         return None
-    if flip:
-        multi_scale = not isinstance(scales, str | None) and tuple(scales) == spec.ms_scales
+    if settings.get("flip"):
+        multi_scale = isinstance(scales, list | tuple) and tuple(scales) == spec.ms_scales
         return spec.published_miou_ms_flip if multi_scale else None
     return spec.published_miou if scales is None else None
 

@@ -18,7 +18,10 @@ from semask_cli.evaluation.metrics import class_totals, metrics
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.records import Record, labels_digest
 from semask_cli.evaluation.results import Evaluation, ImageResult
+from semask_cli.evaluation.selection import missing_files
+from semask_cli.evaluation.sources import published_figure
 from semask_cli.evaluation.summary import figures_of_totals, number, summarise
+from semask_cli.zoo import load_zoo
 
 _NAMED = 5
 _OWN = "figures from the document's own counts"
@@ -59,6 +62,8 @@ def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
     recomputed = replace(
         evaluation,
         images=len(evaluation.image_results),
+        missing=missing_files(evaluation.partial),
+        published=_published(evaluation, class_set),
         image_results=tuple(
             replace(result, miou=number(miou), aacc=number(aacc))
             for result, miou, aacc in zip(evaluation.image_results, own.miou, own.aacc, strict=True)
@@ -75,6 +80,15 @@ def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
     if (sums != totals.stacked().sum(axis=0)).any():
         return Check(name=_OWN, holds=False, found="the confusion matrix is not the sum of the images' counts")
     return _compared(_OWN, evaluation, recomputed)
+
+
+def _published(evaluation: Evaluation, class_set: ClassSet) -> float | None:
+    """The figure in the zoo that the result is held against; the document's own for a model that is not there."""
+    settings, spec = evaluation.settings, class_set.spec
+    if "model" not in settings or spec is None or evaluation.split != spec.evaluated_split or evaluation.partial:
+        return None
+    model = load_zoo().models.get(str(settings["model"]))
+    return published_figure(model, settings) if model else evaluation.published
 
 
 def _journal(evaluation: Evaluation, class_set: ClassSet, folder: Path | None) -> Check:

@@ -13,7 +13,9 @@ from tests.support.command_line import measured
 
 def source(name, **options):
     spec = load_zoo().find(name)
-    segmenter = SimpleNamespace(spec=spec, config=InferenceConfig(crop=spec.crop, stride=spec.stride, **options))
+    config = InferenceConfig(crop=spec.crop, stride=spec.stride, **options)
+    settings = {"mode": config.mode, "scales": config.scales, "flip": config.flip}
+    segmenter = SimpleNamespace(spec=spec, settings=settings)
     return ModelSource(spec, lambda: segmenter)
 
 

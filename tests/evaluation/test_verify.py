@@ -8,6 +8,7 @@ import pytest
 
 from semask_cli.datasets import IGNORE, find_dataset, read_labels
 from semask_cli.evaluation.verify import verify
+from semask_cli.zoo import load_zoo
 from tests.support import miniature
 from tests.support.command_line import measured
 
@@ -62,6 +63,36 @@ def test_a_figure_that_was_altered_is_named(semask, evaluated, keys, value, said
     assert f"does not hold  figures from the document's own counts: {said}" in done.stdout
     assert f"does not hold  figures from the journal: {said}" in done.stdout
     assert "does not hold" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("published", 99.0, "published is 99.0, recomputed None"), ("missing", 3, "missing is 3, recomputed 0")],
+)
+def test_what_is_said_beside_the_figures_is_verified_too(evaluated, key, value, said):
+    path, _ = evaluated
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {key: value}))
+    [own, *_] = verify(path)
+    assert (own.holds, own.found) == (False, said)
+
+
+def test_a_published_figure_is_that_of_the_zoo(evaluated):
+    """For the very settings."""
+    path, _ = evaluated
+    document = json.loads(path.read_text())
+    row = load_zoo().find("swin-t-fpn", dataset="cityscapes")
+    settings = document["settings"] | {"model": row.name, "mode": "whole", "scales": None, "flip": False}
+    for changes, holds in (
+        ({"published": row.published_miou, "settings": settings}, True),
+        ({"published": 99.0, "settings": settings}, False),
+        ({"published": None, "settings": settings}, False),
+        ({"published": None, "settings": settings | {"flip": True}}, True),
+        ({"published": 99.0, "settings": settings | {"model": "of my own"}}, True),
+        ({"published": row.published_miou, "settings": settings, "partial": "the first 6 of 7 images"}, False),
+    ):
+        path.write_text(json.dumps(document | {"partial": ""} | changes))
+        assert verify(path)[0].holds == holds, changes
 
 
 def test_counts_altered_with_their_figures_are_not_those_of_the_journal(semask, evaluated, planted, tmp_path):
