@@ -140,7 +140,8 @@ class _Part:
         frame = av().VideoFrame.from_ndarray(np.pad(pixels, self._odd, mode="edge"), format="rgb24")
         frame.pts, frame.time_base = round(seconds * CLOCK), self._stream.time_base
         self._last, self._interval = frame.pts, frame.pts - self._last if self.frames else 0
-        self._container.mux(self._stream.encode(frame))
+        with writing(self.path):
+            self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
     def end(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -167,6 +169,23 @@ def test_two_runs_do_not_mix_their_parts(segmenter: Segmenter, video: Path, tmp_
     assert len(list(first)) == FRAMES - 6
     assert len(shown(tmp_path / "out.mp4")) == FRAMES
     assert len(list(run(model))) == FRAMES
+
+
+def test_a_full_disk_is_an_error_that_names_the_part(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+
+    def write() -> None:
+        with closing(writing.VideoParts(tmp_path / "out.mp4", {}, step=1)) as parts:
+            for index in range(writing.PART_FRAMES):
+                parts.add(index, index / 25, np.roll(noise, index, 1))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*out\.mp4\.parts/000000000-0\.mp4: "):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_files_of_each_frame(segmenter: Segmenter, video: Path, tmp_path: Path) -> None:
