@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SAVE_HELP = (
     "Comma-separated: mask, index, color, overlay, contour, side, legend, preview, confidence, entropy, scores, json, "
-    "coco, coco-polygons, geojson, cvat, labelstudio. Without it, mask. May be given several times."
+    "coco, coco-polygons, geojson, cvat, labelstudio. Without it, mask, in a video overlay. May be given several times."
 )
 RUN = "The run"
 """The panel of options about a run."""

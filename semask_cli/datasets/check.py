@@ -241,7 +241,8 @@ def _suspicions(dataset: Dataset, inspections: list[_Inspection]) -> Iterable[tu
     total = sum((inspection.values for inspection in inspections), np.zeros(256, np.int64))
     count, encoding = len(dataset.classes), dataset.encoding.name
     with_255 = [inspection.sample.label for inspection in inspections if inspection.values[IGNORE]]
-    if encoding == "reduce-zero" and not total[count]:
+    # In folders of the user's own, whose coding the user named, 255 may stand beside 0.
+    if encoding == "reduce-zero" and dataset.spec and not total[count]:
         yield from (("reduced-twice", f"{label}: 255") for label in with_255)
     if encoding == "labelIds" and not total[count:IGNORE].any():
         yield from (("train-ids", f"{label}: 255") for label in with_255)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semask_cli.datasets import IGNORE, classes, find_dataset
+from semask_cli.datasets import IGNORE, classes, find_dataset, folder_dataset, read_classes
 from semask_cli.datasets.check import check, refuse_defects
 from semask_cli.errors import DatasetError
 from tests.support import miniature
@@ -120,6 +120,16 @@ def test_labels_off_by_one(tmp_path, name, raw, reduced):
     truth[sample.id][0, 0] = len(dataset.classes) - 1
     rewrite(sample, miniature.encode(truth[sample.id], dataset.classes.encodings["reduce-zero"]))
     assert kinds(dataset).keys() == {"not-reduced"}
+
+
+def test_own_labels_may_have_two_values_for_no_class(tmp_path):
+    (tmp_path / "classes.txt").write_text("a\nb\nc")
+    miniature.save(tmp_path / "images/1.png", np.zeros((2, 3, 3), np.uint8))
+    miniature.save(tmp_path / "labels/1.png", np.array([[0, 1, 2], [255, 1, 2]], np.uint8))  # no c
+    own = read_classes(tmp_path / "classes.txt")
+    report = check(folder_dataset(tmp_path / "images", tmp_path / "labels", own, encoding="reduce-zero"))
+    assert not report.findings
+    assert report.pixels.tolist() == [2, 2, 0]
 
 
 def test_labels_off_by_one_are_suspected_where_nothing_is_unlabelled(tmp_path):
