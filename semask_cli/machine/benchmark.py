@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from semask_cli.inference.device import computing, half_type
 from semask_cli.inference.memory import process_peak
 from semask_cli.inference.segmenter import Segmenter
+from semask_cli.inference.sliding_window import window_grid
 from semask_cli.inference.views import view_sizes
 from semask_cli.models.build import build_model
 from semask_cli.ops.linear import linear
@@ -119,11 +120,15 @@ def network_gflop(segmenter: Segmenter, height: int, width: int) -> float:
     total = 0.0
     with torch.device("meta"):
         network = build_model(segmenter.spec).requires_grad_(False)
-    for size in view_sizes(segmenter.spec, segmenter.config, height, width):
-        pixels = torch.empty(1, 3, -(-size.height // 32) * 32, -(-size.width // 32) * 32, device="meta")
+    for view in view_sizes(segmenter.spec, segmenter.config, height, width):
+        size, count = (view.height, view.width), 1
+        if segmenter.config.mode == "slide":
+            grid = window_grid(*size, segmenter.config)
+            size = (grid[0][0][0].stop, grid[0][0][1].stop)  # all windows have that of the first
+            count = len(grid) * len(grid[0])
         with FlopCounterMode(display=False) as counter:
-            network(pixels)
-        total += counter.get_total_flops() / 1e9 * (2 if segmenter.config.flip else 1)
+            network(network.padded(torch.empty(1, 3, *size, device="meta")))
+        total += counter.get_total_flops() / 1e9 * count * (2 if segmenter.config.flip else 1)
     return total
 
 

@@ -91,6 +91,15 @@ def test_operations_grow_with_the_views(segmenter: semask_cli.Segmenter) -> None
     assert benchmark.network_gflop(flipped, HEIGHT, WIDTH) == 2 * once
 
 
+def test_operations_are_those_of_all_windows() -> None:
+    options = {"device": "cpu", "scales": "native"}
+    whole = semask_cli.load("toy-street-fpn", **options)
+    windows = semask_cli.load("toy-street-fpn", **options, mode="slide", crop=(24, 32), stride=(20, 20))
+    of_one = benchmark.network_gflop(whole, 24, 32)
+    assert benchmark.network_gflop(windows, HEIGHT, WIDTH) == pytest.approx(2 * 3 * of_one)
+    assert benchmark.network_gflop(windows, 24, 32) == of_one
+
+
 def test_peak_in_both_precisions(segmenter: semask_cli.Segmenter) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         assert benchmark.peak_gflops(torch.device("cpu"), dtype) > 0
