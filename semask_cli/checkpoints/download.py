@@ -43,7 +43,7 @@ def download(spec: ModelSpec, zoo: Zoo, *, progress: Progress | None = None) -> 
         OutputError: the cache cannot be written.
     """
     path = store.on_disk(spec)
-    if path and path != store.converted_path(spec):
+    if path and (path != store.converted_path(spec) or _is_verified(spec, path)):  # a read-only cache has no locks
         return path
     with store.locked(store.full_name(spec)):
         if (path := store.on_disk(spec)) and _is_intact(spec, path):
@@ -93,16 +93,21 @@ def save_published(spec: ModelSpec, zoo: Zoo, folder: Path, *, progress: Progres
     return target
 
 
+def _is_verified(spec: ModelSpec, path: Path) -> bool:
+    """Whether the converted file had its digest, and has not changed since."""
+    sidecar = store.read_sidecar(spec)
+    return sidecar is not None and sidecar.verified == store.fingerprint(path)
+
+
 def _is_intact(spec: ModelSpec, path: Path) -> bool:
     """Whether the converted file has its digest; the model must be locked.
 
     Raises:
         DamagedCheckpointError: it has not, and SEMASK_OFFLINE forbids downloading it again.
     """
-    sidecar, fingerprint = store.read_sidecar(spec), store.fingerprint(path)
-    if sidecar and sidecar.verified == fingerprint:
+    if _is_verified(spec, path):
         return True
-    digest = store.sha256(path)
+    fingerprint, digest = store.fingerprint(path), store.sha256(path)
     try:
         store.check_converted(spec, digest)
     except DamagedCheckpointError as error:

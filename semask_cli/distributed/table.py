@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 from semask_cli.errors import OutputError
 from semask_cli.io.extras import import_extra
@@ -91,21 +94,31 @@ def join(table: Place, parts: Sequence[Place], *, prefix: str) -> None:
     """Add `parts`, oldest first, to the table, and remove them.
 
     Rows in the table stay if they came from parts with the `prefix`, otherwise they are replaced. If an image has
-    several rows, the latest is kept.
+    several rows, the latest is kept. Without new parts, a table that another program has changed is read once more.
 
     Raises:
-        OutputError: a part cannot be read or removed, or the table cannot be written.
+        OutputError: a part cannot be read or removed, the table cannot be written, or it is damaged.
     """
     try:
         inside = joined_parts(table)
         if new := [part for part in parts if part.name not in inside]:
             stay = {name for name in inside if name.startswith(prefix)}
             _write(table, [table, *new] if stay else new, names=sorted(stay | {part.name for part in new}))
+        elif _has_changed(table):
+            deque(_groups(table), maxlen=0)  # compares the checksums
     except _damage() as error:
         reason = str(error).partition("\n")[0]
         raise OutputError(f"cannot join the parts of {table}: {reason}", _REMOVE) from error
     for part in parts:
         remove(part)
+
+
+def _has_changed(table: Place) -> bool:
+    """Whether a table of this machine is newer than the folder of its parts, which were removed after the join."""
+    folder = parts_folder(table)
+    if not (isinstance(table, Path) and isinstance(folder, Path)):
+        return False
+    return table.stat().st_mtime_ns > folder.stat().st_mtime_ns
 
 
 def _write(table: Place, sources: Sequence[Place], *, names: Sequence[str]) -> None:
@@ -128,11 +141,16 @@ def _write(table: Place, sources: Sequence[Place], *, names: Sequence[str]) -> N
 
 
 @contextmanager
-def _reading(source: Place) -> Iterator[BinaryIO]:
-    """Open a Parquet file; errors become an OutputError that names it."""
+def _reading(source: Place) -> Iterator[Any]:
+    """Open a Parquet file; errors become an OutputError that names it.
+
+    A file of this machine is Arrow's own: one of its threads may still hold what Python has read when the program ends,
+    and would abort it.
+    """
     try:
-        with reading(source) as file:
-            yield file
+        with ExitStack() as opened:
+            file = opened.enter_context(reading(source))
+            yield opened.enter_context(pyarrow().OSFile(os.fsencode(source))) if isinstance(source, Path) else file
     except _damage() as error:
         raise OutputError(f"cannot read {source}: {error}", _REMOVE) from error
 

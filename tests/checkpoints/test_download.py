@@ -18,6 +18,7 @@ from semask_cli.errors import (
     DownloadError,
     NotACheckpointError,
     OfflineError,
+    OutputError,
     TensorShapeError,
 )
 from semask_cli.zoo import ModelSpec, Zoo, load_zoo
@@ -42,6 +43,18 @@ def test_a_download_is_converted_and_kept_once(
     assert cached_files(cache_folder) == PAIR
     assert download(spec, zoo) == path
     assert drive.transfers == [None]
+
+
+def test_a_file_that_is_there_needs_no_lock(
+    file: Path, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a shared cache that is read-only."""
+    adopted = adopt(file, spec, zoo)
+    monkeypatch.setattr(store, "lock_path", lambda name: Path("/dev/null/lock"))
+    assert download(spec, zoo) == adopted
+    adopted.touch()
+    with pytest.raises(OutputError):
+        download(spec, zoo)
 
 
 def test_a_connection_cut_half_way_goes_on(drive: Drive, file: Path, spec: ModelSpec, zoo: Zoo) -> None:

@@ -90,6 +90,20 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Album:
     return album
 
 
+def test_a_table_that_was_damaged_since_is_not_taken_for_the_results(album: Album) -> None:
+    assert album.run() == 8
+    masks = parquet.read_metadata(album.file).row_group(0).column(4)
+    assert masks.path_in_schema == "mask"
+    content = bytearray(album.file.read_bytes())
+    content[masks.dictionary_page_offset + masks.total_compressed_size - 1] ^= 1
+    album.file.write_bytes(content)
+    with pytest.raises(OutputError, match=r"cannot read .*results\.parquet: "):
+        album.run()
+    album.file.unlink()
+    assert album.run() == 8
+    assert rows(album.file) == album.expected()
+
+
 def left(album: Album) -> list[Path]:
     return sorted(parts_folder(album.file).glob("part-*"))  # type: ignore[union-attr]
 
