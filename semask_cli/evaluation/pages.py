@@ -19,6 +19,9 @@ from semask_cli.io.images import RGB
 from semask_cli.output.percentages import format_percent
 
 
+_HIGHEST = 10_000  # pixels; a JPEG has 65,500 at most
+
+
 def render_page(template: str, **values: Any) -> str:
     """Render `template`, a file in templates/, with `values`."""
     return _environment().get_template(template).render(**values)
@@ -30,9 +33,10 @@ def encoded(text: str) -> bytes:
 
 
 def thumbnail(pixels: RGB, *, width: int) -> str:
-    """An image, at most `width` wide, as a data URL of a JPEG."""
-    height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
-    small = pixels if pixels.shape[1] <= width else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    """An image, at most `width` wide and _HIGHEST high, as a data URL of a JPEG."""
+    factor = min(1, width / pixels.shape[1], _HIGHEST / pixels.shape[0])
+    size = [max(1, round(side * factor)) for side in pixels.shape[1::-1]]
+    small = pixels if factor == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return _address(small, "jpeg", quality=80)
 
 

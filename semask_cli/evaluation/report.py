@@ -155,7 +155,8 @@ def _example(sample: Sample, result: ImageResult, predicted: Labels, dataset: Da
 def _class_map(labels: Labels, predicted: Labels) -> RGB:
     """(label, predicted class, 0), subsampled to at most _WIDTH pixels in width: (h, w, 3)."""
     step = math.ceil(labels.shape[1] / _WIDTH)
-    return np.dstack([labels, predicted, np.zeros_like(labels)])[step // 2 :: step, step // 2 :: step]
+    first = min(step // 2, labels.shape[0] - 1)  # of the rows, which may be fewer
+    return np.dstack([labels, predicted, np.zeros_like(labels)])[first::step, step // 2 :: step]
 
 
 def _histogram(values: Sequence[float]) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """The report, in a real browser from a file:// address."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -228,3 +230,18 @@ def test_an_error_map_marks_what_is_wrong_and_what_is_not_counted():
     assert right.tolist() == [45, 45, 45]
     assert wrong[0] > 2 * wrong[1]
     assert ignored.min() > 150
+
+
+@pytest.mark.parametrize("size", [(70_000, 2), (2, 70_000)])
+def test_an_image_of_any_shape_is_shown(tmp_path, size):
+    truth = np.zeros(size, np.uint8)
+    truth[: size[0] // 2] = 1
+    miniature.save(tmp_path / "images/1.png", np.zeros((*size, 3), np.uint8))
+    for name in ("labels", "masks"):
+        miniature.save(tmp_path / name / "1.png", truth)
+    dataset = folder_dataset(tmp_path / "images", tmp_path / "labels", CLASSES)
+    semask_cli.evaluate(dataset, tmp_path / "masks", journal=tmp_path / "journal", report=tmp_path / "report")
+    page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    photo = re.search(r"data:image/jpeg;base64,([^\"]+)", page)
+    with Image.open(io.BytesIO(base64.b64decode(photo[1]))) as image:
+        assert max(image.size) in (720, 10_000)
