@@ -18,7 +18,6 @@ from PIL import Image
 from semask_cli.io.images import RGB
 from semask_cli.output.percentages import format_percent
 
-
 _HIGHEST = 10_000  # pixels; a JPEG has 65,500 at most
 
 
