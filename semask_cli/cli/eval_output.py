@@ -113,7 +113,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         table.add_row(str(result.index), name, *figures, bar, style="dim" if result.iou is None else "")
     print_table(table)
     if evaluation.left_out:
-        console.print(Text(f"left out of the mean: {', '.join(evaluation.left_out)}", "dim"))
+        console.print(Text(f"left out of the mean: {', '.join(evaluation.left_out)}", "dim"), soft_wrap=True)
     console.print()
     _print_headline(evaluation, console)
 
@@ -140,7 +140,8 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
     if scores := e.cityscapes:
         console.print(
             f"categories: IoU {format_percent(scores.category_iou)}, iIoU {format_percent(scores.category_iiou)}   "
-            f"classes: iIoU {format_percent(scores.iiou)}"
+            f"classes: iIoU {format_percent(scores.iiou)}",
+            soft_wrap=True,
         )
     console.print(
         f"images weighted equally: mIoU by image {format_percent(e.fine_grained.miou_by_image)}, "
@@ -149,7 +150,8 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
         soft_wrap=True,
     )
     if e.boundaries and e.objects:
-        console.print(f"Boundary IoU {format_percent(e.boundaries.miou)}   objects found: {_found(e.objects)}")
+        found = f"objects found: {_found(e.objects)}"
+        console.print(f"Boundary IoU {format_percent(e.boundaries.miou)}   {found}", soft_wrap=True)
     if c := e.calibration:
         console.print(f"calibration error {format_percent(c.ece)}, risk-coverage area {format_percent(c.aurc)}")
         console.print(Text(f"scores: {c.score}", "dim"), soft_wrap=True)
@@ -161,7 +163,7 @@ def _print_headline(evaluation: Evaluation, console: Console) -> None:
 
 
 def _found(objects: Sequence[SizeRecall]) -> str:
-    return ", ".join(f"{row.size} {format_percent(row.found)} % of {row.objects:,}" for row in objects)
+    return ", ".join(f"{row.size} {format_percent(row.found)} % of {row.objects:,}" for row in objects if row.objects)
 
 
 def _bounds(interval: Interval | None) -> str:

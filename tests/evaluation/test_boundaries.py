@@ -117,4 +117,8 @@ def test_the_command_measures_them_when_it_is_asked_to(semask, planted):
     assert [row["size"] for row in asked["objects"]] == ["small", "medium", "large"]
     assert asked["objects"][0]["objects"] > 0
     assert plain["miou"] == asked["miou"]
-    assert "Boundary IoU" in semask(*command[:-1], "--boundaries").stdout
+    printed = semask(*command[:-1], "--boundaries").stdout.splitlines()
+    [line] = [line for line in printed if line.startswith("Boundary IoU")]
+    sizes = [row for row in asked["objects"] if row["objects"]]
+    assert all(f"{row['size']} {row['found']:.2f} % of {row['objects']}" in line for row in sizes)
+    assert line.count("% of") == len(sizes) < 3
