@@ -19,7 +19,7 @@ from semask_cli.checkpoints.records import StorageRecord
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_DIRECTORY = 64 << 20  # bytes of a zip's central directory; a large model with its optimizer takes 300 kB
 
-_END_OF_DIRECTORY = b"PK\x05\x06"
+_END_OF_DIRECTORY, _LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
 _CHUNK = 16 << 20
 
 
@@ -45,6 +45,8 @@ def read_zip(file: BinaryIO, memory: mmap) -> tuple[Any, Mapping[str, Region]]:
     _check_directory(memory)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
+    if sum(member.compress_size for member in members) > len(memory):  # comparing their checksums could take days
+        raise ValueError("its members overlap")
     regions = {}
     for member in members:
         if member.filename in regions:
@@ -101,9 +103,10 @@ def _check_directory(memory: mmap) -> None:
     if end < 0 or end + 22 > len(memory):
         raise ValueError("it has no end")
     length = struct.unpack_from("<I", memory, end + 12)[0]
-    if length == 0xFFFFFFFF:  # in the zip64 record, found by its locator
-        at = struct.unpack_from("<Q", memory, end - 12)[0]
-        length = struct.unpack_from("<Q", memory, at + 40)[0]
+    if memory[max(0, end - 20) : end - 16] == _LOCATOR:  # of a zip64 record: zipfile takes the one just before it
+        records = struct.unpack_from("<Q", memory, end - 12)[0], end - 20 - 56
+        lengths = [struct.unpack_from("<Q", memory, record + 40)[0] for record in records]
+        length = max(lengths if length == 0xFFFFFFFF else [length, *lengths])
     if length > MAX_DIRECTORY:
         raise ValueError(f"its list of members takes {length} bytes")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import random
+import struct
 import zipfile
 from pathlib import Path
 
@@ -66,9 +69,29 @@ def test_other_zips(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_directory_of_members_that_takes_much_memory(archive: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_directory_of_members_that_takes_much_memory(archive: bytes, tmp_path: Path, zip64: bool) -> None:
+    """In zip64 what zipfile believes is beside the length that is small."""
     path = tmp_path / "file.pth"
-    end = archive.rfind(b"PK\x05\x06")
-    path.write_bytes(archive[: end + 12] + (1 << 30).to_bytes(4, "little") + archive[end + 16 :])
+    end, large = archive.rfind(b"PK\x05\x06"), 1 << 30
+    if zip64:
+        record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, large, 0)
+        path.write_bytes(archive[:end] + record + struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1) + archive[end:])
+    else:
+        path.write_bytes(archive[: end + 12] + large.to_bytes(4, "little") + archive[end + 16 :])
     with pytest.raises(DamagedCheckpointError, match="list of members takes 1073741824 bytes"):
+        read(path)
+
+
+def test_members_that_overlap_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """A small file would be read a million times over."""
+    path = tmp_path / "file.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({}))
+        archive.writestr("a/data/0", bytes(1_000))
+        [_, first] = archive.filelist
+        for number in range(1, 10):
+            archive.filelist.append(other := copy.copy(first))
+            other.filename = f"a/data/{number}"
+    with pytest.raises(DamagedCheckpointError, match="its members overlap"):
         read(path)
