@@ -29,7 +29,7 @@ from semask_cli.checkpoints.https import (
 )
 from semask_cli.checkpoints.parts import Identity, Part
 from semask_cli.errors import printable
-from semask_cli.io.files import write_atomically
+from semask_cli.io.files import write_atomically, writing
 from semask_cli.zoo import ModelSpec
 
 if TYPE_CHECKING:
@@ -91,16 +91,17 @@ def fetch(place: Place, target: Path, *, max_bytes: int, progress: Progress | No
 
 
 def add_to_index(path: Path, digest: str) -> None:
-    """Add the SHA-256 of a file to the index beside it, replacing an earlier line.
+    """Add the SHA-256 of a file to the index beside it, replacing an earlier line; all other lines stay.
 
     Raises:
-        OutputError: the index cannot be written.
+        OutputError: the index cannot be read or written.
     """
-    with store.locked(INDEX):
-        index = path.with_name(INDEX)
-        listed = _parsed(index.read_text(encoding="utf-8")) if index.is_file() else {}
-        listed[path.name] = digest
-        write_atomically(index, "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listed.items())).encode())
+    index = path.with_name(INDEX)
+    with store.locked(INDEX), writing(index):
+        lines = index.read_bytes().decode(errors="surrogateescape").splitlines() if index.exists() else []
+        others = [line for line in lines if path.name not in _parsed(line)]
+        content = "".join(f"{line}\n" for line in [*others, f"{digest}  {path.name}"])
+        write_atomically(index, content.encode(errors="surrogateescape"))
 
 
 @cache
