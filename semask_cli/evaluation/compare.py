@@ -104,6 +104,8 @@ def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathL
         UsageError: fewer than two, a file that is not an evaluation, a baseline that is none of them, or runs on
             different labels: of other datasets, splits, classes, or label files.
     """
+    if isinstance(paths, str | os.PathLike):
+        raise UsageError(f"compare takes several evaluations, not only {paths}", "Give a list.")
     runs = list(dict.fromkeys(map(Path, paths)))
     first = runs[0] if baseline is None and runs else Path(baseline or "")
     if runs and first not in runs:

@@ -92,8 +92,8 @@ def evaluate(
     """
     if definition and definition not in DEFINITIONS:
         raise UsageError(f"there is no definition of mIoU {definition!r}", f"There are {', '.join(DEFINITIONS)}.")
-    if limit is not None and limit < 1:
-        raise UsageError(f"a limit of {limit} images", "Give the number of images to evaluate, or leave it out.")
+    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+        raise UsageError(f"a limit of {limit!r} images", "Give the number of images to evaluate, or leave it out.")
     if shuffle_seed is not None and limit is None:
         raise UsageError("a shuffle seed draws the images of a limit", "Give a limit too.")
     if merge and (journal or shard or fresh or save_pred or submission):
@@ -101,6 +101,11 @@ def evaluate(
             "merging journals runs nothing",
             "Leave out journal, shard, fresh, save_pred and submission.",
         )
+    if isinstance(merge, str | os.PathLike):
+        raise UsageError(f"merge takes several journals, not only {merge}", "Give a list.")
+    for name, path in {"journal": journal, "save_pred": save_pred, "submission": submission, "report": report}.items():
+        if "://" in str(path):
+            raise UsageError(f"{name} takes a path on this machine, not {path}")
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)

@@ -237,13 +237,17 @@ def as_source(
     """A model, or a folder of masks in `mask_encoding`, as the source of predictions for `dataset`.
 
     Raises:
-        UsageError: a model of other classes, or masks in an encoding that the dataset has not.
+        UsageError: neither of them, a model of other classes, or masks in an encoding that the dataset has not.
         DatasetError: two masks for one image.
     """
     if isinstance(source, str | os.PathLike):
         definition = dataset.spec.definition if dataset.spec else "mmseg"
         encoding = dataset.classes.encoding(mask_encoding)
         return MaskFolder(Path(source), dataset.samples, encoding, definition=definition)
+    if not hasattr(source, "spec"):
+        raise UsageError(f"predictions come from a Segmenter or a folder of masks, not {type(source).__name__}")
+    if mask_encoding != CLASS_INDICES:
+        raise UsageError("a mask encoding is for a folder of masks", "Leave it out for a model.")
     if source.spec.num_classes != len(dataset.classes):
         raise UsageError(
             f"{source.spec.name} knows {source.spec.num_classes} classes, {dataset.name} has {len(dataset.classes)}"

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +83,18 @@ def test_what_cannot_be_evaluated_is_refused_before_the_work(planted, tmp_path):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, definition="voc")
     with pytest.raises(UsageError, match="no label coding 'labelIds'"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, mask_encoding="labelIds")
+    for arguments, said in (
+        ({"limit": "2"}, "a limit of '2' images"),
+        ({"merge": "jobs"}, "merge takes several journals, not only jobs"),
+        ({"report": "s3://bucket/report"}, "report takes a path on this machine, not s3://bucket/report"),
+        ({"journal": "s3://bucket/journal"}, "journal takes a path on this machine"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            semask_cli.evaluate("coco-stuff10k", masks, root=root, **arguments)
+    with pytest.raises(UsageError, match="from a Segmenter or a folder of masks, not int"):
+        semask_cli.evaluate("coco-stuff10k", 5, root=root)
+    with pytest.raises(UsageError, match="a mask encoding is for a folder of masks"):
+        semask_cli.evaluate("coco-stuff10k", SimpleNamespace(spec=None), root=root, mask_encoding="mmseg")
     with pytest.raises(UsageError, match="a shuffle seed draws"):
         semask_cli.evaluate("coco-stuff10k", masks, root=root, shuffle_seed=1)
     with pytest.raises(UsageError, match="no benchmark server"):
@@ -108,3 +121,5 @@ def test_check_and_compare_are_functions_too(planted, tmp_path):
     assert "different definitions" in comparison.cautions[-1]
     with pytest.raises(UsageError, match="two evaluations or more"):
         semask_cli.compare([tmp_path / "mmseg"])
+    with pytest.raises(UsageError, match="compare takes several evaluations, not only one"):
+        semask_cli.compare("one.json")
