@@ -42,15 +42,16 @@ class VideoParts:
         self._folder = target.with_name(f"{target.name}.parts")
         document = json.dumps(settings, sort_keys=True, indent=2).encode()
         self._unfinished: _Part | None = None
-        with writing(self._folder):
+        with writing(self._folder), ExitStack() as stack:
             try:
-                self._lock = locked_folder(self._folder)
+                stack.callback(os.close, locked_folder(self._folder))
             except BlockingIOError as error:
                 raise OutputError(f"another process is writing {target}", "Wait, or name another file.") from error
             kept = [] if fresh or not self._has(document) else list(takewhile(_is_sound, self._finished()))
             for part in set(self._finished()).difference(kept):
                 part.unlink()
-        write_atomically(self._folder / _SETTINGS, document)
+            write_atomically(self._folder / _SETTINGS, document)
+            self._lock = stack.pop_all()
 
     def _has(self, document: bytes) -> bool:
         try:
@@ -104,7 +105,7 @@ class VideoParts:
 
     def close(self) -> None:
         """Let other processes write the video."""
-        os.close(self._lock)
+        self._lock.close()
 
 
 def _digest(path: Path) -> str:
