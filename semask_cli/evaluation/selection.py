@@ -61,7 +61,7 @@ def select(
 
 def missing_files(partial: str) -> int:
     """The number of missing files in the words of `Selection.partial`."""
-    found = re.match(r"(\d+) files missing", partial)
+    found = re.match(r"missing files: (\d+)", partial)
     return int(found[1]) if found else 0
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from semask_cli.datasets import Sample, classes
 from semask_cli.datasets.folders import Dataset
-from semask_cli.evaluation.selection import is_published_split, select
+from semask_cli.evaluation.selection import is_published_split, missing_files, select
 
 
 def dataset(tmp_path, labelled, unlabelled=0, *, split="val", name="cityscapes"):
@@ -35,7 +35,10 @@ def test_what_is_missing_is_counted_and_taken_for_a_submission(tmp_path):
     some = dataset(tmp_path, 3, 2, split="")
     assert (len(select(some).samples), select(some).missing) == (3, 2)
     assert select(some).partial == "missing files: 2"
+    assert missing_files(select(some).partial) == 2
+    assert missing_files(select(some, limit=2).partial) == 2
     everything = select(some, unlabelled_too=True)
+    assert missing_files(everything.partial) == 0
     assert (len(everything.samples), everything.missing, everything.partial) == (5, 0, "images without a label: 2")
     without = select(some, unpredicted=[some.samples[0]])
     assert [sample.id for sample in without.samples] == ["001", "002"]
