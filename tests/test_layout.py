@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "checkpoints/parts.py": "checkpoints/test_transfer.py",
     "checkpoints/pickle_calls.py": "checkpoints/test_pickles.py",
     "checkpoints/records.py": "checkpoints/test_pickles.py",  # plain records
+    "io/image_formats.py": "io/test_images.py",
     "io/source_states.py": "distributed/test_prediction.py",
     "io/read_only.py": "test_api.py",  # what a segmenter that is sent elsewhere has of them
     "evaluation/labels_difference.py": "quantization/test_quantize_model.py",

@@ -86,7 +86,7 @@ def predict(
     predict …`.
     """
     from semask_cli.distributed.table import is_table
-    from semask_cli.io.images import IMAGE_SUFFIXES
+    from semask_cli.io.image_formats import IMAGE_SUFFIXES
     from semask_cli.io.storage import place
     from semask_cli.video.reading import VIDEO_SUFFIXES, is_video
 

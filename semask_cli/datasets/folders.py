@@ -10,7 +10,7 @@ from semask_cli.datasets.class_set import ClassSet, LabelEncoding, classes
 from semask_cli.datasets.samples import Sample, files_below, find_samples
 from semask_cli.datasets.spec import CLASS_INDICES, DatasetSpec, dataset_spec
 from semask_cli.errors import DatasetError, UsageError
-from semask_cli.io.images import is_image_path
+from semask_cli.io.image_formats import is_image_path
 
 ROOT_VARIABLES = ("SEMASK_DATA", "DETECTRON2_DATASETS")
 

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import io
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -163,11 +164,8 @@ class Evaluation:
     def confusion_csv(self) -> str:
         """The confusion matrix as CSV, with class names as header and first column."""
         names = [_no_formula(result.name) for result in self.classes]
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["label", *names, _NO_CLASS])
-        writer.writerows([name, *row] for name, row in zip(names, self.confusion, strict=True))
-        return buffer.getvalue()
+        rows = ([name, *row] for name, row in zip(names, self.confusion, strict=True))
+        return _csv(["label", *names, _NO_CLASS], rows)
 
     def plot_confusion(self, axes: Any = None, *, order: Order = "similarity") -> Any:
         """Plot the confusion matrix, normalised by row, on matplotlib's `axes` or new ones; returns the axes.
@@ -220,15 +218,13 @@ class Evaluation:
 
     def to_csv(self) -> str:
         """The classes as CSV with a header."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
         plain = [field.name for field in dataclasses.fields(ClassResult) if field.name != "interval"]
-        writer.writerow([*plain, "iou_low", "iou_high"])
+        rows = []
         for row in self.classes:
             values = [_no_formula(value) if isinstance(value := getattr(row, name), str) else value for name in plain]
             bounds = (row.interval.low, row.interval.high) if row.interval else (None, None)
-            writer.writerow([*values, *bounds])
-        return buffer.getvalue()
+            rows.append([*values, *bounds])
+        return _csv([*plain, "iou_low", "iou_high"], rows)
 
 
 def document_text(document: dict[str, Any]) -> str:
@@ -241,6 +237,14 @@ def document_text(document: dict[str, Any]) -> str:
         else:
             entries.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
     return "{\n" + ",\n".join(entries) + "\n}"
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
 
 
 def _no_formula(text: str) -> str:

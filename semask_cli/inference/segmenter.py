@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +22,7 @@ from semask_cli.inference.smoothing import Smoothing
 from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.stream import Reserve, Stages, pool_threads, stream
 from semask_cli.inference.versions import row_digest, versions
-from semask_cli.inference.views import resize, view_sizes
+from semask_cli.inference.views import PreparedImage, mirrored, resize, view_sizes
 from semask_cli.io.images import MAX_PIXELS, RGB, ImageSource, read_image
 from semask_cli.models.network import Network
 from semask_cli.models.prediction import Prediction
@@ -36,18 +34,6 @@ SCORE_BYTES = 3  # per kept score: float16, and its class
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedImage:
-    """A decoded image: its `pixels`, uint8 RGB (H, W, 3), and its resized views before mirroring.
-
-    `watch` has the times so far.
-    """
-
-    pixels: RGB
-    views: tuple[RGB, ...]
-    watch: Stopwatch
 
 
 class Segmenter:
@@ -231,7 +217,7 @@ class Segmenter:
         flips = (False, True) if self.config.flip else (False,)
         merged: list[list[View]] = [[] for _ in images]
         for number in range(len(images[0].views)):
-            views = [_mirrored(image.views[number], flip) for image in images for flip in flips]
+            views = [mirrored(image.views[number], flip) for image in images for flip in flips]
             predictions = iter(self._predict_views(views, [image.watch for image in images]))
             for image_views in merged:
                 image_views += [View(next(predictions), flip) for flip in flips]
@@ -298,10 +284,6 @@ class Segmenter:
             milliseconds={stage: round(spent, 3) for stage, spent in watch.milliseconds.items()},
             versions=self._versions,
         )
-
-
-def _mirrored(view: RGB, flip: bool) -> RGB:
-    return np.ascontiguousarray(view[:, ::-1]) if flip else view
 
 
 def _array(values: Tensor | None) -> NDArray[Any] | None:

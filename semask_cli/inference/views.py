@@ -18,6 +18,7 @@ from torch import Tensor
 
 from semask_cli.errors import UsageError
 from semask_cli.inference.config import InferenceConfig
+from semask_cli.inference.stopwatch import Stopwatch
 from semask_cli.inference.transfers import to_device
 from semask_cli.io.images import MAX_PIXELS, RGB
 from semask_cli.zoo import ModelSpec, Preprocessing
@@ -34,6 +35,18 @@ class Size:
     height: int
     width: int
     via: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """A decoded image: its `pixels`, uint8 RGB (H, W, 3), and its resized views before mirroring.
+
+    `watch` has the times so far.
+    """
+
+    pixels: RGB
+    views: tuple[RGB, ...]
+    watch: Stopwatch
 
 
 def view_sizes(spec: ModelSpec, config: InferenceConfig, height: int, width: int) -> list[Size]:
@@ -56,6 +69,11 @@ def resize(image: RGB, size: Size, *, preprocessing: Preprocessing) -> RGB:
         if image.shape[:2] != (height, width):
             image = _TEST_PIPELINES[preprocessing].resize(image, height, width)
     return image
+
+
+def mirrored(view: RGB, flip: bool) -> RGB:
+    """The view, mirrored horizontally if `flip`."""
+    return np.ascontiguousarray(view[:, ::-1]) if flip else view
 
 
 def _mmseg_sizes(spec: ModelSpec, scales: tuple[float, ...] | None, height: int, width: int) -> list[Size]:

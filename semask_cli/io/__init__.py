@@ -1,6 +1,7 @@
 """Reading and writing files.
 
-images.py       the only reader of images; inputs.py and manifest.py find the images that a user names
+images.py       the only reader of images; image_formats.py: which formats
+inputs.py       with manifest.py: the images that a user names
 files.py        atomic writes; overwriting.py: no result replaces an input
 folders.py      searching folders; regular.py: opening regular files only
 storage.py      files in stores (s3://, gs://, …), by fsspec; source_states.py: whether a source has changed

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semask_cli.errors import ImageError
-from semask_cli.io.images import is_image_path
+from semask_cli.io.image_formats import is_image_path
 from semask_cli.io.storage import Address, listed
 
 

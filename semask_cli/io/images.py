@@ -19,7 +19,6 @@ Conventions for images that are not plain 8-bit RGB:
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import io
 import os
@@ -37,6 +36,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from semask_cli.errors import ImageError, printable
+from semask_cli.io.image_formats import AGAIN, FORMATS, not_an_image
 from semask_cli.io.regular import open_regular
 
 RGB = NDArray[np.uint8]
@@ -50,23 +50,7 @@ MAX_PIXELS = 2**28
 MAX_STREAM = 512 << 20
 """The most bytes read from a pipe, which may never end."""
 
-# Formats in which Pillow reports every truncation. Excluded: those that run other programs (EPS) or lack a signature.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm", ".pgm")
-)
-"""Lower-case suffixes of images in searched folders. A file that is named itself may have any suffix."""
-
-_SIGNATURES = (
-    ((b"<html", b"<!doctype html"), "a web page", "Open its address in a browser and save the image itself."),
-    ((b"<svg",), "an SVG drawing", "Export it as PNG first."),
-    ((b"%pdf",), "a PDF document", "Export the page as PNG first."),
-    ((b"ftyphei", b"ftypmif1"), "a HEIC image", "Export it as JPEG or PNG first."),
-)
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BESIDE_PIXELS = 4 << 20  # bytes of metadata in a JPEG
-_AGAIN = "Download or export it again."
 _OPEN_LOCK = threading.Lock()
 
 
@@ -114,11 +98,6 @@ def open_image(
         yield _header(file, _shown(path), max_pixels)
 
 
-def is_image_path(path: Path) -> bool:
-    """Whether `path` has the suffix of an image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
 def _checked(array: NDArray[Any]) -> RGB:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise ImageError(f"an image is uint8 RGB (H, W, 3), but this array is {array.dtype} {array.shape}")
@@ -164,7 +143,7 @@ def _compare_checksums(file: BinaryIO, name: str, max_pixels: int) -> None:
     try:
         image.verify()
     except Exception as error:
-        raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
+        raise ImageError(f"{name} is damaged: {error}", AGAIN) from error
     file.seek(0)
 
 
@@ -190,9 +169,9 @@ def _header(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
         with _no_pixel_limit():
             image = Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise _not_an_image(stream, name) from error
+        raise not_an_image(stream, name) from error
     except Exception as error:  # Pillow raises almost anything on a damaged file: OSError, SyntaxError, ValueError, …
-        raise ImageError(f"{name} is damaged: {error}", _AGAIN) from error
+        raise ImageError(f"{name} is damaged: {error}", AGAIN) from error
     if (pixels := image.width * image.height) > max_pixels:
         raise ImageError(
             f"{name} has {image.width} x {image.height} pixels, more than {max_pixels} in total",
@@ -214,7 +193,7 @@ def decoded(image: Image.Image, name: str) -> Image.Image:
     except MemoryError as error:
         raise ImageError(f"{name} with {image.width} x {image.height} pixels does not fit in memory") from error
     except Exception as error:
-        raise ImageError(f"{name} is truncated or damaged: {error}", _AGAIN) from error
+        raise ImageError(f"{name} is truncated or damaged: {error}", AGAIN) from error
     return image
 
 
@@ -277,28 +256,3 @@ def _rgb(image: Image.Image, name: str) -> RGB:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except ValueError as error:
         raise ImageError(f"{name} cannot be converted to RGB: {error}", "Convert it to 8-bit RGB first.") from error
-
-
-def _not_an_image(stream: BinaryIO, name: str) -> ImageError:
-    """The error for a file that is not an image, with its real format if the first bytes tell."""
-    stream.seek(0)
-    head = stream.read(1024)
-    if not head:
-        return ImageError(f"{name} is empty", _AGAIN)
-    for signatures, kind, suggestion in _SIGNATURES:
-        if any(signature in head.lower() for signature in signatures):
-            return ImageError(f"{name} is {kind}, which semask does not read", suggestion)
-    if _is_text(head):
-        return ImageError(f"{name} is text, not an image")
-    if head.startswith(_TIFF):
-        message = f"{name} is damaged, or a TIFF whose bands or number type Pillow does not read"
-        return ImageError(message, "With -o labels.tif, semask predict reads it as a raster.")
-    return ImageError(f"{name} is not an image that semask reads, or is damaged", f"It reads {', '.join(FORMATS)}.")
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
-    except UnicodeDecodeError:
-        return False
-    return all(character.isprintable() or character.isspace() for character in text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from semask_cli.errors import ImageError
 from semask_cli.io.folders import images_below, walk
-from semask_cli.io.images import is_image_path
+from semask_cli.io.image_formats import is_image_path
 from semask_cli.io.storage import Address, Place, place
 
 STDIN = "-"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from semask_cli.errors import OutputError
-from semask_cli.io.images import is_image_path
+from semask_cli.io.image_formats import is_image_path
 from semask_cli.io.inputs import Input
 from semask_cli.io.storage import Place
 from semask_cli.output.kinds import Kind, file_name

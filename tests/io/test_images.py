@@ -23,7 +23,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from semask_cli.errors import ImageError
-from semask_cli.io.images import IMAGE_SUFFIXES, is_image_path, read_image
+from semask_cli.io.image_formats import IMAGE_SUFFIXES, is_image_path
+from semask_cli.io.images import read_image
 from tests.faults.case import mutate
 
 ORIENTATION = 0x0112
