@@ -16,7 +16,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -176,10 +176,8 @@ class RunJournal:
         Raises:
             OutputError: it cannot be written.
         """
-        try:
+        with self._writing():
             self._writer.close()
-        except OSError as error:
-            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
 
     @cached_property
     def _numbers(self) -> Iterator[int]:
@@ -202,10 +200,11 @@ class RunJournal:
         return np.unique(np.array(keys, np.uint64))
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        try:
+        with self._writing():
             self._writer.append(line)
-        except OSError as error:
-            raise OutputError(f"cannot write the journal in {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"the journal in {self.folder}", suggestion=_BEGIN_AGAIN)
 
 
 class _Segments:

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from semask_cli.errors import OutputError, UsageError
 from semask_cli.evaluation.records import Record, parsed_record
 from semask_cli.io.cache import cache_folder
+from semask_cli.io.files import writing
 from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
 
 _FORMAT = "semask journal 3"
@@ -54,10 +56,8 @@ class Journal:
         self.folder, self._settings, self._classes = folder, settings, classes
         self.read()  # refuses other settings before anything is written
         header = {"format": _FORMAT, "settings": settings, "images": images}
-        try:
+        with self._writing():
             self._writer = JournalWriter(journal_file(folder, number), header)
-        except OSError as error:
-            raise OutputError(f"cannot write the journal {folder}: {error.strerror}", _ANOTHER) from error
 
     def read(self) -> JournalContents:
         """All records in the folder.
@@ -73,10 +73,11 @@ class Journal:
         Raises:
             OutputError: it cannot be written.
         """
-        try:
+        with self._writing():
             self._writer.append(record.to_json() | {"at": round(time.time(), 3)})
-        except OSError as error:
-            raise OutputError(f"cannot write the journal {self.folder}: {error.strerror}", _ANOTHER) from error
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"the journal {self.folder}", suggestion=_ANOTHER)
 
 
 def read_journals(

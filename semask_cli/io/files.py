@@ -26,12 +26,12 @@ _PREFIX = ".semask-"
 
 
 @contextmanager
-def writing(path: Path, *, suggestion: str = "Choose another place to write to.") -> Iterator[None]:
-    """Convert an OSError in the block into an OutputError that names `path`."""
+def writing(target: Path | str, *, suggestion: str = "Choose another place to write to.") -> Iterator[None]:
+    """Convert an OSError in the block into an OutputError that names `target`, which is a path or a description."""
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", suggestion) from error
+        raise OutputError(f"cannot write {target}: {error.strerror or error}", suggestion) from error
 
 
 @contextmanager
