@@ -45,7 +45,7 @@ class Fork:
         self.stdout = None if read is None else os.fdopen(read)
         self._process = _context.Process(
             target=_run,
-            args=(list(map(str, arguments)), str(cwd), dict(environment), DupFd(given), DupFd(write), DupFd(said)),
+            args=(list(map(str, arguments)), str(cwd), dict(environment), *map(_Stream, (given, write, said))),
             daemon=True,  # ends with pytest
         )
         self._process.start()
@@ -81,6 +81,21 @@ class Fork:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+class _Stream:
+    """A descriptor that goes to the server when the process starts: one that is killed before it has fetched its own
+    would leave a pipe open here, whose reader waits for ever."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+        return _itself, (DupFd(self._descriptor),)
+
+
+def _itself(stream: Any) -> Any:
+    return stream
 
 
 def finished_fork(
