@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+from semask_cli.datasets.folders import ROOT_VARIABLES
 from tests.support.command_line import Browse, Run
 from tests.support.forking import finished_fork
 
@@ -53,11 +55,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's cache or zoo, nor the network."""
+    """No test sees the user's cache, zoo or datasets, nor the network."""
     monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SEMASK_OFFLINE", "1")
-    monkeypatch.delenv("SEMASK_ZOO", raising=False)
+    for variable in ("SEMASK_ZOO", *ROOT_VARIABLES):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Write a miniature dataset and predictions for it: planted("ade20k", "annotations") -> (root, folder of masks)."""
+    from tests.support import miniature
+
+    return partial(miniature.plant, tmp_path)
 
 
 @pytest.fixture

@@ -8,12 +8,6 @@ from semask_cli.errors import DatasetError, UsageError
 from tests.support import miniature
 
 
-@pytest.fixture(autouse=True)
-def _no_roots(monkeypatch):
-    monkeypatch.delenv("SEMASK_DATA", raising=False)
-    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
-
-
 @pytest.mark.parametrize(("name", "layout"), miniature.EVERY_LAYOUT)
 def test_every_layout_is_found_and_its_labels_mean_the_same(tmp_path, name, layout):
     truth = miniature.write(tmp_path, name, layout)

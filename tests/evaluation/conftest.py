@@ -1,24 +1,11 @@
-from functools import partial
-
 import numpy as np
 import pytest
 
-from semask_cli.datasets.folders import ROOT_VARIABLES
-from tests.support import miniature
-
 
 @pytest.fixture(autouse=True)
-def _quiet_machine(monkeypatch):
-    """No dataset of the user's is found, and many processes at once take a core each."""
-    for name in ROOT_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+def _a_core_each(monkeypatch):
+    """Many processes at once take a core each."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture
-def planted(tmp_path):
-    """Write a miniature dataset and predictions for it: planted("ade20k", "annotations") -> (root, folder of masks)."""
-    return partial(miniature.plant, tmp_path)
 
 
 @pytest.fixture
