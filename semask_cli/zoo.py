@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 from semask_cli.datasets.spec import Definition, dataset_name
 from semask_cli.errors import UnknownModelError, UsageError, ZooError
 from semask_cli.io.read_only import read_only
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 from semask_cli.io.resources import project_file
 from semask_cli.zoo_values import check_backbone, check_choice, check_figures, check_form, check_row
 
@@ -225,8 +225,7 @@ def _table(document: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        with open_regular(path) as file:
-            return tomllib.loads(file.read().decode("utf-8-sig"))
+        return tomllib.loads(read_regular(path).decode("utf-8-sig"))
     except OSError as error:
         raise ZooError(f"cannot read the zoo file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -27,7 +27,7 @@ from typing import Literal
 from semask_cli.errors import CheckpointError, DamagedCheckpointError, DigestError, OutputError
 from semask_cli.io.cache import FREE_SPACE, cache_folder
 from semask_cli.io.files import whole_file, writing
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import open_regular, read_regular
 from semask_cli.zoo import CheckpointSpec, ModelSpec
 
 Progress = Callable[[int, int | None], None]
@@ -99,8 +99,7 @@ def read_sidecar(spec: ModelSpec) -> Sidecar | None:
 def parse_sidecar(path: Path) -> Sidecar | None:
     """The sidecar at `path`; None if there is none, or one of a later schema."""
     try:
-        with open_regular(path) as file:
-            sidecar = Sidecar(**json.loads(file.read()))
+        sidecar = Sidecar(**json.loads(read_regular(path)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     texts = (sidecar.source_sha256, sidecar.sha256, sidecar.verified)

@@ -15,7 +15,7 @@ from semask_cli.cli.option_groups import AsJson, with_option_groups
 from semask_cli.cli.printing import print_json, print_table
 from semask_cli.errors import UsageError
 from semask_cli.io.files import write_atomically
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 
 if TYPE_CHECKING:
     from semask_cli.machine.benchmark import Benchmark
@@ -106,8 +106,7 @@ def _read_record(path: Path) -> str:
         UsageError: the file cannot be read.
     """
     try:
-        with open_regular(path) as file:
-            return file.read().decode()
+        return read_regular(path).decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

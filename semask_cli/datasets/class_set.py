@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from semask_cli.datasets.spec import CLASS_INDICES, IGNORE, DatasetSpec, EncodingSpec, dataset_spec
 from semask_cli.errors import DatasetError, UsageError, printable
 from semask_cli.io.read_only import read_only
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 
 INVALID = -1
 """In the table of an encoding: a value that is neither a class nor ignored."""
@@ -95,8 +95,7 @@ def read_classes(path: Path) -> ClassSet:
         DatasetError: the file cannot be read, has no class, more than 255, a duplicate, or an invalid line.
     """
     try:
-        with open_regular(path) as file:
-            lines = [line.strip() for line in file.read().decode("utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_regular(path).decode("utf-8-sig").splitlines()]
     except OSError as error:
         raise DatasetError(f"cannot read the classes in {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from semask_cli.errors import DatasetError
 from semask_cli.io.images import MAX_PIXELS
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 
 _VARIABLE = "S"
 _MAX_BYTES = MAX_PIXELS  # of a file, packed or not: one byte per pixel of the largest label
@@ -36,11 +36,7 @@ def read_mat(path: Path) -> NDArray[np.integer]:
     from scipy.io import loadmat, whosmat  # type: ignore[import-untyped]
 
     try:
-        with open_regular(path) as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError(f"it has more than {_MAX_BYTES} bytes")
-        plain = _inflated(path, content)
+        plain = _inflated(path, read_regular(path, limit=_MAX_BYTES))
         kinds = {name: (shape, kind) for name, shape, kind in whosmat(io.BytesIO(plain))}
         shape, kind = kinds[_VARIABLE]
         if len(shape) != 2 or not 0 < shape[0] * shape[1] <= MAX_PIXELS or kind not in _NUMBERS:

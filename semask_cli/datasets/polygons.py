@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from semask_cli.errors import DatasetError
 from semask_cli.io.images import MAX_PIXELS
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 
 _GROUP = "group"  # ends the label of several objects in one polygon
 _MAX_BYTES = 64 << 20  # a hundred times the largest published file
@@ -55,11 +55,7 @@ def polygons_size(path: Path) -> tuple[int, int]:
 def _document(path: Path) -> Iterator[Any]:
     """The content of a file; errors become a DatasetError that names it."""
     try:
-        with open_regular(path) as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError(f"it has more than {_MAX_BYTES} bytes")
-        yield json.loads(content)
+        yield json.loads(read_regular(path, limit=_MAX_BYTES))
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}", _AGAIN) from error
     except ValueError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from semask_cli.datasets.spec import Layout
 from semask_cli.errors import DatasetError
 from semask_cli.io.folders import search
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 
 _READABLE = "Make the whole dataset readable, or correct the path."
 
@@ -75,8 +75,7 @@ def files_below(folder: Path, suffix: str = "") -> dict[str, Path]:
 
 def _listed_ids(file: Path) -> frozenset[str]:
     try:
-        with open_regular(file) as stream:
-            return frozenset(stream.read().decode("utf-8-sig").split())
+        return frozenset(read_regular(file).decode("utf-8-sig").split())
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:

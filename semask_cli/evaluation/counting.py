@@ -22,7 +22,7 @@ from semask_cli.evaluation.cityscapes import instances
 from semask_cli.evaluation.metrics import confusion
 from semask_cli.evaluation.records import Instance, Record, labels_digest, nonzero_counts, parsed_record
 from semask_cli.evaluation.sources import ModelSource, Source
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 from semask_cli.io.storage import state
 from semask_cli.output.render import encode_mask
 
@@ -156,8 +156,7 @@ def digest_of_files(*paths: Path | None) -> str:
     digest = hashlib.sha256()
     for path in filter(None, paths):
         try:
-            with open_regular(path) as file:
-                digest.update(file.read())
+            digest.update(read_regular(path))
         except OSError as error:
             raise DatasetError(f"cannot read {path}: {error.strerror}", "`semask check` checks every file.") from error
     return digest.hexdigest()

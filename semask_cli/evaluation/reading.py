@@ -15,7 +15,7 @@ from semask_cli.evaluation.metrics import DEFINITIONS
 from semask_cli.evaluation.records import MAX_COUNT
 from semask_cli.evaluation.results import JSON_KEYS, SCHEMA_VERSION, Evaluation
 from semask_cli.evaluation.schema import MAX_PERCENT
-from semask_cli.io.regular import open_regular
+from semask_cli.io.regular import read_regular
 
 _COLOUR = re.compile("#[0-9a-f]{6}")
 
@@ -27,8 +27,7 @@ def read_evaluation(path: Path) -> Evaluation:
         UsageError: it is another file, of another version, or damaged.
     """
     try:
-        with open_regular(path) as file:
-            return _evaluation(json.loads(file.read(), parse_constant=_refuse_constant))
+        return _evaluation(json.loads(read_regular(path), parse_constant=_refuse_constant))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

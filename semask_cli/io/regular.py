@@ -1,4 +1,4 @@
-"""Opening regular files only: a pipe would block until something writes to it, a device may never end."""
+"""Reading regular files only: a pipe would block until something writes to it, a device may never end."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+
+
+def read_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        OSError: as `open_regular`.
+        ValueError: it has more than `limit` bytes.
+    """
+    with open_regular(path) as file:
+        content = file.read() if limit is None else file.read(limit + 1)
+    if limit is not None and len(content) > limit:
+        raise ValueError(f"it has more than {limit} bytes")
+    return content
