@@ -26,15 +26,18 @@ from tests.support.toy_networks import toy_segmenter
 
 Checkpoints = Callable[[str], Path]
 QUICK = ("swin-t-fpn__single", "swin-t-fpn__slide", "__stub__", "__stubtta__60x300")
-FROM_FILES = ("swin-t-fpn", "swin-l-mf")  # one of each code base; other rows' gigabytes stay in memory
+FROM_FILES = ("swin-t-fpn__single__300x400__s21", "swin-l-mf__ss__150x160__s21")
+"""One of each code base; the gigabytes of the others stay in memory."""
 
 
 @pytest.fixture
-def checkpoint_of(checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> Checkpoints:
+def checkpoint_of(
+    checkpoint_of: Checkpoints, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Checkpoints:
     """The checkpoint of a row, or the name of one whose tensors are those that a file would have."""
 
     def checkpoint(row: str) -> Path:
-        if row in FROM_FILES:
+        if request.node.callspec.id in FROM_FILES:
             return checkpoint_of(row)
         read = Checkpoint(tensors=published_state(row), classes=None)
         monkeypatch.setattr(loading, "read", lambda path, **_: read)
