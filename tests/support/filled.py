@@ -7,6 +7,7 @@ by the CRC-32 of its published name, so programs that agree on names and shapes 
 from __future__ import annotations
 
 import os
+import shutil
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,27 +15,25 @@ from pathlib import Path
 import numpy as np
 
 LARGE = 100_000  # numbers that take longer to draw than to read
+FREE = 4 << 30  # bytes for other files of the tests
 
 
 def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """The value of the tensor `name`, float32 (int64 zeros for a BatchNorm's counter).
 
     Rows share most of their tensors: a large one is drawn once in a run of pytest, by whichever process wants it first,
-    and kept on the disk unless that is full.
+    if the disk has space.
     """
     folder = os.environ.get("SEMASK_DRAWN_WEIGHTS")
     if not folder or np.prod(shape) < LARGE:
         return _drawn(name, shape)
     path = Path(folder, f"{name} {shape}.npy")
     if not path.exists():
-        value = _drawn(name, shape)
+        if shutil.disk_usage(folder).free < FREE:
+            return _drawn(name, shape)
         part = path.with_suffix(f".{os.getpid()}")
-        try:
-            with part.open("wb") as file:
-                np.save(file, value)
-        except OSError:
-            part.unlink(missing_ok=True)
-            return value
+        with part.open("wb") as file:
+            np.save(file, _drawn(name, shape))
         part.replace(path)
     mapped: np.ndarray = np.load(path, mmap_mode="c")
     return mapped
