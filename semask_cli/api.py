@@ -87,6 +87,8 @@ def load(
     Raises:
         UsageError, CheckpointError, DownloadError, DeviceError, QuantizationError: each says what to do.
     """
+    if not isinstance(name, str | None):
+        raise UsageError(f"the model {name!r} is no name", "Name a row of the zoo; a file of weights is a checkpoint.")
     zoo_rows = load_zoo(Path(zoo) if zoo else None)
     spec = zoo_rows.find(name, dataset=dataset)
     if spec.num_classes != (named := len(classes(spec.dataset))):

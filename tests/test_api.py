@@ -55,6 +55,11 @@ def test_arguments_of_another_type_are_refused_in_words(settings: dict[str, Any]
         semask_cli.load(MODEL, device="cpu", mode="slide", **settings)
 
 
+def test_a_path_is_not_the_name_of_a_model() -> None:
+    with pytest.raises(UsageError, match="is no name"):
+        semask_cli.load(Path("swin-t.pth"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("one", ["photo.jpg", b"photo", Path("photo.jpg")])
 def test_one_image_is_not_several(one: Any) -> None:
     with pytest.raises(UsageError, match="takes several images, not one"):
