@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from semask_cli.datasets.folders import ROOT_VARIABLES
 from tests.support.command_line import Browse, Run
 from tests.support.forking import finished_fork
 
@@ -56,6 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the user's cache, zoo or datasets, nor the network."""
+    from semask_cli.datasets.folders import ROOT_VARIABLES  # with numpy, for which the threads are set above
+
     monkeypatch.setenv("SEMASK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SEMASK_OFFLINE", "1")
     for variable in ("SEMASK_ZOO", *ROOT_VARIABLES):

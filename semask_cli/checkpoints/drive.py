@@ -13,14 +13,7 @@ from gdown.download import get_url_from_gdrive_confirmation
 from gdown.exceptions import FileURLRetrievalError
 
 from semask_cli.checkpoints import https, transfer
-from semask_cli.checkpoints.https import (
-    TEMPORARY,
-    Answer,
-    BrokenOffError,
-    ConnectionLostError,
-    RefusedError,
-    Session,
-)
+from semask_cli.checkpoints.https import Answer, BrokenOffError, RefusedError, Session
 from semask_cli.checkpoints.parts import Part
 
 if TYPE_CHECKING:
@@ -61,10 +54,8 @@ def _file(session: Session, drive_id: str) -> Iterator[Answer]:
     url = f"https://drive.google.com/uc?id={drive_id}"
     for _ in range(_STEPS):
         with https.get(session, url) as answer:
-            if "Location" in answer.headers and 300 <= answer.status < 400:
-                url = _redirected(url, answer.headers["Location"])
-            elif answer.status in TEMPORARY:
-                raise ConnectionLostError(f"the server answered {answer.status}")
+            if (location := answer.redirect()) is not None:
+                url = _redirected(url, location)
             elif answer.status >= 400:
                 raise NotHandedOutError
             elif "Content-Disposition" in answer.headers:

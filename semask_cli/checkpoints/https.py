@@ -25,6 +25,7 @@ _BLOCK_SECONDS = 60  # per block: at least about 1 kB/s
 _PAGE_SECONDS = 60  # for the head of an answer, and for a whole page
 _SILENCE = 30  # seconds without a byte
 _MAX_PAGE_BYTES = 1_000_000
+_TEMPORARY = frozenset((408, 425, 429, *range(500, 600)))  # statuses after which a retry may help
 
 # Strict, so that no two URL parsers can see different hosts.
 _ADDRESS = re.compile(r"https://([a-z0-9.-]+)(?::(?:443|[0-9]{4,5}))?(?:[/?#][!-~]*)?", re.IGNORECASE)
@@ -34,9 +35,6 @@ DRIVE = re.compile(
     re.IGNORECASE,
 )
 """The URLs of Google Drive."""
-
-TEMPORARY = frozenset((408, 425, 429, *range(500, 600)))
-"""Statuses after which the same request may be answered: among them "too many requests"."""
 
 ANYWHERE = re.compile(r".*")
 """Any https URL, for files whose digest is known."""
@@ -102,6 +100,16 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     _items: Queue[object]
+
+    def redirect(self) -> str | None:
+        """The address to which the server redirects; None for an answer that is no redirect.
+
+        Raises:
+            ConnectionLostError: the server is busy or failed; a retry may help.
+        """
+        if self.status in _TEMPORARY:
+            raise ConnectionLostError(f"the server answered {self.status}")
+        return self.headers.get("Location") if 300 <= self.status < 400 else None
 
     def blocks(self) -> Iterator[bytes]:
         """The body in blocks of at least 64 KiB.

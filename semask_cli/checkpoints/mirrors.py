@@ -19,14 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from semask_cli.checkpoints import https, store, transfer
-from semask_cli.checkpoints.https import (
-    TEMPORARY,
-    Answer,
-    BrokenOffError,
-    ConnectionLostError,
-    RefusedError,
-    Session,
-)
+from semask_cli.checkpoints.https import Answer, BrokenOffError, RefusedError, Session
 from semask_cli.checkpoints.parts import Identity, Part
 from semask_cli.errors import printable
 from semask_cli.io.files import write_atomically, writing
@@ -136,10 +129,8 @@ def _answer(session: Session, url: str) -> Iterator[Answer]:
     """The answer with the file itself, after redirects."""
     for _ in range(_STEPS):
         with https.get(session, url) as answer:
-            if "Location" in answer.headers and 300 <= answer.status < 400:
-                url = https.redirected(url, answer.headers["Location"])
-            elif answer.status in TEMPORARY:
-                raise ConnectionLostError(f"the server answered {answer.status}")
+            if (location := answer.redirect()) is not None:
+                url = https.redirected(url, location)
             elif answer.status != 200:
                 raise RefusedError(f"the answer {answer.status}")
             else:

@@ -12,7 +12,7 @@ import typer
 from semask_cli.cli.dataset_options import DatasetOptions
 from semask_cli.cli.option_groups import AsJson, with_option_groups
 from semask_cli.cli.printing import print_table
-from semask_cli.output.percentages import format_percent
+from semask_cli.output.percentages import format_difference, format_percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,5 +120,5 @@ def _change(difference: Difference) -> str:
     if difference.value is None:
         return "–"
     interval = difference.interval
-    bounds = f" [{interval.low:+.2f}, {interval.high:+.2f}]" if interval else ""
-    return f"{difference.value:+.2f}{bounds}".replace("-0.00", "+0.00")
+    bounds = f" [{format_difference(interval.low)}, {format_difference(interval.high)}]" if interval else ""
+    return f"{format_difference(difference.value)}{bounds}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from semask_cli.errors import UsageError
+from semask_cli.io.files import refuse_address
 
 
 class Command(TyperCommand):
@@ -23,9 +23,3 @@ class Command(TyperCommand):
             for value in given if isinstance(given, list | tuple) else [given]:
                 refuse_address(str(value), parameter.opts[0])
         return super().invoke(ctx)
-
-
-def refuse_address(value: str, option: str) -> None:
-    """Raises UsageError if the value of an option that takes a path of this machine is a URL."""
-    if "://" in value:
-        raise UsageError(f"{option} takes a path on this machine, not {value}", "Copy what is there, or name a folder.")

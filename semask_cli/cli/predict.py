@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from semask_cli.cli.images import predict_images
-from semask_cli.cli.local_paths import refuse_address
 from semask_cli.cli.model_options import ModelOptions
 from semask_cli.cli.option_groups import refuse_options, with_option_groups
 from semask_cli.cli.predict_options import RUN, ImageRunOptions, OutputOptions
@@ -18,6 +17,7 @@ from semask_cli.cli.raster import predict_raster
 from semask_cli.cli.video import TARGET as VIDEO
 from semask_cli.cli.video import predict_video
 from semask_cli.errors import UsageError
+from semask_cli.io.files import refuse_address
 
 _SHARING = ("as_json", "format", "gallery", "manifest", "ray", "shard")
 _DRAWING = ("save", "opacity", "tolerance", "top", "max_pixels")

@@ -12,7 +12,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -148,9 +148,11 @@ def _reading(source: Place) -> Iterator[Any]:
     and would abort it.
     """
     try:
-        with ExitStack() as opened:
-            file = opened.enter_context(reading(source))
-            yield opened.enter_context(pyarrow().OSFile(os.fsencode(source))) if isinstance(source, Path) else file
+        with (
+            reading(source) as file,
+            pyarrow().OSFile(os.fsencode(source)) if isinstance(source, Path) else nullcontext(file) as opened,
+        ):
+            yield opened
     except _damage() as error:
         raise OutputError(f"cannot read {source}: {error}", _REMOVE) from error
 

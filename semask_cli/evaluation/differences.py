@@ -24,6 +24,7 @@ from semask_cli.evaluation.intervals import (
     figures_of,
 )
 from semask_cli.evaluation.results import Evaluation
+from semask_cli.output.percentages import format_difference
 
 _MEANS = ("miou", "macc", "aacc", "fwiou")
 
@@ -190,5 +191,5 @@ def _sentence(names: tuple[str, str], miou: Difference, measured_on: str, *, too
         return f"{names[0]} is better than {names[1]} by {points} [{-high:.2f}, {-low:.2f}] {measured_on}."
     return (
         f"No difference is found between {names[1]} and {names[0]} {measured_on}: "
-        f"{miou.value:+.2f} points of mIoU [{low:+.2f}, {high:+.2f}]."
-    ).replace("-0.00", "+0.00")
+        f"{format_difference(miou.value)} points of mIoU [{format_difference(low)}, {format_difference(high)}]."
+    )

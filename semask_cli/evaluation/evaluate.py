@@ -20,6 +20,7 @@ from semask_cli.evaluation.runner import Plan, Progress, evaluation_settings, ma
 from semask_cli.evaluation.selection import select
 from semask_cli.evaluation.sources import ModelSource, Source, as_source
 from semask_cli.evaluation.submission import submission_encoding, submission_names, write_submission
+from semask_cli.io.files import refuse_address
 from semask_cli.io.overwriting import refuse_replacing
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def evaluate(
     if isinstance(merge, str | os.PathLike):
         raise UsageError(f"merge takes several journals, not only {merge}", "Give a list.")
     for name, path in {"journal": journal, "save_pred": save_pred, "submission": submission, "report": report}.items():
-        if "://" in str(path):
-            raise UsageError(f"{name} takes a path on this machine, not {path}")
+        refuse_address(str(path), name)
     world = world or World()
     dataset = as_dataset(dataset, root=root, split=split)
     predictions = as_source(source, dataset, mask_encoding=mask_encoding)

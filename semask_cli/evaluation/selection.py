@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from semask_cli.datasets import Dataset, Sample
 from semask_cli.distributed.shards import Shard
 
+_MISSING = "missing files: "  # before their number, in `Selection.partial`
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -42,7 +44,7 @@ def select(
         skipped |= {sample.id for sample in dataset.unlabelled}
     samples = [sample for sample in dataset.samples if sample.id not in skipped]
     missing = len(skipped) + len(dataset.orphans)
-    reasons = [f"missing files: {missing}"] if missing else []
+    reasons = [f"{_MISSING}{missing}"] if missing else []
     if unlabelled_too and dataset.unlabelled:
         reasons.append(f"images without a label: {len(dataset.unlabelled)}")
     if len(dataset.samples) < dataset.published_images:
@@ -61,7 +63,7 @@ def select(
 
 def missing_files(partial: str) -> int:
     """The number of missing files in the words of `Selection.partial`."""
-    found = re.match(r"missing files: (\d+)", partial)
+    found = re.match(rf"{_MISSING}(\d+)", partial)
     return int(found[1]) if found else 0
 
 

@@ -16,13 +16,19 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from semask_cli.errors import OutputError
+from semask_cli.errors import OutputError, UsageError
 
 if sys.platform != "win32":
     import fcntl
 
 PART = ".part"
 _PREFIX = ".semask-"
+
+
+def refuse_address(value: str, name: str) -> None:
+    """Raises UsageError if the value of `name`, which takes a path of this machine, is a URL."""
+    if "://" in value:
+        raise UsageError(f"{name} takes a path on this machine, not {value}", "Copy what is there, or name a folder.")
 
 
 @contextmanager

@@ -13,6 +13,11 @@ def format_interval(low: float, high: float) -> str:
     return f"[{low:.2f}, {high:.2f}]"
 
 
+def format_difference(points: float) -> str:
+    """A difference in percentage points, with its sign and two decimals."""
+    return f"{points:+.2f}".replace("-0.00", "+0.00")
+
+
 def format_share(share: float) -> str:
     """A share (0 to 1) in percent; a small one is "< 0.1 %", never "0.0 %"."""
     return "< 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
