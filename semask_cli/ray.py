@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from semask_cli.distributed.prediction import Outcome, Run
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.io.storage import absolute
-from semask_cli.output.paths import Task
+from semask_cli.output.kinds import Kind
 
 if TYPE_CHECKING:
     import pyarrow
@@ -272,12 +272,17 @@ def segment_on_ray(
         rows = [{"id": id, "path": absolute(task.entry.path)} for id, task in sound.items() if task.entry.path]
         for row in model.segmented(rows, save=outputs.kinds, max_pixels=max_pixels, **saving):
             task = sound[row["id"]]
-            yield Outcome(task=task, answer=run.write(task, _answer(task, row, palette)))
+            yield Outcome(task=task, answer=run.write(task, answer_of(row, outputs.kinds, palette)))
 
 
-def _answer(task: Task, row: Mapping[str, Any], palette: NDArray[np.uint8]) -> Answer:
+def answer_of(row: Mapping[str, Any], kinds: Sequence[Kind], palette: NDArray[np.uint8]) -> Answer:
+    """The answer in a row of `segment` with these kinds of output; `palette` as for `segment_on_ray`."""
     if row["error"]:
         return Answer(error=error_of(row["error"]))
-    files = {kind: row[kind] for kind in task.files}
-    shares = shares_of(row["classes"], palette)
-    return Answer(width=row["width"], height=row["height"], files=files, classes=shares)
+    return Answer(
+        width=row["width"],
+        height=row["height"],
+        files={kind: row[kind] for kind in kinds},
+        classes=shares_of(row["classes"], palette),
+        milliseconds=row["milliseconds"],
+    )

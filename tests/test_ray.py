@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ import pytest
 from PIL import Image
 
 from semask_cli.datasets import read_classes
+from semask_cli.distributed.answers import Answer, Outputs
 from semask_cli.distributed.segment_batch import SegmentBatch
 from semask_cli.errors import ImageError, UsageError
 from semask_cli.evaluation.cluster_source import CountBatch
 from semask_cli.evaluation.counting import Counted, Counting
 from semask_cli.io.resources import project_file
-from semask_cli.ray import cluster, segment
+from semask_cli.ray import answer_of, cluster, segment
 from tests.support.command_line import Run, measured
 from tests.support.forking import Fork
 from tests.support.written import written_files
@@ -126,6 +128,16 @@ def test_an_evaluation_on_ray_has_the_same_figures(semask: Run, nodes: object, t
     assert measured(on_ray) == measured(alone)
     assert written_files(tmp_path / "masks-ray", ".png") == written_files(tmp_path / "masks", ".png")
     assert (tmp_path / "report/report.html").exists()
+
+
+def test_an_answer_from_the_cluster_is_the_answer() -> None:
+    segmenter, outputs = SegmentBatch("toy-street-fpn", device="cpu", threads=1).segmenter, Outputs(kinds=("mask",))
+    answer = Answer.of(segmenter.predict(np.zeros((20, 30, 3), np.uint8)), outputs, name="a.png")
+    row = answer.to_row()
+    assert row["milliseconds"] > 0
+    assert answer_of(row, outputs.kinds, segmenter.class_set.palette) == replace(
+        answer, milliseconds=row["milliseconds"]
+    )
 
 
 def test_counts_travel_and_errors_are_rows(tmp_path: Path) -> None:

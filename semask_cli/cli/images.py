@@ -63,7 +63,7 @@ def predict_images(
     part = (Shard.parse(run.shard) if run.shard is not None else Shard()).part(world.rank, world.size)
     named = Inputs(names=tuple(inputs), manifest=run.manifest)
     entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
-    tasks = plan_outputs(entries, folder, outputs.kinds, read=read)
+    tasks = plan_outputs(entries, folder, () if run.format else outputs.kinds, read=read)
     if run.gallery:
         if "preview" in outputs.kinds:
             raise UsageError("--report writes the previews into its own folder", "Leave preview out of --save.")

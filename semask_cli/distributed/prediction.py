@@ -70,7 +70,8 @@ class Run:
         """
         source = self._states.take(task.entry.id)
         if self.parts:
-            self.parts.add(task, answer, source)
+            if not task.error:  # else the row is another image's
+                self.parts.add(task, answer, source)
             return answer
         try:
             for kind, content in answer.files.items():

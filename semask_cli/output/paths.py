@@ -40,13 +40,13 @@ def plan_outputs(
 ) -> Iterator[Task]:
     """The output files of each image, in order; repeated images are skipped.
 
-    `read` are other files that the run reads.
+    `read` are other files that the run reads. Without `kinds` an image has no files, but a row of its own: its id.
 
     The first CHECKED_FIRST inputs are all compared with each other in advance. Each later one is compared with those
     before it, and gets an error of its own, which does not end a run of hours.
 
     Raises:
-        OutputError: among the first inputs, two images have the same output, or a result would replace an image.
+        OutputError: among the first inputs, two images have the same output or row, or a result would replace an image.
     """
     entries, kinds = iter(entries), tuple(kinds)
     first = list(dict.fromkeys(islice(entries, CHECKED_FIRST)))
@@ -62,6 +62,8 @@ def plan_outputs(
                     f"{other.name} and {task.entry.name} would both be written to {path}",
                     _APART,
                 )
+        if not kinds and (other := owner.setdefault(task.entry.id, task.entry)) is not task.entry:
+            raise OutputError(f"{other.name} and {task.entry.name} would both have the row {task.entry.id}", _APART)
     written = {hash(name) for name in owner}
     folders = {_real_folder(os.path.dirname(path)) for path in inputs if "://" not in path}
     del owner, first, inputs
@@ -118,6 +120,10 @@ def _conflict(
                 _APART,
             )
         written.add(hash(_folded(path)))
+    if not files:
+        if hash(entry.id) in written:
+            return OutputError(f"the row {entry.id} is already that of another image than {entry.name}", _APART)
+        written.add(hash(entry.id))
     return None
 
 

@@ -23,7 +23,9 @@ from semask_cli.distributed.prediction import Run, segment_here
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.distributed.status import read_status
+from semask_cli.errors import OutputError
 from semask_cli.io.inputs import find_inputs
+from semask_cli.output import paths
 from semask_cli.output.paths import plan_outputs
 from tests.support import filled
 from tests.support.command_line import Run as CommandLine
@@ -127,6 +129,25 @@ def test_tar_files_have_a_sample_for_each_image(album: Path, tmp_path: Path) -> 
     }
     assert (facts["id"], facts["width"]) == ("x/3.v2", 30)
     assert run(album, tmp_path / "out", "webdataset", kinds=("mask", "json"))[1] == 0
+
+
+def test_an_image_has_a_row_of_its_own(semask: CommandLine, tmp_path: Path) -> None:
+    for name in ("one/a.png", "two/a.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(filled.image(20, 30, 0)).save(tmp_path / name)
+    command = ("predict", "--format", "parquet", "--save", "none", "-m", "toy-street-fpn", "--scales", "native")
+    said = semask(*command, "one", "two", "-o", "out", check=OutputError.exit_code).stderr
+    assert "one/a.png and two/a.png would both have the row a" in said
+    assert not (tmp_path / "out").exists()
+    semask(*command, "one", "-o", "one", "--save", "mask")  # no part replaces an image
+    assert [row["path"] for row in rows(tmp_path / "one")] == ["one/a.png"]
+
+
+def test_an_image_whose_row_is_taken_adds_none(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "CHECKED_FIRST", 0)
+    Image.fromarray(filled.image(20, 30, 0)).save(album / "x/3.v2.tif")
+    assert run(album, tmp_path / "out", "parquet", kinds=())[1] == IMAGES + 1
+    assert len({row["id"] for row in rows(tmp_path / "out")}) == len(rows(tmp_path / "out")) == IMAGES
 
 
 class Killed(BaseException):

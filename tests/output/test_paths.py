@@ -33,6 +33,16 @@ def test_two_images_with_one_result_are_refused() -> None:
         planned([Input(Path("a.jpg"), Path("a")), Input(Path("a.png"), Path("a"))], Path("out"))
 
 
+def test_two_images_with_one_row_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [Input(Path("one/a.jpg"), Path("a")), Input(Path("two/a.jpg"), Path("a"))]
+    with pytest.raises(OutputError, match=r"one/a\.jpg and two/a\.jpg would both have the row a"):
+        list(plan_outputs(both, Path("out"), ()))
+    monkeypatch.setattr(paths, "CHECKED_FIRST", 0)
+    first, second = plan_outputs(both, Path("out"), ())
+    assert first.error is None
+    assert "the row a is already that of another image than two/a.jpg" in str(second.error)
+
+
 def test_an_image_that_is_read_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="would replace an input file"):
         planned([Input(tmp_path / "a.png", Path("a"))], tmp_path)
