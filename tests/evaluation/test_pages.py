@@ -97,8 +97,14 @@ def test_the_classes_sort_when_a_button_is_pressed(reported, browse, button, key
 
 
 def acted(page, script):
-    """The page with a script that runs when it has loaded."""
-    action = f"<script>addEventListener('load', () => {{ {script} }})</script></body>"
+    """The page with an asynchronous script that runs when its images are there; the browser waits for its end."""
+    action = f"""<script>
+      const held = document.body.appendChild(document.createElement("iframe"));
+      held.contentDocument.open();  // what is being written is still loading
+      Promise.all([...document.images].map((image) => image.decode()))
+        .then(async () => {{ {script} }})
+        .finally(() => held.contentDocument.close());
+    </script></body>"""
     other = page.with_name("acted.html")
     other.write_text(page.read_text(encoding="utf-8").replace("</body>", action), encoding="utf-8")
     return other
@@ -123,8 +129,9 @@ def test_a_slider_leads_from_an_image_to_its_errors_and_classes_are_named(report
       slider.dispatchEvent(new Event("input"));
       document.body.dataset.opacities = [...stage.children].map((layer) => layer.style.opacity);
       press("ArrowRight");
+      await decoded.get(shown.dataset.classes);
     """
-    dom = browse(acted(reported / "report.html", use), "--dump-dom", "--virtual-time-budget=30000")
+    dom = browse(acted(reported / "report.html", use), "--dump-dom")
     viewer = re.search('<dialog id="viewer"[^>]* open', dom).start()
     assert f"<span>{worst}: prediction</span>" in dom[viewer:]
     names = CLASSES.classes
