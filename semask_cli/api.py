@@ -95,6 +95,8 @@ def load(
         raise UsageError(f"{spec.name} has {spec.num_classes} classes, but {spec.dataset} has {named}", _OWN_CLASSES)
     if memory_budget is not None and not (isinstance(memory_budget, int) and memory_budget >= 1):
         raise UsageError(f"a memory budget of {memory_budget!r} bytes", "Give a whole number, or leave it out.")
+    if random_weights and checkpoint:
+        raise UsageError(f"random weights, or those of {checkpoint}", "Give one of them.")
     config = _inference_config(spec, mode=mode, crop=crop, stride=stride, scales=scales, flip=flip)
     chosen_device = choose_device(device)
     if cuda_graphs and chosen_device.type != "cuda":

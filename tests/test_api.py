@@ -126,6 +126,11 @@ def test_random_weights_have_no_digest() -> None:
     assert not any(parameter.requires_grad for parameter in segmenter.network.parameters())
 
 
+def test_random_weights_exclude_a_checkpoint() -> None:
+    with pytest.raises(UsageError, match=r"random weights, or those of mine\.pth"):
+        semask_cli.load(MODEL, device="cpu", random_weights=True, checkpoint="mine.pth")
+
+
 @pytest.mark.skipif(not multiplies_int8(), reason="needs VNNI or AMX")
 def test_random_weights_in_int8_are_calibrated_on_noise() -> None:
     pixels, answers = torch.randn(1, 3, 64, 64), []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from semask_cli.cli.dataset_options import DatasetOptions
-from semask_cli.cli.option_groups import AsJson, with_option_groups
+from semask_cli.cli.option_groups import AsJson, refuse_options, with_option_groups
 from semask_cli.cli.printing import print_table
 from semask_cli.output.percentages import format_difference, format_percent
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 @with_option_groups
 def compare(
+    context: typer.Context,
     evaluations: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Outputs of `semask eval --json`, or --report folders.")
     ],
@@ -48,6 +50,9 @@ def compare(
     from semask_cli.evaluation.compare import write_comparison
     from semask_cli.evaluation.results import document_text
 
+    if not report:
+        names = [field.name for field in fields(DatasetOptions)]
+        refuse_options(context, "a comparison without --report", names, "The page of --report shows its images.")
     comparison = compare_evaluations(evaluations, baseline=baseline)
     if report:
         page = write_comparison(report, comparison, dataset_options.find_if_named())

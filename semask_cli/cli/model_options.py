@@ -65,9 +65,12 @@ class ModelOptions:
         typer.Option("--ms-flip", rich_help_panel=_VIEWS, help="Average over the published scales, each mirrored too."),
     ] = False
     mode: Annotated[
-        Literal["whole", "slide"],
-        typer.Option(rich_help_panel=_VIEWS, help="Predict the whole image at once, or in sliding windows."),
-    ] = "whole"
+        Literal["whole", "slide"] | None,
+        typer.Option(
+            rich_help_panel=_VIEWS,
+            help="Predict the whole image at once (the default, except for a raster), or in sliding windows.",
+        ),
+    ] = None
     crop: Annotated[
         str | None, typer.Option(metavar="N|HxW", rich_help_panel=_VIEWS, help="Window of --mode slide, in pixels.")
     ] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -18,6 +18,9 @@ from semask_cli.cli.video import TARGET as VIDEO
 from semask_cli.cli.video import predict_video
 from semask_cli.errors import UsageError
 from semask_cli.io.files import refuse_address
+
+if TYPE_CHECKING:
+    from semask_cli.output.kinds import Kind
 
 _SHARING = ("as_json", "format", "gallery", "manifest", "ray", "shard")
 _DRAWING = ("save", "opacity", "tolerance", "top", "max_pixels")
@@ -98,6 +101,7 @@ def predict(
             raise UsageError(f"{output}: a video is written as a folder or an .mp4 file")
         _refuse_name_of_a_file(output, IMAGE_SUFFIXES)
         outputs = saving.outputs(default="overlay" if Path(output).suffix.lower() == VIDEO else "mask")
+        _refuse_unused(context, outputs.kinds)
         predict_video(
             inputs,
             options=options,
@@ -121,9 +125,19 @@ def predict(
         _refuse_name_of_a_file(output, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
         if is_table(place(output)):
             run = replace(run, format=run.format or "parquet")
-        predict_images(
-            inputs, options=options, outputs=saving.outputs(or_none=bool(run.format)), output=output, run=run
-        )
+        outputs = saving.outputs(or_none=bool(run.format))
+        _refuse_unused(context, (*outputs.kinds, "preview") if run.gallery else outputs.kinds)
+        predict_images(inputs, options=options, outputs=outputs, output=output, run=run)
+
+
+def _refuse_unused(context: typer.Context, kinds: tuple[Kind, ...]) -> None:
+    """Refuse options of other kinds of files than these."""
+    from semask_cli.output.kinds import Option, kinds_with
+
+    for option in get_args(Option):
+        takers = kinds_with(option)
+        if not set(takers).intersection(kinds):
+            refuse_options(context, f"--save {','.join(kinds) or 'none'}", [option], f"It is for {', '.join(takers)}.")
 
 
 def _refuse_name_of_a_file(output: str, endings: frozenset[str]) -> None:

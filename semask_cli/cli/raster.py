@@ -34,9 +34,14 @@ def predict_raster(
     limits = None if stretch is None else Stretch(*_numbers("--stretch", stretch, float, 2))
     if limits and not -math.inf < limits.low < limits.high < math.inf:
         raise UsageError(f"--stretch {stretch!r} is not a low value and a higher one")
+    if options.mode == "whole" or options.scales not in (None, "native") or options.flip or options.ms_flip:
+        raise UsageError(
+            "a raster is segmented in sliding windows at its own size",
+            "Leave out --mode whole, --scales, --flip and --ms-flip.",
+        )
     rasterio()  # a missing package is reported before the model is loaded
     refuse_replacing([output], [source])
-    segmenter = replace(options, mode="slide", scales=options.scales or "native").load()
+    segmenter = replace(options, mode="slide", scales="native").load()
     for _ in _progress(segment_raster(segmenter, source, output, bands=chosen, stretch=limits)):
         pass
     print(f"{printable(str(source))} -> {printable(str(output))}")

@@ -37,6 +37,9 @@ Kind = Literal[
     "labelstudio",
 ]
 
+Option = Literal["opacity", "tolerance", "top"]
+"""An option that only some kinds take."""
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds that `Segmentation.save` can write, described there."""
 
@@ -81,6 +84,11 @@ def file_name(stem: str, kind: Kind) -> str:
 def needs(kinds: Iterable[Kind]) -> set[str]:
     """The optional fields of a segmentation that these kinds need."""
     return {output.needs for kind in kinds if (output := _OUTPUTS[kind]).needs}
+
+
+def kinds_with(option: Option) -> tuple[Kind, ...]:
+    """The kinds that take this option."""
+    return tuple(kind for kind, output in _OUTPUTS.items() if output.option == option)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +207,12 @@ def _encode_label_studio(result: SegmentedImage, options: _Options) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """A kind of output: its suffixes, its encoder, and the optional field that it needs."""
+    """A kind of output: its suffixes, its encoder, the optional field that it needs, and the option that it takes."""
 
     endings: tuple[str, ...]
     encode: Callable[[SegmentedImage, _Options], bytes]
     needs: Literal["image", "confidence", "entropy", "scores"] | None = None
+    option: Option | None = None
 
 
 _PHOTOGRAPH = (".jpg", ".jpeg", ".png")
@@ -211,18 +220,18 @@ _OUTPUTS: Mapping[Kind, _Output] = {
     "mask": _Output((".png",), _encode_mask),
     "index": _Output((".png",), _encode_index),
     "color": _Output((".png",), _encode_color),
-    "overlay": _Output(_PHOTOGRAPH, _encode_overlay, "image"),
+    "overlay": _Output(_PHOTOGRAPH, _encode_overlay, "image", "opacity"),
     "contour": _Output(_PHOTOGRAPH, _encode_contour, "image"),
-    "side": _Output(_PHOTOGRAPH, _encode_side, "image"),
-    "legend": _Output(_PHOTOGRAPH, _encode_legend, "image"),
-    "preview": _Output((".jpg",), _encode_preview, "image"),
+    "side": _Output(_PHOTOGRAPH, _encode_side, "image", "opacity"),
+    "legend": _Output(_PHOTOGRAPH, _encode_legend, "image", "opacity"),
+    "preview": _Output((".jpg",), _encode_preview, "image", "opacity"),
     "confidence": _Output((".png",), _encode_confidence, "confidence"),
     "entropy": _Output((".png",), _encode_entropy, "entropy"),
-    "scores": _Output((".npz",), _encode_scores, "scores"),
+    "scores": _Output((".npz",), _encode_scores, "scores", "top"),
     "json": _Output((".json",), _encode_json),
     "coco": _Output((".json",), _encode_coco),
-    "coco-polygons": _Output((".json",), _encode_coco_polygons),
-    "geojson": _Output((".geojson",), _encode_geojson),
-    "cvat": _Output((".xml",), _encode_cvat),
-    "labelstudio": _Output((".json",), _encode_label_studio),
+    "coco-polygons": _Output((".json",), _encode_coco_polygons, option="tolerance"),
+    "geojson": _Output((".geojson",), _encode_geojson, option="tolerance"),
+    "cvat": _Output((".xml",), _encode_cvat, option="tolerance"),
+    "labelstudio": _Output((".json",), _encode_label_studio, option="tolerance"),
 }

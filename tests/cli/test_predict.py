@@ -132,6 +132,9 @@ def test_one_bad_file_is_a_row_and_a_non_zero_exit(semask: Run, tmp_path: Path) 
         (["a.png", "--device", "abacus"], DeviceError, "abacus"),
         (["-", "--ray", "local"], UsageError, "do not have this one's stdin"),
         (["one.png", "--ray", ""], UsageError, "--ray has no address"),
+        (["a.png", "--tolerance", "2"], UsageError, "--save mask takes no --tolerance"),
+        (["a.png", "--save", "index,coco", "--opacity", "1"], UsageError, "--save index,coco takes no --opacity"),
+        (["a.png", "--save", "json", "--top", "3"], UsageError, "It is for scores."),
     ],
 )
 @pytest.mark.slow

@@ -58,6 +58,11 @@ def fields(tmp_path):
     return Fields(tmp_path)
 
 
+def test_a_dataset_is_for_the_page(semask):
+    said = semask("compare", "a.json", "b.json", "-d", "ade20k", check=2).stderr
+    assert "a comparison without --report takes no --dataset" in said
+
+
 def test_a_better_run_is_called_better_whichever_stands_first(fields):
     good, bad = fields.run("good", right=0.9), fields.run("bad", right=0.8, seed=1)
     [up] = semask_cli.compare([bad, good]).differences

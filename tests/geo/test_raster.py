@@ -181,4 +181,7 @@ def test_the_command_writes_a_raster_for_a_raster(semask: Run, tmp_path: Path) -
     for option in (("--save", "overlay"), ("--json",), ("--frames", "1:2"), ("--shard", "0/2"), ("--report", "page")):
         refused = semask("predict", "a.tif", "-o", "c.tif", *option, *model, check=2).stderr
         assert f"a raster takes no {option[0]}" in refused
+    for option in (("--mode", "whole"), ("--scales", "1"), ("--flip",), ("--ms-flip",)):
+        refused = semask("predict", "a.tif", "-o", "c.tif", *option, *model, check=2).stderr
+        assert "sliding windows at its own size" in refused
     assert "takes no --bands" in semask("predict", "a.tif", "--bands", "3,2,1", *model, check=2).stderr

@@ -305,6 +305,7 @@ def test_the_command_makes_a_video_of_a_video(semask: Run, video: Path, tmp_path
         ((str(video), "-o", "out.mp4", "--save", "mask,json"), "a video shows one kind"),
         ((str(video), "-o", "new.mp4", "--save", "mask"), "a video can show overlay, color, contour, side, not mask"),
         ((str(video), "--json"), "a video takes no --json"),
+        ((str(video), "-o", "new.mp4", "--tolerance", "1"), "--save overlay takes no --tolerance"),
         (("photo.jpg", "--frames", "1:2"), "takes no --frames"),
     ):
         assert said in semask("predict", *arguments, *model, check=2).stderr
