@@ -17,7 +17,7 @@ from semask_cli.models.backbone import SeMaskSwin
 from semask_cli.models.network import Network
 from semask_cli.models.patches import PatchEmbed
 from semask_cli.models.prediction import DenseLogits, Prediction
-from semask_cli.ops.linear import convolution
+from semask_cli.ops.linear import convolution_relu
 from semask_cli.zoo import ModelSpec
 from semask_cli.zoo_values import FPNHeadSpec
 
@@ -34,7 +34,7 @@ class ConvNormReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(self.bn, nn.Identity):
-            return convolution(x, self.conv.weight, self.conv.bias, padding=1, relu=True)
+            return convolution_relu(x, self.conv.weight, self.conv.bias)
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
     @torch.no_grad()

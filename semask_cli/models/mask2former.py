@@ -118,7 +118,7 @@ class MaskedQueryDecoder(nn.Module):
         self.query_embed = nn.Embedding(spec.queries, dim)
         self.level_embed = nn.Embedding(LEVELS, dim)
         self.class_embed = Linear(dim, classes + 1)
-        self.mask_embed = MLP(dim, layers=3)
+        self.mask_embed = MLP(dim)
 
     def forward(self, maps: list[Tensor], mask_features: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, Q, classes + 1) and mask logits (B, Q, H, W).

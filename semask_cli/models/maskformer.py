@@ -87,7 +87,7 @@ class QueryDecoder(nn.Module):
         self.query_embed = nn.Embedding(spec.queries, dim)
         self.input_proj = nn.Conv2d(channels_in, dim, 1)
         self.class_embed = Linear(dim, classes + 1)
-        self.mask_embed = MLP(dim, layers=3)
+        self.mask_embed = MLP(dim)
 
     def forward(self, features: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) and (B, dim, H, W) -> class logits (B, Q, classes + 1) and mask logits (B, Q, H, W)."""

@@ -37,11 +37,11 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Linear layers of one width with ReLU between them."""
+    """Three linear layers of one width with ReLU between them."""
 
-    def __init__(self, dim: int, *, layers: int) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        inner = (Linear(dim, dim, activation="relu") for _ in range(layers - 1))
+        inner = (Linear(dim, dim, activation="relu") for _ in range(2))
         self.layers = nn.ModuleList([*inner, Linear(dim, dim)])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,19 +24,10 @@ from semask_cli.models.windows import (
 )
 from semask_cli.ops.cpu import small_products_are_slow
 from semask_cli.ops.linear import Linear
-from semask_cli.ops.window_attention import REGION_MASK, has_kernel, window_attention
+from semask_cli.ops.window_attention import REGION_MASK, has_kernel, relative_position_index, window_attention
 
 BIAS_ALIGNMENT = 8
 """Rows of a bias begin at multiples of so many numbers, so that torch's GPU kernels can load 16 bytes at a time."""
-
-
-def relative_position_index(window: int) -> Tensor:
-    """The row of the bias table for each pair of tokens of a window: int64 (window ** 2, window ** 2)."""
-    # On the CPU even where a network is built without memory: arithmetic on the meta device imports torch's compiler.
-    steps = torch.arange(window, device="cpu")
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    y, x = y.flatten(), x.flatten()
-    return (y[:, None] - y + window - 1) * (2 * window - 1) + (x[:, None] - x + window - 1)
 
 
 class WindowAttention(nn.Module):
@@ -96,25 +87,24 @@ class WindowAttention(nn.Module):
         _, h, w, _ = x.shape
         windows = self.qkv(cut_windows(x, window=self.window, shift=self.shift))  # (B, rows, columns, N, 3 * C)
         biases = self.biases(windows.dtype)
-
-        def parts(axis: int) -> list[int]:
-            count = windows.shape[axis]
-            return [count - 1, 1] if self.shift and count > 1 else [count]
-
-        def borders(axis: int, last: int) -> list[int]:
-            return [PLAIN, last][-len(parts(axis)) :] if self.shift else [PLAIN]
-
-        joined = [
+        attended = [
             torch.cat(
                 [
                     self._attend(part.flatten(0, 2), biases[down + across]).unflatten(0, part.shape[:3])
-                    for across, part in zip(borders(2, RIGHT), row.split(parts(2), dim=2), strict=True)
+                    for across, part in self._by_border(rows, RIGHT, axis=2)
                 ],
                 dim=2,
             )
-            for down, row in zip(borders(1, BOTTOM), windows.split(parts(1), dim=1), strict=True)
+            for down, rows in self._by_border(windows, BOTTOM, axis=1)
         ]
-        return join_windows(torch.cat(joined, dim=1), h, w, shift=self.shift)
+        return join_windows(torch.cat(attended, dim=1), h, w, shift=self.shift)
+
+    def _by_border(self, windows: Tensor, border: int, *, axis: int) -> list[tuple[int, Tensor]]:
+        """The plain windows, and with a shift the last of the axis, which hold tokens from opposite borders."""
+        if not self.shift:
+            return [(PLAIN, windows)]
+        plain, last = windows.split([windows.shape[axis] - 1, 1], dim=axis)
+        return [(PLAIN, plain), (border, last)] if plain.shape[axis] else [(border, last)]
 
     def _attend(self, windows: Tensor, bias: Tensor) -> Tensor:
         """(windows, N, 3 * C) -> (windows, N, C)."""

@@ -39,17 +39,16 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activat
     return fused
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int, relu: bool) -> Tensor:
-    """A convolution of stride 1, and optionally a ReLU: (B, C_in, H, W) -> (B, C_out, H, W)."""
+def convolution_relu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 3x3 convolution of stride 1 and padding 1, and a ReLU: (B, C_in, H, W) -> (B, C_out, H, W)."""
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if _goes_to_onednn(dtype, x, weight, bias):
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        padding = stride = dilation = [1, 1]
         product = torch.ops.mkldnn._convolution_pointwise
-        sides, ones = [padding, padding], [1, 1]
-        fused: Tensor = product(x, weight, bias, sides, ones, ones, 1, "relu" if relu else "none", [], "")
+        fused: Tensor = product(x, weight, bias, padding, stride, dilation, 1, "relu", [], "")
         return fused
-    out = F.conv2d(x, weight, bias, padding=padding)
-    return F.relu(out, inplace=True) if relu else out
+    return F.relu(F.conv2d(x, weight, bias, padding=1), inplace=True)
 
 
 class Linear(nn.Linear):

@@ -59,6 +59,15 @@ def window_kernel(dtype: torch.dtype, *, window: int) -> Kernel:
     return Kernel(name, (("VALUE", STORAGE[dtype]), ("WINDOW", window)))
 
 
+def relative_position_index(window: int) -> Tensor:
+    """The entry of the bias table for each pair of tokens of a window: int64 (window ** 2, window ** 2)."""
+    # On the CPU even where a network is built without memory: arithmetic on the meta device imports torch's compiler.
+    steps = torch.arange(window, device="cpu")
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    y, x = y.flatten(), x.flatten()
+    return (y[:, None] - y + window - 1) * (2 * window - 1) + (x[:, None] - x + window - 1)
+
+
 def reference_window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, shift: int) -> Tensor:
     """`window_attention` in plain torch, in the published steps."""
     _, height, width, _, heads, d = qkv.shape
@@ -79,10 +88,8 @@ def reference_window_attention(qkv: Tensor, padding: Tensor, table: Tensor, wind
         region[:, :, -shift:] += 1
     region = cut(region)[:, :, :, None]  # (1, rows, columns, 1, N)
     mask = REGION_MASK * (region[..., None] != region[..., None, :])
-    y, x = (torch.arange(window**2, device=qkv.device) // window, torch.arange(window**2, device=qkv.device) % window)
-    side = 2 * window - 1
-    pair = (y[:, None] - y + window - 1) * side + (x[:, None] - x + window - 1)
-    scores = q @ k.mT * d**-0.5 + table[:, pair].to(q.dtype) + mask
+    bias = table[:, relative_position_index(window).to(table.device)]
+    scores = q @ k.mT * d**-0.5 + bias.to(q.dtype) + mask
     attended = (scores.softmax(-1) @ v).transpose(3, 4)  # (B, rows, columns, N, heads, d)
     attended = attended.unflatten(3, (window, window)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
     return attended.roll((shift, shift), (1, 2))[:, :height, :width].to(qkv.dtype).contiguous()
