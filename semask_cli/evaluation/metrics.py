@@ -54,12 +54,11 @@ class ClassTotals:
 class Metrics:
     """Figures in percent; nan for 0 / 0.
 
-    `iou` and `acc` (recall) are (..., K) float64, nan for classes that `definition` leaves out of the mean. `miou` and
+    `iou` and `acc` (recall) are (..., K) float64, nan for classes that a definition leaves out of the mean. `miou` and
     `macc` (...) are their means, `aacc` the percentage of labelled pixels predicted correctly, `fwiou` the IoU weighted
     by label pixels. For one confusion matrix they are scalars.
     """
 
-    definition: str
     aacc: NDArray[np.float64]
     miou: NDArray[np.float64]
     macc: NDArray[np.float64]
@@ -100,7 +99,7 @@ def metrics(totals: ClassTotals, definition: str) -> Metrics:
         aacc = 100 * right.sum(axis=-1) / labelled.sum(axis=-1)
     if definition == "detectron2":
         iou[labelled == 0] = np.nan
-    return Metrics(definition=definition, aacc=aacc, miou=mean(iou), macc=mean(acc), fwiou=fwiou, iou=iou, acc=acc)
+    return Metrics(aacc=aacc, miou=mean(iou), macc=mean(acc), fwiou=fwiou, iou=iou, acc=acc)
 
 
 def precision_and_dice(totals: ClassTotals, definition: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

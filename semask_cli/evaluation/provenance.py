@@ -85,30 +85,24 @@ def counts_digest(record: Record) -> str:
     return hashlib.sha256(json.dumps(counted, separators=(",", ":")).encode()).hexdigest()
 
 
-class Clock:
-    """Measures the time of a run from its creation."""
+def run_facts(settings: Settings, *, begun: float, processes: int, counted: int, masks: Path | None) -> Run:
+    """The facts about the run with these `settings`, which ends now; `begun` was its `time.monotonic()`."""
+    processor, gpu, threads = platform.processor() or platform.machine(), "", None
+    if "model" in settings:  # otherwise no network ran, and torch may not be imported
+        import torch
 
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
+        from semask_cli.ops.cpu import processor as name_processor
 
-    def run(self, settings: Settings, *, processes: int, counted: int, masks: Path | None) -> Run:
-        """The facts about the run with these `settings`."""
-        processor, gpu, threads = platform.processor() or platform.machine(), "", None
-        if "model" in settings:  # otherwise no network ran, and torch may not be imported
-            import torch
-
-            from semask_cli.ops.cpu import processor as name_processor
-
-            processor, threads = name_processor(), torch.get_num_threads()
-            gpu = torch.cuda.get_device_name() if settings["device"] == "cuda" else ""
-        return Run(
-            command=tuple(sys.argv),
-            platform=platform.platform(),
-            processor=processor,
-            gpu=gpu,
-            threads=threads,
-            processes=processes,
-            counted=counted,
-            milliseconds=round(1000 * (time.monotonic() - self._begun)),
-            masks=str(masks.resolve()) if masks else "",
-        )
+        processor, threads = name_processor(), torch.get_num_threads()
+        gpu = torch.cuda.get_device_name() if settings["device"] == "cuda" else ""
+    return Run(
+        command=tuple(sys.argv),
+        platform=platform.platform(),
+        processor=processor,
+        gpu=gpu,
+        threads=threads,
+        processes=processes,
+        counted=counted,
+        milliseconds=round(1000 * (time.monotonic() - begun)),
+        masks=str(masks.resolve()) if masks else "",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from semask_cli.distributed.world import World
 from semask_cli.errors import DatasetError, OutputError, UsageError
 from semask_cli.evaluation.counting import Counted, CountedElsewhere, Counting, files_digest
 from semask_cli.evaluation.journal import Journal, Settings, differing_settings, read_journals
-from semask_cli.evaluation.provenance import Clock
+from semask_cli.evaluation.provenance import run_facts
 from semask_cli.evaluation.records import Record, labels_digest
 from semask_cli.evaluation.results import Evaluation
 from semask_cli.evaluation.selection import Selection, is_published_split, split_in_words
@@ -75,7 +76,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         UsageError: the journal has other settings.
         OutputError: the journal or a mask cannot be written.
     """
-    clock = Clock()
+    begun = time.monotonic()
     world, classes = plan.world, len(plan.dataset.classes)
     settings = json.loads(
         json.dumps(evaluation_settings(plan.dataset, source, boundaries=plan.boundaries, calibration=plan.calibration))
@@ -106,7 +107,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
         partial=plan.selection.partial,
         missing=plan.selection.missing,
         split_state=split_in_words(plan.dataset, plan.selection),
-        run=clock.run(settings, processes=plan.world.size, counted=counted, masks=plan.mask_dir),
+        run=run_facts(settings, begun=begun, processes=world.size, counted=counted, masks=plan.mask_dir),
     )
 
 
@@ -146,42 +147,24 @@ def _collect(
 
     Processes without a journal send their counts to the one that has it, and return no records.
     """
-    dataset, world = plan.dataset, plan.world
-    by_id = {sample.id: sample for sample in plan.selection.samples}
-    stale: set[tuple[str, str]] = set()
-    pending: list[str] = []
-    if journal:
-        contents = journal.read()
-        current, stale = _sort_out(contents.records, plan.selection.samples, source)
-        done = {key: record for key, record in current.items() if _has_mask(plan, by_id[key], record)}
-        pending = [id for id in by_id if id not in done]
-        if progress:
-            if contents.damaged:
-                progress.damaged(contents.damaged)
-            progress.resumed(tuple(done.values()), len(pending))
+    world, by_id = plan.world, {sample.id: sample for sample in plan.selection.samples}
+    pending, stale = _pending(plan, source, journal, progress) if journal else ([], set())
     pending = world.share(pending)
     recorder = _Recorder(plan, journal, progress, remaining=len(pending))
     assigned = [by_id[id] for id in pending[world.rank :: world.size]]
     counting = Counting(
-        classes=dataset.classes,
-        encoding=dataset.encoding,
+        classes=plan.dataset.classes,
+        encoding=plan.dataset.encoding,
         boundaries=plan.boundaries,
         calibration=plan.calibration,
         masks=plan.mask_dir is not None,
     )
-
-    def keep(counted: Counted) -> None:
-        if journal:
-            recorder.keep(counted)
-        else:
-            world.send(counted.to_message())
-
     with world.gathering(recorder.receive):
         if isinstance(source, CountedElsewhere):
             for counted in source.counted(assigned, counting):
-                keep(counted)
+                recorder.keep(counted)
         else:
-            _count_here(counting, source, assigned, keep)
+            _count_here(counting, source, assigned, recorder.keep)
     if not journal:
         return [], len(assigned)
     records = {record.id: record for record in journal.read().records if (record.id, record.files) not in stale}
@@ -191,6 +174,21 @@ def _collect(
             "The journal or the files were changed meanwhile. Start the same command again.",
         )
     return [records[key] for key in sorted(by_id)], len(assigned)
+
+
+def _pending(
+    plan: Plan, source: Source, journal: Journal, progress: Progress | None
+) -> tuple[list[str], set[tuple[str, str]]]:
+    """The ids of the samples still to count; and (id, files) of the records whose files have changed."""
+    contents, by_id = journal.read(), {sample.id: sample for sample in plan.selection.samples}
+    current, stale = _sort_out(contents.records, plan.selection.samples, source)
+    done = {key: record for key, record in current.items() if _has_mask(plan, by_id[key], record)}
+    pending = [id for id in by_id if id not in done]
+    if progress:
+        if contents.damaged:
+            progress.damaged(contents.damaged)
+        progress.resumed(tuple(done.values()), len(pending))
+    return pending, stale
 
 
 def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], keep: Callable[[Counted], None]) -> None:
@@ -217,7 +215,10 @@ def _count_here(counting: Counting, source: Source, samples: Sequence[Sample], k
 
 
 class _Recorder:
-    """Writes the mask and the record of each counted image, from this or another process."""
+    """Writes the mask and the record of each counted image, from this or another process.
+
+    Without a journal, it sends them to the process that has it.
+    """
 
     def __init__(self, plan: Plan, journal: Journal | None, progress: Progress | None, *, remaining: int) -> None:
         self._plan, self._journal, self._progress, self._remaining = plan, journal, progress, remaining
@@ -228,7 +229,9 @@ class _Recorder:
         self.keep(Counted.of_message(message, classes=len(self._plan.dataset.classes)))
 
     def keep(self, counted: Counted) -> None:
-        assert self._journal is not None
+        if not self._journal:
+            self._plan.world.send(counted.to_message())
+            return
         record = counted.record
         if self._plan.mask_dir:
             write_atomically(mask_path(self._plan.mask_dir, self._samples[record.id]), counted.mask)
