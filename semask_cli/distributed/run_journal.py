@@ -13,6 +13,7 @@ replaces; the next run removes those that a kill has left.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 _SYNC_SECONDS = 1.0
 _SEGMENT_LINES = 10_000
 _BEGIN_AGAIN = "Start over with --fresh, or name another folder with -o."
+_GO_ON = "Free some space there, if the disk is full, and start the same command again: what is done is kept."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,8 @@ class RunJournal:
             else:
                 self._writer = _Segments(self.folder, f"shard-{self._name}", self._header)
         except OSError as error:
-            raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", _BEGIN_AGAIN) from error
+            advice = _BEGIN_AGAIN if isinstance(self.folder, Path) else "Check its URL and your credentials."
+            raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", advice) from error
 
     def is_done(self, id: str, source: Place, files: Iterable[Place]) -> bool:
         """Whether the image's files exist, unchanged and made from the current source."""
@@ -204,20 +207,21 @@ class RunJournal:
             self._writer.append(line)
 
     def _writing(self) -> AbstractContextManager[None]:
-        return writing(f"the journal in {self.folder}", suggestion=_BEGIN_AGAIN)
+        return writing(f"the journal in {self.folder}", suggestion=_GO_ON)
 
 
 class _Segments:
     """A journal in a store, where nothing can be appended: new lines are periodically written as another file.
 
-    A kill loses the lines since. Thread-safe.
+    The first line is written at once: a store that cannot be written ends the run before its first image. A kill loses
+    the lines since the last file. Thread-safe.
     """
 
     def __init__(self, folder: Address, name: str, header: Mapping[str, Any]) -> None:
         self._folder, self._name, self._header = folder, name, encoded(header)
         self._number = len(files_in(folder, ".jsonl"))
         self._lines: list[bytes] = []
-        self._written, self._lock = time.monotonic(), Lock()
+        self._written, self._lock = -math.inf, Lock()
 
     def append(self, line: Mapping[str, Any]) -> None:
         with self._lock:

@@ -25,6 +25,7 @@ from semask_cli.io.journal import JournalWriter, read_lines, settings_digest
 _FORMAT = "semask journal 3"
 _NAMES = ("dataset", "split", "model", "masks", "precision")
 _ANOTHER = "Name another one with --journal, or start over with --fresh."
+_GO_ON = "Free some space there, if the disk is full, and start the same command again: what is done is kept."
 Settings = Mapping[str, Any]
 """All that an image's counts depend on: model, weights, views, label encoding, versions. JSON values only."""
 
@@ -56,7 +57,7 @@ class Journal:
         self.folder, self._settings, self._classes = folder, settings, classes
         self.read()  # refuses other settings before anything is written
         header = {"format": _FORMAT, "settings": settings, "images": images}
-        with self._writing():
+        with self._writing(_ANOTHER):
             self._writer = JournalWriter(journal_file(folder, number), header)
 
     def read(self) -> JournalContents:
@@ -73,11 +74,11 @@ class Journal:
         Raises:
             OutputError: it cannot be written.
         """
-        with self._writing():
+        with self._writing(_GO_ON):
             self._writer.append(record.to_json() | {"at": round(time.time(), 3)})
 
-    def _writing(self) -> AbstractContextManager[None]:
-        return writing(f"the journal {self.folder}", suggestion=_ANOTHER)
+    def _writing(self, suggestion: str) -> AbstractContextManager[None]:
+        return writing(f"the journal {self.folder}", suggestion=suggestion)
 
 
 def read_journals(

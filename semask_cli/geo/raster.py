@@ -105,7 +105,7 @@ def segment_raster(
                     done = rows.own.start * raster.width + columns.own.stop * len(rows.own)  # pixels
                     yield done / raster.width / raster.height
             if not _holds(unfinished, written):
-                raise OutputError(f"{target} was not written completely", "Is the disk full?")
+                raise OutputError(f"{target} was not written completely", "Free some space, if the disk is full.")
 
 
 def _profile(raster: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
@@ -79,7 +79,11 @@ class VideoParts:
         if self._unfinished is None:
             path = self._folder / f"{index:09d}-{round(seconds * CLOCK)}.mp4"
             self._unfinished = _Part(path, height=pixels.shape[0], width=pixels.shape[1])
-        self._unfinished.add(seconds, pixels)
+        try:
+            self._unfinished.add(seconds, pixels)
+        except OutputError:
+            self._unfinished = None
+            raise
         if self._unfinished.frames == PART_FRAMES:
             self.end_part()
 
@@ -141,8 +145,13 @@ class _Part:
         frame = av().VideoFrame.from_ndarray(np.pad(pixels, self._odd, mode="edge"), format="rgb24")
         frame.pts, frame.time_base = round(seconds * CLOCK), self._stream.time_base
         self._last, self._interval = frame.pts, frame.pts - self._last if self.frames else 0
-        with writing(self.path):
-            self._container.mux(self._stream.encode(frame))
+        try:
+            with writing(self.path):
+                self._container.mux(self._stream.encode(frame))
+        except OutputError:
+            with suppress(OutputError), self._closing:
+                raise  # nothing of the part is kept: libav would crash if it got another packet
+            raise
         self.frames += 1
 
     def end(self) -> None:

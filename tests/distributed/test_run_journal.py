@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from semask_cli.distributed import run_journal
 from semask_cli.distributed.run_journal import RunJournal
 from semask_cli.distributed.shards import Shard
 from semask_cli.errors import ImageError, OutputError
+from semask_cli.io.manifest import Inputs
 from semask_cli.io.storage import Address, Place, state, write
 
 SETTINGS = {"model": "swin-t-fpn", "outputs": ["mask"]}
@@ -107,3 +110,29 @@ def test_runs_into_one_folder_of_a_store_keep_what_each_has_noted() -> None:
         run.close()
     again = journal(output)
     assert all(again.is_done(str(n), output / f"{n}.jpg", [output / f"{n}.png"]) for n in range(2))
+
+
+def test_a_store_that_cannot_be_written_ends_a_run_before_its_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec").filesystem("memory").store.clear()
+    refusal = OutputError("the specified bucket does not exist")
+
+    def refuse(target: Place, content: bytes) -> None:
+        raise refusal
+
+    monkeypatch.setattr(run_journal, "write", refuse)
+    with pytest.raises(OutputError) as caught:
+        journal(Address("memory://bucket/out")).note_inputs(Inputs(names=("photos",)))
+    assert caught.value is refusal
+
+
+def test_on_a_full_disk_nobody_is_told_to_start_over(tmp_path: Path) -> None:
+    begun = journal(tmp_path / "out")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write the journal in") as caught:
+            any(begun.note(str(number), "1 1", []) for number in range(20))  # type: ignore[func-returns-value]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "start the same command again" in caught.value.suggestion
+    assert "--fresh" not in caught.value.suggestion

@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -175,3 +176,17 @@ def test_a_journal_that_a_disk_cannot_read_is_refused_in_words(tmp_path, monkeyp
     monkeypatch.setattr("semask_cli.io.journal.open_regular", fail)
     with pytest.raises(OutputError, match="Input/output error"):
         Journal(tmp_path, SETTINGS, classes=3)
+
+
+def test_on_a_full_disk_nobody_is_told_to_start_over(tmp_path):
+    journal = Journal(tmp_path, SETTINGS, classes=3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write the journal") as caught:
+            any(journal.append(record(number)) for number in range(20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "start the same command again" in caught.value.suggestion
+    assert "--fresh" not in caught.value.suggestion
+    assert Journal(tmp_path, SETTINGS, classes=3).read().records

@@ -171,21 +171,26 @@ def test_two_runs_do_not_mix_their_parts(segmenter: Segmenter, video: Path, tmp_
     assert len(list(run(model))) == FRAMES
 
 
-def test_a_full_disk_is_an_error_that_names_the_part(tmp_path: Path) -> None:
+@pytest.mark.parametrize("room", [40, 4000])  # for less than the head of a part, and for some of its frames
+def test_a_full_disk_is_an_error_that_names_the_part(tmp_path: Path, room: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 
     def write() -> None:
         with closing(writing.VideoParts(tmp_path / "out.mp4", {}, step=1)) as parts:
-            for index in range(writing.PART_FRAMES):
-                parts.add(index, index / 25, np.roll(noise, index, 1))
+            try:
+                for index in range(writing.PART_FRAMES):
+                    parts.add(index, index / 25, np.roll(noise, index, 1))
+            finally:
+                parts.end_part()
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
         with pytest.raises(OutputError, match=r"cannot write .*out\.mp4\.parts/000000000-0\.mp4: "):
             write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (tmp_path / "out.mp4.parts").iterdir()] == ["settings.json"]
 
 
 def test_files_of_each_frame(segmenter: Segmenter, video: Path, tmp_path: Path) -> None:
