@@ -91,12 +91,7 @@ def segment_raster(
             reader = _Reader(raster, bands, stretch)
             written: list[tuple[Window, int]] = []  # with the CRC-32 of their labels
             with library.open(unfinished, "w", **_profile(raster)) as labels:
-                labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(class_set.palette)})
-                labels.update_tags(semask=json.dumps(_tags(segmenter, class_set, reader)))
-                if raster.gcps[0]:
-                    labels.gcps = raster.gcps
-                if raster.rpcs:
-                    labels.rpcs = raster.rpcs
+                _describe(labels, raster, class_set.palette, _tags(segmenter, class_set, reader))
                 for rows, columns in _blocks(segmenter, raster.height, raster.width):
                     own = _labels(segmenter, reader, rows, columns)
                     window = _window(rows.own, columns.own)
@@ -115,6 +110,16 @@ def _profile(raster: Any) -> dict[str, Any]:
         "crs": raster.crs, "transform": raster.transform, "nodata": IGNORE, "tiled": True,
         "blockxsize": TILE, "blockysize": TILE, "compress": "deflate", "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
+
+
+def _describe(labels: Any, raster: Any, palette: NDArray[np.uint8], tags: dict[str, Any]) -> None:
+    """Give the labels, open for writing, their colours, their provenance and the raster's control points."""
+    labels.write_colormap(1, {i: (*map(int, colour), 255) for i, colour in enumerate(palette)})
+    labels.update_tags(semask=json.dumps(tags))
+    if raster.gcps[0]:
+        labels.gcps = raster.gcps
+    if raster.rpcs:
+        labels.rpcs = raster.rpcs
 
 
 def _tags(segmenter: Segmenter, class_set: ClassSet, reader: _Reader) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from semask_cli.quantization.conversion import LayerScales, input_weights, quant
 SMOOTHING = 0.5
 """`a` above: the share of the range of activations that moves to the weights."""
 
-
 NOISE = 128
 """Side of the noise image for random weights, in pixels: a multiple of every network's `size_divisor`."""
 

@@ -16,7 +16,7 @@ from semask_cli.inference.segmenter import Segmenter
 from semask_cli.inference.versions import versions
 from semask_cli.io.images import ImageSource, read_image
 from semask_cli.quantization.calibration import Calibration
-from semask_cli.quantization.conversion import quantize_network_
+from semask_cli.quantization.conversion import LayerScales, quantize_network_
 from semask_cli.quantization.store import scales_path, write_scales
 
 EQUAL_LABELS = 0.995
@@ -59,19 +59,7 @@ def quantize_model(
     if segmenter.precision != "fp32":
         raise UsageError("a model is calibrated in fp32", "Load it with --precision fp32.")
     held_back = range(0, len(images), HELD_BACK)
-    calibration, seen = Calibration(segmenter.network), hashlib.sha256()
-    expected = []
-    for number, source in enumerate(images):
-        image = read_image(source)
-        seen.update(f"{image.shape}\n".encode() + image.tobytes())
-        if number in held_back:
-            expected.append(segmenter.predict(image).labels)
-        else:
-            with calibration.watching():
-                segmenter.predict(image)
-    if len(images) < FEWEST:  # after reporting unreadable ones
-        raise UsageError(f"calibration needs at least {FEWEST} images, not {len(images)}", "64 are plenty.")
-    scales = calibration.scales()
+    scales, expected, digest = _calibrate(segmenter, images, held_back)
     quantize_network_(segmenter.network, scales)
     segmenter.precision = precision
     found = [segmenter.predict(images[number]).labels for number in held_back]
@@ -88,7 +76,7 @@ def quantize_model(
     about = {
         "model": segmenter.spec.name,
         "checkpoint": segmenter.digest,
-        "images": seen.hexdigest(),
+        "images": digest,
         "calibrated_on": str(calibrated_on),
         "compared_on": str(len(held_back)),
         "equal_labels": f"{share:.6f}",
@@ -102,3 +90,22 @@ def quantize_model(
         held_back=tuple(held_back),
         labels=tuple(zip(expected, found, strict=True)),
     )
+
+
+def _calibrate(
+    segmenter: Segmenter, images: Sequence[ImageSource], held_back: range
+) -> tuple[dict[str, LayerScales], list[NDArray[np.uint8]], str]:
+    """The scales by layer, the labels of the images `held_back` in float32, and the SHA-256 of all images."""
+    calibration, seen = Calibration(segmenter.network), hashlib.sha256()
+    expected = []
+    for number, source in enumerate(images):
+        image = read_image(source)
+        seen.update(f"{image.shape}\n".encode() + image.tobytes())
+        if number in held_back:
+            expected.append(segmenter.predict(image).labels)
+        else:
+            with calibration.watching():
+                segmenter.predict(image)
+    if len(images) < FEWEST:  # after reporting unreadable ones
+        raise UsageError(f"calibration needs at least {FEWEST} images, not {len(images)}", "64 are plenty.")
+    return calibration.scales(), expected, seen.hexdigest()

@@ -49,8 +49,8 @@ def find_scales(spec: ModelSpec, checkpoint: str) -> Path | None:
     return next((path for path in (own, project_file("bundled") / "quantized" / own.name) if path.exists()), None)
 
 
-def write_scales(path: Path, layers: Mapping[str, LayerScales], about: Mapping[str, str]) -> str:
-    """Write scales to `path`, and return their digest. `about` has their "checkpoint" and other metadata.
+def write_scales(path: Path, layers: Mapping[str, LayerScales], about: Mapping[str, str]) -> None:
+    """Write scales to `path`. `about` has their "checkpoint" and other metadata.
 
     Raises:
         OutputError: the file cannot be written.
@@ -60,9 +60,7 @@ def write_scales(path: Path, layers: Mapping[str, LayerScales], about: Mapping[s
         tensors[name + RANGE] = torch.tensor([scales.low, scales.high])
         if scales.smoothing is not None:
             tensors[name + SMOOTHING] = scales.smoothing.float().contiguous()
-    digest = _digest(tensors)
-    write_atomically(path, save(tensors, metadata={**about, "schema_version": SCHEMA, "sha256": digest}))
-    return digest
+    write_atomically(path, save(tensors, metadata={**about, "schema_version": SCHEMA, "sha256": _digest(tensors)}))
 
 
 def read_scales(path: Path, network: Network, *, checkpoint: str) -> Scales:
