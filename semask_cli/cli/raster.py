@@ -42,8 +42,7 @@ def predict_raster(
     rasterio()  # a missing package is reported before the model is loaded
     refuse_replacing([output], [source])
     segmenter = replace(options, mode="slide", scales="native").load()
-    for _ in _progress(segment_raster(segmenter, source, output, bands=chosen, stretch=limits)):
-        pass
+    _segment(segment_raster(segmenter, source, output, bands=chosen, stretch=limits))
     print(f"{printable(str(source))} -> {printable(str(output))}")
 
 
@@ -58,8 +57,8 @@ def _numbers(option: str, text: str, kind: type[Number], count: int) -> list[Num
     return numbers
 
 
-def _progress(run: Generator[float, None, None]) -> Generator[float, None, None]:
-    """Show the share done on stderr, if that is a terminal."""
+def _segment(run: Generator[float, None, None]) -> None:
+    """Segment all blocks; shows the share done on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -68,4 +67,3 @@ def _progress(run: Generator[float, None, None]) -> Generator[float, None, None]
         task = bar.add_task("predict", total=1.0)
         for share in shares:
             bar.update(task, completed=share)
-            yield share

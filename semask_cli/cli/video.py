@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,21 +78,19 @@ def predict_video(
             smooth=smooth,
             journal=None if is_live(name) else RunJournal(output, settings, shard=Shard(), fresh=fresh),
         )
-    began, count = time.monotonic(), 0
-    try:
-        for _ in _progress(run):
-            count += 1
-    finally:
-        if count:
-            rate = count / (time.monotonic() - began)
-            print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} per second", file=sys.stderr)
+    _segment(run)
     print(f"{printable(name)} -> {printable(str(output))}")
 
 
-def _progress(run: Generator[FrameDone, None, None]) -> Iterator[FrameDone]:
-    """The frames; their time in the video is shown as progress."""
-    with counting() as show, closing(run) as frames:
-        for count, done in enumerate(frames, start=1):
-            minutes, seconds = divmod(int(done.seconds), 60)
-            show(count, f"{minutes}:{seconds:02d}")
-            yield done
+def _segment(run: Generator[FrameDone, None, None]) -> None:
+    """Segment all frames; shows their time in the video as progress, and in the end their number and rate."""
+    began, count = time.monotonic(), 0
+    try:
+        with counting() as show, closing(run) as frames:
+            for count, done in enumerate(frames, start=1):
+                minutes, seconds = divmod(int(done.seconds), 60)
+                show(count, f"{minutes}:{seconds:02d}")
+    finally:  # also after an error or Ctrl-C
+        if count:
+            rate = count / (time.monotonic() - began)
+            print(f"{count} {'frame' if count == 1 else 'frames'}, {rate:.2f} per second", file=sys.stderr)

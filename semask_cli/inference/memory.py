@@ -61,10 +61,7 @@ def limit_gpu_memory(device: torch.device, budget: int) -> None:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error is out of memory: torch has a class for GPUs, but only messages for libraries and CPUs."""
-    words = (
-        "can't allocate memory",
-        "could not create a primitive",
-        "STATUS_ALLOC_FAILED",
-    )  # the last of cuBLAS and cuDNN
+    # The last one is of cuBLAS and cuDNN.
+    words = ("can't allocate memory", "could not create a primitive", "STATUS_ALLOC_FAILED")
     said = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(phrase in said for phrase in words)

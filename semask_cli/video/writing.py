@@ -133,11 +133,8 @@ class _Part:
             self._container = stack.enter_context(av().open(unfinished, "w", format="mp4"))
             self._closing = stack.pop_all()
         self._stream = self._container.add_stream("libx264", options={"crf": _QUALITY, "preset": "veryfast", "bf": "0"})
-        self._stream.width, self._stream.height, self._stream.pix_fmt = (
-            width + width % 2,
-            height + height % 2,
-            "yuv420p",
-        )
+        self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        self._stream.pix_fmt = "yuv420p"
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
 
     def add(self, seconds: float, pixels: RGB) -> None:
