@@ -7,7 +7,6 @@ rewrite it at any time, and it shows the results of all.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,8 +55,5 @@ def _described(path: Path, folder: Path) -> dict[str, Any] | None:
     except (OSError, KeyError, ValueError):
         return None
     inside = path.parent.relative_to(folder / _PREVIEWS)  # names repeat in other folders
-    return about | {"name": (inside / about["name"]).as_posix(), "src": _address(os.path.relpath(path, folder))}
-
-
-def _address(path: str) -> str:
-    return quote(path.replace(os.sep, "/"), errors="surrogateescape")
+    address = quote(path.relative_to(folder).as_posix(), errors="surrogateescape")
+    return about | {"name": (inside / about["name"]).as_posix(), "src": address}
