@@ -136,6 +136,7 @@ def load(
         engine=engine,
         cuda_graphs=_nvidia(chosen_device) if cuda_graphs is None else cuda_graphs,
         digest=digest,
+        own_checkpoint=checkpoint is not None and digest not in {file.sha256.lower() for file in spec.checkpoints},
         quantization=quantization,
     )
 

@@ -126,6 +126,15 @@ def test_random_weights_have_no_digest() -> None:
     assert not any(parameter.requires_grad for parameter in segmenter.network.parameters())
 
 
+def test_weights_of_ones_own_are_told_from_the_rows(tmp_path: Path) -> None:
+    bundled = load_zoo().find(MODEL).checkpoint
+    assert bundled and bundled.path
+    rows = semask_cli.load(MODEL, device="cpu")
+    assert "own_checkpoint" not in rows.settings
+    own = semask_cli.load(MODEL, device="cpu", checkpoint=bundled.path)
+    assert own.settings == {**rows.settings, "own_checkpoint": True}
+
+
 def test_random_weights_exclude_a_checkpoint() -> None:
     with pytest.raises(UsageError, match=r"random weights, or those of mine\.pth"):
         semask_cli.load(MODEL, device="cpu", random_weights=True, checkpoint="mine.pth")

@@ -97,12 +97,13 @@ class Evaluation:
     """One evaluation. Figures are in percent, None for 0 / 0.
 
     `miou` and the classes' figures are in `definition`; `miou_by_definition` has all definitions. `published` is the
-    published figure of the same protocol, if any. `partial` says why the figures are not those of the whole split, and
-    is empty if they are. `missing` counts accepted missing files. `left_out` are the classes that occur in neither
-    labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None if there are too
-    few images. `cluster_unit` is the word for the images' clusters. `confusion` has the pixels by label (row) and
-    prediction (column; the last one: no class). `boundaries`, `objects` and `calibration` are None unless requested.
-    `provenance` identifies the inputs, `run` the computation; equal evaluations may come from different runs.
+    published figure of the same weights and protocol, if any. `partial` says why the figures are not those of the whole
+    split, and is empty if they are. `missing` counts accepted missing files. `left_out` are the classes that occur in
+    neither labels nor predictions, or that the definition leaves out. `intervals` are those of the means; None if there
+    are too few images. `cluster_unit` is the word for the images' clusters. `confusion` has the pixels by label (row)
+    and prediction (column; the last one: no class). `boundaries`, `objects` and `calibration` are None unless
+    requested. `provenance` identifies the inputs, `run` the computation; equal evaluations may come from different
+    runs.
     """
 
     title: str

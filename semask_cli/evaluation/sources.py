@@ -223,7 +223,7 @@ class MaskFolder:
 def published_figure(spec: ModelSpec, settings: Settings) -> float | None:
     """The figure that was published for a model with these settings of a run, which may be from a file; or None."""
     scales = settings.get("scales")
-    if settings.get("mode") != "whole":
+    if settings.get("mode") != "whole" or settings.get("own_checkpoint"):
         return None
     if settings.get("flip"):
         multi_scale = isinstance(scales, list | tuple) and tuple(scales) == spec.ms_scales

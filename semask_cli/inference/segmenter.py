@@ -41,8 +41,8 @@ class Segmenter:
 
     `memory` bounds, in bytes, what is held while views are merged (see `Merge`); `engine` is what runs the network (see
     `OpenVINO`), `cuda_graphs` replays it (see `CudaGraphs`); `digest` is the SHA-256 of the published file of the
-    weights, `quantization` that of the scales of int8 (empty in other precisions). Threads may share it; on a GPU they
-    must use one CUDA stream.
+    weights, `quantization` that of the scales of int8 (empty in other precisions). With an `own_checkpoint` the weights
+    are not the row's. Threads may share it; on a GPU they must use one CUDA stream.
     """
 
     def __init__(
@@ -57,11 +57,12 @@ class Segmenter:
         engine: Engine = "torch",
         cuda_graphs: bool = False,
         digest: str,
+        own_checkpoint: bool = False,
         quantization: str = "",
     ) -> None:
         self.network, self.spec, self.config = network, spec, config
         self.device, self.memory, self.digest = device, memory, digest
-        self.engine, self.quantization = engine, quantization
+        self.engine, self.own_checkpoint, self.quantization = engine, own_checkpoint, quantization
         self._versions = versions() if engine == "torch" else versions(engine)
         self._batches = Batches(network, device=device, precision=precision, engine=engine, cuda_graphs=cuda_graphs)
 
@@ -259,6 +260,7 @@ class Segmenter:
             "model": self.spec.name,
             "row": row_digest(self.spec),
             "checkpoint": self.digest,
+            **({"own_checkpoint": True} if self.own_checkpoint else {}),
             "device": self.device.type,
             "precision": self.precision,
             **({"engine": self.engine} if self.engine != "torch" else {}),

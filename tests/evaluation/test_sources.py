@@ -11,10 +11,10 @@ from semask_cli.zoo import load_zoo
 from tests.support.command_line import measured
 
 
-def source(name, **options):
+def source(name, *, own_checkpoint=False, **options):
     spec = load_zoo().find(name)
     config = InferenceConfig(crop=spec.crop, stride=spec.stride, **options)
-    settings = {"mode": config.mode, "scales": config.scales, "flip": config.flip}
+    settings = {"mode": config.mode, "scales": config.scales, "flip": config.flip, "own_checkpoint": own_checkpoint}
     segmenter = SimpleNamespace(spec=spec, settings=settings)
     return ModelSource(spec, lambda: segmenter)
 
@@ -37,7 +37,7 @@ def test_the_published_figure_belongs_to_its_own_protocol_alone():
     spec = load_zoo().find("swin-s-fpn")
     assert source("swin-s-fpn").published == spec.miou == 45.92
     assert source("swin-s-fpn", scales=spec.ms_scales, flip=True).published == spec.miou_ms_flip == 47.63
-    for other in ({"flip": True}, {"scales": (1.0, 1.5)}, {"scales": "native"}, {"mode": "slide"}):
+    for other in ({"flip": True}, {"scales": (1.0, 1.5)}, {"scales": "native"}, {"mode": "slide"}, {"own_checkpoint": True}):
         assert source("swin-s-fpn", **other).published is None
 
 
@@ -67,6 +67,7 @@ def test_a_model_is_evaluated_and_the_masks_it_saves_score_the_same(semask, plan
     assert (first["dataset"], first["definition"], first["pictures"]) == ("cityscapes", "mmseg", 3)
     assert first["settings"]["model"] == "swin-t-fpn-cityscapes"
     assert len(first["settings"]["checkpoint"]) == 64
+    assert first["settings"]["own_checkpoint"] is True
     assert first["published"] is None  # three images are not the validation set
     again = json.loads(semask(*command, "-d", "cityscapes", "--pred", tmp_path / "masks").stdout)
     assert again["classes"] == first["classes"]
