@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.int32]
-"""A closed line along the edges of pixels: its corners (N, 2) as x, y from the upper left, the first not repeated."""
+from semask_cli.output.simplification import Ring, simplified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,27 +34,26 @@ class Region:
         """The outline, and the outlines of the holes.
 
         Filling the outline without the holes gives exactly the pixels of the region. With a `tolerance` in pixels the
-        lines are simplified (Douglas and Peucker, 1973).
+        lines are simplified (Douglas and Peucker, 1973); the polygon stays valid.
         """
         # In the doubled mask, even contour coordinates are the near edge of a pixel and odd ones the far edge, so that
         # contours through pixels, which cut corners, become lines along pixel edges.
         doubled = cv2.resize(self.mask.view(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
         found, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        rings = [self._ring(contour[:, 0], tolerance) for contour in found]
+        rings = [self._ring(contour[:, 0]) for contour in found]
         outer = [ring for ring, (_, _, _, parent) in zip(rings, hierarchy[0], strict=True) if parent < 0]
         holes = [ring for ring, (_, _, _, parent) in zip(rings, hierarchy[0], strict=True) if parent >= 0]
         assert len(outer) == 1
-        return outer[0], holes
+        rings = [*outer, *holes]
+        outline, *holes = simplified(rings, tolerance) if tolerance else rings
+        return outline, holes
 
-    def _ring(self, contour: NDArray[Any], tolerance: float) -> Ring:
+    def _ring(self, contour: NDArray[Any]) -> Ring:
         corners = (contour + 1) // 2
         # Keep the corners, where the direction changes.
         corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
         steps = corners - np.roll(corners, 1, axis=0)
         corners = corners[(np.sign(steps) != np.sign(np.roll(steps, -1, axis=0))).any(axis=1)]
-        if tolerance:
-            simple = cv2.approxPolyDP(corners[:, None].astype(np.int32), tolerance, closed=True)[:, 0]
-            corners = simple if len(simple) > 2 else corners
         return (corners + np.array([self.x, self.y])).astype(np.int32)
 
     def without_holes(self) -> Iterator[Region]:

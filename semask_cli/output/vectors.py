@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semask_cli.errors import printable
-from semask_cli.output.regions import Region, Ring, regions
+from semask_cli.output.regions import Region, regions
+from semask_cli.output.simplification import Ring
 
 
 def coco(labels: NDArray[np.uint8], classes: Sequence[str], *, name: str) -> dict[str, Any]:

@@ -71,3 +71,4 @@ def test_simplified_outlines_stay_near(labels: np.ndarray, tolerance: float) -> 
         assert 3 <= len(simple) <= len(exact)
         distances = shapely.distance(shapely.points(exact), shapely.LinearRing(simple))
         assert distances.max() <= tolerance + 1e-6
+        assert polygon(region, tolerance).is_valid
