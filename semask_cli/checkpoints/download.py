@@ -135,7 +135,8 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
                 with files.writing(source, suggestion=FREE_SPACE):
                     mirrors.fetch(place, source, max_bytes=_max_bytes(spec), progress=progress)
                 _remove_transfers(target, broken_off)
-                yield source
+                with _named(spec, source):
+                    yield source
                 return
         except (mirrors.BrokenOffError, mirrors.RefusedError) as error:
             reason = f"it sent {error}" if isinstance(error, mirrors.RefusedError) else str(error)
@@ -145,7 +146,19 @@ def _fetched(spec: ModelSpec, target: Path, *, progress: Progress | None) -> Ite
     with _transfer(target, drive_id) as source:
         _fetch(spec, drive_id, source, progress=progress)
         _remove_transfers(target, broken_off)
-        yield source
+        with _named(spec, source):
+            yield source
+
+
+@contextmanager
+def _named(spec: ModelSpec, source: Path) -> Iterator[None]:
+    """Within the block, what is wrong with the file is said of the model's download, not of a temporary path."""
+    try:
+        yield
+    except CheckpointError as error:
+        name = f"the download of {store.full_name(spec)}"
+        said = (text.replace(str(source), name) for text in (error.message, error.suggestion))
+        raise type(error)(*said) from error
 
 
 @contextmanager

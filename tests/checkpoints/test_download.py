@@ -133,8 +133,10 @@ def test_a_wrong_file_leaves_nothing_and_is_not_trusted(
 ) -> None:
     right = file.read_bytes()
     drive.files["small-drive-id"] = content(file, zoo)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         download(spec, zoo)
+    assert f"the download of {store.full_name(spec)} " in caught.value.message
+    assert str(cache_folder) not in caught.value.message + caught.value.suggestion
     assert cached_files(cache_folder) == set()
     drive.files["small-drive-id"] = right
     assert download(spec, zoo) == store.on_disk(spec)
