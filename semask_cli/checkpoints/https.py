@@ -25,6 +25,7 @@ _BLOCK_SECONDS = 60  # per block: at least about 1 kB/s
 _PAGE_SECONDS = 60  # for the head of an answer, and for a whole page
 _SILENCE = 30  # seconds without a byte
 _MAX_PAGE_BYTES = 1_000_000
+_MAX_WAIT = 30  # seconds that a busy server may ask for
 _TEMPORARY = frozenset((408, 425, 429, *range(500, 600)))  # statuses after which a retry may help
 
 # Strict, so that no two URL parsers can see different hosts.
@@ -45,7 +46,11 @@ class BrokenOffError(Exception):
 
 
 class ConnectionLostError(BrokenOffError):
-    """The connection was lost: a retry may help."""
+    """The connection was lost, or the server is busy: a retry may help, after `seconds` at least."""
+
+    def __init__(self, reason: str, *, seconds: int = 0) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class RefusedError(Exception):
@@ -107,9 +112,15 @@ class Answer:
         Raises:
             ConnectionLostError: the server is busy or failed; a retry may help.
         """
-        if self.status in _TEMPORARY:
-            raise ConnectionLostError(f"the server answered {self.status}")
+        self.refuse_busy()
         return self.headers.get("Location") if 300 <= self.status < 400 else None
+
+    def refuse_busy(self) -> None:
+        """Raises ConnectionLostError if the server is busy or failed; a retry may help."""
+        if self.status in _TEMPORARY:
+            asked = self.headers.get("Retry-After", "").strip()
+            seconds = min(int(asked), _MAX_WAIT) if re.fullmatch(r"[0-9]{1,18}", asked) else 0
+            raise ConnectionLostError(f"the server answered {self.status}", seconds=seconds)
 
     def blocks(self) -> Iterator[bytes]:
         """The body in blocks of at least 64 KiB.

@@ -45,10 +45,10 @@ def fetch(
             with open_file() as answer:
                 receive(session, answer, part, max_bytes=max_bytes, progress=progress)
             return
-        except ConnectionLostError:
+        except ConnectionLostError as error:
             if attempt == _RETRIES:
                 raise
-            time.sleep(random.uniform(0, 2**attempt))
+            time.sleep(max(error.seconds, random.uniform(0, 2**attempt)))
 
 
 def receive(session: Session, answer: Answer, part: Part, *, max_bytes: int, progress: Progress | None) -> None:
@@ -62,6 +62,7 @@ def receive(session: Session, answer: Answer, part: Part, *, max_bytes: int, pro
     if part.identity() == identity and 0 < part.size < (identity.size or 0):
         asked = {"Range": f"bytes={part.size}-", "If-Range": identity.validator}
         with https.get(session, answer.url, headers=asked) as rest:
+            rest.refuse_busy()  # what was received stays
             if _continues(rest, identity, offset=part.size):
                 return write(rest.blocks(), part, identity, max_bytes=max_bytes, progress=progress)
     part.begin(identity)

@@ -157,6 +157,26 @@ def test_too_many_requests_are_asked_again_soon(
     assert waited[0] < 60
 
 
+def test_a_busy_server_goes_on_where_it_was(
+    drive: Drive, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    break_off(drive, spec, zoo, monkeypatch)
+    received = len(part(cache_folder))
+    waited: list[float] = []
+    monkeypatch.setattr(transfer.time, "sleep", waited.append)
+
+    def busy(to: Answering) -> None:
+        if to.headers["Range"] is None:
+            return to._answer()
+        drive.hostile = None
+        return to.head(503, {"Retry-After": "7", "Content-Length": "0"})
+
+    drive.hostile = busy
+    download(spec, zoo)
+    assert waited == [7]
+    assert drive.transfers[-1] == f"bytes={received}-"
+
+
 def test_a_whole_part_needs_no_network(
     drive: Drive, file: Path, spec: ModelSpec, zoo: Zoo, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
