@@ -75,7 +75,11 @@ def evaluate(
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=_FIGURES, help="Run nothing: verify this result."),
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_FIGURES,
+            help="Run nothing: verify this result of --json, or the folder of a --report.",
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", rich_help_panel=_RUN, help="Evaluate only N images.")

@@ -17,7 +17,7 @@ from semask_cli.evaluation.comparable import cautions, refuse_other_labels
 from semask_cli.evaluation.differences import RunDifference, run_difference
 from semask_cli.evaluation.metrics import DEFINITIONS, class_totals, metrics
 from semask_cli.evaluation.pages import encoded, render_page
-from semask_cli.evaluation.reading import read_evaluation
+from semask_cli.evaluation.reading import evaluation_file, read_evaluation
 from semask_cli.evaluation.report import flat
 from semask_cli.evaluation.results import Evaluation, document_text
 from semask_cli.evaluation.side_by_side import side_by_side
@@ -110,17 +110,15 @@ def compare(paths: Sequence[str | os.PathLike[str]], *, baseline: str | os.PathL
     first = runs[0] if baseline is None and runs else Path(baseline or "")
     if runs and first not in runs:
         raise UsageError(f"the baseline {first} is not one of the evaluations", "Name one of them.")
-    return replace(_comparison(_read_runs(runs), runs.index(first) if runs else 0), files=tuple(map(_file, runs)))
-
-
-def _file(path: Path) -> Path:
-    return path / "evaluation.json" if os.path.isdir(path) else path
+    return replace(
+        _comparison(_read_runs(runs), runs.index(first) if runs else 0), files=tuple(map(evaluation_file, runs))
+    )
 
 
 def _read_runs(paths: Sequence[Path]) -> dict[str, Evaluation]:
     if len(paths) < 2:
         raise UsageError("name two evaluations or more", "Give outputs of semask eval --json, or --report folders.")
-    runs = {path: read_evaluation(_file(path)) for path in paths}
+    runs = {path: read_evaluation(path) for path in paths}
     titles = Counter(run.title for run in runs.values())
     return {run.title if titles[run.title] == 1 else f"{run.title} ({path})": run for path, run in runs.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import types
 from collections.abc import Mapping
@@ -20,12 +21,18 @@ from semask_cli.io.regular import read_regular
 _COLOUR = re.compile("#[0-9a-f]{6}")
 
 
+def evaluation_file(path: Path) -> Path:
+    """The file of an evaluation, which may be in the folder of a report."""
+    return path / "evaluation.json" if os.path.isdir(path) else path
+
+
 def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in a file that `semask eval --json` wrote.
+    """The evaluation in a file that `semask eval --json` wrote, or in the folder of a report.
 
     Raises:
         UsageError: it is another file, of another version, or damaged.
     """
+    path = evaluation_file(path)
     try:
         return _evaluation(json.loads(read_regular(path), parse_constant=_refuse_constant))
     except OSError as error:

@@ -37,7 +37,7 @@ class Check:
 
 
 def verify(path: Path, *, journal: Path | None = None, dataset: Dataset | None = None) -> tuple[Check, ...]:
-    """Verify the evaluation in a JSON file.
+    """Verify the evaluation in a JSON file, or in the folder of a report.
 
     Its figures are recomputed from its own counts, and from the records of `journal` (by default the one of the run in
     the cache). The images and labels of `dataset` are read, if it is given.

@@ -37,7 +37,13 @@ def test_the_published_figure_belongs_to_its_own_protocol_alone():
     spec = load_zoo().find("swin-s-fpn")
     assert source("swin-s-fpn").published == spec.miou == 45.92
     assert source("swin-s-fpn", scales=spec.ms_scales, flip=True).published == spec.miou_ms_flip == 47.63
-    for other in ({"flip": True}, {"scales": (1.0, 1.5)}, {"scales": "native"}, {"mode": "slide"}, {"own_checkpoint": True}):
+    for other in (
+        {"flip": True},
+        {"scales": (1.0, 1.5)},
+        {"scales": "native"},
+        {"mode": "slide"},
+        {"own_checkpoint": True},
+    ):
         assert source("swin-s-fpn", **other).published is None
 
 

@@ -33,6 +33,13 @@ def test_a_result_holds_with_its_journal_and_files(semask, evaluated):
     assert "unknown  files: not checked" in alone
 
 
+def test_the_folder_of_a_report_is_verified(evaluated, tmp_path):
+    path, _ = evaluated
+    (tmp_path / "report").mkdir()
+    shutil.copy(path, tmp_path / "report/evaluation.json")
+    assert verify(tmp_path / "report") == verify(path)
+
+
 def test_the_journal_of_the_cache_is_found(semask, planted, tmp_path):
     root, masks = planted("ade20k", "annotations", 3)
     (tmp_path / "result.json").write_text(
