@@ -126,9 +126,10 @@ def test_random_weights_have_no_digest() -> None:
     assert not any(parameter.requires_grad for parameter in segmenter.network.parameters())
 
 
-def test_weights_of_ones_own_are_told_from_the_rows(tmp_path: Path) -> None:
+def test_weights_of_ones_own_are_told_from_the_rows() -> None:
     bundled = load_zoo().find(MODEL).checkpoint
-    assert bundled and bundled.path
+    assert bundled is not None
+    assert bundled.path is not None
     rows = semask_cli.load(MODEL, device="cpu")
     assert "own_checkpoint" not in rows.settings
     own = semask_cli.load(MODEL, device="cpu", checkpoint=bundled.path)

@@ -95,7 +95,7 @@ def run(plan: Plan, source: Source, *, progress: Progress | None = None) -> Eval
             journal = Journal(plan.journal, settings, classes=classes, number=plan.journal_number, images=images)
         records, counted = _collect(plan, source, journal, progress)
         records = world.share(records)
-    whole = is_published_split(plan.dataset) and not plan.selection.partial
+    whole = is_published_split(plan.dataset.spec, plan.dataset.split) and not plan.selection.partial
     return summarise(
         records,
         plan.dataset.classes,

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from semask_cli.datasets import Dataset, Sample
+from semask_cli.datasets.spec import DatasetSpec
 from semask_cli.distributed.shards import Shard
 
 _MISSING = "missing files: "  # before their number, in `Selection.partial`
@@ -67,9 +68,9 @@ def missing_files(partial: str) -> int:
     return int(found[1]) if found else 0
 
 
-def is_published_split(dataset: Dataset) -> bool:
-    """Whether this is the split of the published figures."""
-    return dataset.spec is not None and dataset.split == dataset.spec.evaluated_split
+def is_published_split(spec: DatasetSpec | None, split: str) -> bool:
+    """Whether this is the split of the published figures; `spec` is None for the user's own images."""
+    return spec is not None and split == spec.evaluated_split
 
 
 def split_in_words(dataset: Dataset, selection: Selection) -> str:

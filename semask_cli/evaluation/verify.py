@@ -18,7 +18,7 @@ from semask_cli.evaluation.metrics import class_totals, metrics
 from semask_cli.evaluation.reading import read_evaluation
 from semask_cli.evaluation.records import Record, labels_digest
 from semask_cli.evaluation.results import Evaluation, ImageResult
-from semask_cli.evaluation.selection import missing_files
+from semask_cli.evaluation.selection import is_published_split, missing_files
 from semask_cli.evaluation.sources import published_figure
 from semask_cli.evaluation.summary import figures_of_totals, number, summarise
 from semask_cli.zoo import load_zoo
@@ -84,8 +84,9 @@ def _own_counts(evaluation: Evaluation, class_set: ClassSet) -> Check:
 
 def _published(evaluation: Evaluation, class_set: ClassSet) -> float | None:
     """The figure in the zoo that the result is held against; the document's own for a model that is not there."""
-    settings, spec = evaluation.settings, class_set.spec
-    if "model" not in settings or spec is None or evaluation.split != spec.evaluated_split or evaluation.partial:
+    settings = evaluation.settings
+    whole = is_published_split(class_set.spec, evaluation.split) and not evaluation.partial
+    if "model" not in settings or not whole:
         return None
     model = load_zoo().models.get(str(settings["model"]))
     return published_figure(model, settings) if model else evaluation.published

@@ -162,12 +162,15 @@ def _blocks(segmenter: Segmenter, height: int, width: int) -> Generator[tuple[Sp
 
 def _labels(segmenter: Segmenter, reader: _Reader, rows: Span, columns: Span) -> NDArray[np.uint8]:
     """The labels (H, W) uint8 of a block's own pixels; a block without data is not segmented."""
+    y, x = rows.own.start - rows.read.start, columns.own.start - columns.read.start
+    own = np.s_[..., y : y + len(rows.own), x : x + len(columns.own)]
     valid = reader.valid(rows.own, columns.own)
+    if valid.any():
+        values = reader.values(rows.read, columns.read)
+        valid &= np.isfinite(values[own]).all(axis=0)
     if not valid.any():
         return np.full(valid.shape, IGNORE, np.uint8)
-    labels = segmenter.predict(reader.pixels(rows.read, columns.read)).labels
-    y, x = rows.own.start - rows.read.start, columns.own.start - columns.read.start
-    return np.where(valid, labels[y : y + len(rows.own), x : x + len(columns.own)], np.uint8(IGNORE))
+    return np.where(valid, segmenter.predict(reader.pixels(values)).labels[own], np.uint8(IGNORE))
 
 
 class _Reader:
@@ -197,9 +200,13 @@ class _Reader:
         low, high = np.percentile(values, _PERCENTILES)
         return Stretch(float(low), float(high) if high > low else float(low) + 1)
 
-    def pixels(self, rows: range, columns: range) -> RGB:
+    def values(self, rows: range, columns: range) -> NDArray[Any]:
+        """The three bands as they are stored: (3, h, w)."""
         with _reading(self._raster.name):
-            values = self._raster.read(list(self.bands), window=_window(rows, columns))  # (3, h, w)
+            return self._raster.read(list(self.bands), window=_window(rows, columns))
+
+    def pixels(self, values: NDArray[Any]) -> RGB:
+        """Values of the bands (3, h, w) as uint8 RGB (h, w, 3)."""
         if self._palette is not None:
             return self._palette[values[0]]
         if self.stretch:
@@ -207,13 +214,9 @@ class _Reader:
         return np.ascontiguousarray(values.transpose(1, 2, 0))
 
     def valid(self, rows: range, columns: range) -> NDArray[np.bool_]:
-        """Bool (h, w): where the raster has data; NaN and infinity are none."""
-        window = _window(rows, columns)
+        """Bool (h, w): where the raster says that it has data."""
         with _reading(self._raster.name):
-            valid = self._raster.dataset_mask(window=window) > 0
-            if any(self._raster.dtypes[band - 1].startswith("float") for band in self.bands):
-                valid &= np.isfinite(self._raster.read(list(self.bands), window=window)).all(axis=0)
-        return valid
+            return self._raster.dataset_mask(window=_window(rows, columns)) > 0
 
 
 def _window(rows: range, columns: range) -> Window:

@@ -56,6 +56,7 @@ def test_a_limit_takes_so_many_the_first_or_drawn_and_says_so(tmp_path_factory, 
 
 
 def test_published_figures_are_of_one_split_alone(tmp_path):
-    assert is_published_split(dataset(tmp_path, 1))
-    assert not is_published_split(dataset(tmp_path, 1, split="train"))
-    assert not is_published_split(dataset(tmp_path, 1, split=""))
+    spec = dataset(tmp_path, 1).spec
+    assert is_published_split(spec, "val")
+    assert not is_published_split(spec, "train")
+    assert not is_published_split(None, "val")
