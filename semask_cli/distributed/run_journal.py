@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semask_cli.distributed.run_records import FORMAT, parts_there, read_journal
+from semask_cli.distributed.run_records import FORMAT, parts_there, read_journal, settings_beside
 from semask_cli.distributed.shards import Shard, stable_hash
 from semask_cli.distributed.table import table_of
-from semask_cli.errors import OutputError, SemaskError
+from semask_cli.errors import OutputError, SemaskError, printable
 from semask_cli.io.files import writing
 from semask_cli.io.journal import JournalWriter, encoded, settings_digest
 from semask_cli.io.manifest import Inputs
@@ -44,6 +44,11 @@ SAVE_SECONDS = 30.0
 log = logging.getLogger(__name__)
 _SYNC_SECONDS = 1.0
 _SEGMENT_LINES = 10_000
+# The settings of labels that a user chooses; other kinds of files may well be added to a folder.
+_OF_LABELS = (
+    *("model", "row", "checkpoint", "precision", "engine", "quantization"),
+    *("mode", "crop", "stride", "scales", "flip", "smooth"),
+)
 _BEGIN_AGAIN = "Start over with --fresh, or name another folder with -o."
 _GO_ON = "Free some space there, if the disk is full, and start the same command again: what is done is kept."
 
@@ -94,6 +99,8 @@ class RunJournal:
         except OSError as error:
             advice = _BEGIN_AGAIN if isinstance(self.folder, Path) else "Check its URL and your credentials."
             raise OutputError(f"cannot use the journal {self.folder}: {error.strerror}", advice) from error
+        if shard.index == 0 and table_of(output) is None:  # a table drops other results, and one process tells
+            self._warn_of_others(settings)
 
     def is_done(self, id: str, source: Place, files: Iterable[Place]) -> bool:
         """Whether the image's files exist, unchanged and made from the current source."""
@@ -181,6 +188,17 @@ class RunJournal:
         """
         with self._writing():
             self._writer.close()
+
+    def _warn_of_others(self, settings: Mapping[str, Any]) -> None:
+        with suppress(OSError):  # another run's journal is not needed
+            for others in settings_beside(self._output, self._output / JOURNAL, own=self.folder.name):
+                if changed := [key for key in _OF_LABELS if others.get(key) != settings.get(key)]:
+                    was, now = (printable(str(each.get(changed[0]))) for each in (others, settings))
+                    log.warning(
+                        "%s was written with other settings (%s was %s, is %s): files of other names stay",
+                        *(self._output, changed[0], was, now),
+                    )
+                    return
 
     @cached_property
     def _numbers(self) -> Iterator[int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from semask_cli.distributed.table import joined_parts, table_of
 from semask_cli.io.journal import decoded, is_time, read_lines, settings_digest
-from semask_cli.io.storage import Place, files_in, read, size
+from semask_cli.io.storage import Place, files_in, folders_in, read, size
 
 FORMAT = "semask run 1"
 
@@ -47,6 +48,17 @@ def read_journal(output: Place, folder: Place) -> Iterator[dict[str, Any]]:
                 yield {"damaged": part}
                 break
             yield line
+
+
+def settings_beside(output: Place, runs: Place, *, own: str) -> Iterator[dict[str, Any]]:
+    """The settings of the other runs into `output`: of the journals in `runs` that are not in the folder called `own`.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    for other in folders_in(runs):
+        if other.name != own:
+            yield from islice((line["settings"] for line in read_journal(output, other) if "settings" in line), 1)
 
 
 def _is_known(line: Mapping[str, Any], *, digest: str) -> bool:

@@ -50,6 +50,17 @@ def test_what_was_noted_is_done_for_every_later_process(tmp_path: Path, image: t
     assert not journal(tmp_path / "out", fresh=True).is_done(*image)
 
 
+def test_results_of_another_model_in_the_folder_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal(tmp_path)
+    journal(tmp_path, outputs=["overlay"])
+    journal(tmp_path, model="swin-l-m2f", shard="1/2")
+    assert not caplog.messages
+    journal(tmp_path, model="swin-l-mf", shard="0/2")
+    [said] = caplog.messages
+    assert f"{tmp_path} was written with other settings (model was swin-" in said
+    assert "is swin-l-mf): files of other names stay" in said
+
+
 def test_whatever_changes_is_done_again(tmp_path: Path, image: tuple[str, Path, list[Path]]) -> None:
     _, source, [mask] = image
     note(journal(tmp_path / "out"), *image)
