@@ -40,6 +40,7 @@ def predict_video(
     from semask_cli.io.overwriting import refuse_replacing
     from semask_cli.video.reading import FrameRange, av, is_live, is_video, state
     from semask_cli.video.run import segment_to_files, segment_to_video
+    from semask_cli.video.writing import is_finished
 
     if len(inputs) > 1:
         raise UsageError("a run takes one video", "Name only the video, with its own -o.")
@@ -57,6 +58,9 @@ def predict_video(
     settings = {**segmenter.settings, **outputs.settings, "video": name, "smooth": smooth}
     if into_video:
         settings |= {"source": source, "frames": [chosen.start, chosen.stop, chosen.step]}
+        if not (fresh or is_live(name)) and is_finished(output, settings):
+            print(f"{printable(str(output))} was done before; --fresh redoes it", file=sys.stderr)
+            return
         run = segment_to_video(
             segmenter,
             name,

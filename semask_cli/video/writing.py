@@ -18,6 +18,7 @@ import numpy as np
 from semask_cli.errors import OutputError
 from semask_cli.io.files import locked_folder, whole_file, write_atomically, writing
 from semask_cli.io.images import RGB
+from semask_cli.io.journal import settings_digest
 from semask_cli.video.reading import av
 
 PART_FRAMES = 250
@@ -38,7 +39,7 @@ class VideoParts:
     """
 
     def __init__(self, target: Path, settings: dict[str, Any], *, step: int, fresh: bool = False) -> None:
-        self.target, self._step = target, step
+        self.target, self._settings, self._step = target, settings, step
         self._folder = target.with_name(f"{target.name}.parts")
         document = json.dumps(settings, sort_keys=True, indent=2).encode()
         self._unfinished: _Part | None = None
@@ -67,8 +68,7 @@ class VideoParts:
         """The index of the first source frame that is in no part; 0 if there are no parts."""
         if not (finished := self._finished()):
             return 0
-        with av().open(finished[-1]) as container:
-            return int(finished[-1].stem.split("-")[0]) + self._step * container.streams.video[0].frames
+        return int(finished[-1].stem.split("-")[0]) + self._step * _frames(finished[-1])
 
     def add(self, index: int, seconds: float, pixels: RGB) -> None:
         """Add a frame, uint8 RGB (H, W, 3), at a time in seconds; all frames have one size.
@@ -104,12 +104,34 @@ class VideoParts:
         self.end_part()
         if finished := self._finished():
             with whole_file(self.target) as unfinished:
-                _join(unfinished, finished)
+                _join(unfinished, finished, settings=self._settings)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
         """Let other processes write the video."""
         self._lock.close()
+
+
+def is_finished(target: Path, settings: dict[str, Any]) -> bool:
+    """Whether `target` is a video made with these `settings`, with as many frames as it then had."""
+    if not target.is_file():
+        return False
+    library = av()
+    try:
+        with library.open(target) as container:
+            frames = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+            return bool(container.metadata.get("comment") == _mark(settings, frames))
+    except (library.FFmpegError, IndexError):
+        return False
+
+
+def _mark(settings: dict[str, Any], frames: int) -> str:
+    return f"semask {settings_digest(settings)} {frames}"
+
+
+def _frames(part: Path) -> int:
+    with av().open(part) as container:
+        return int(container.streams.video[0].frames)
 
 
 def _digest(path: Path) -> str:
@@ -159,10 +181,11 @@ class _Part:
             self._container.mux(packets)
 
 
-def _join(path: Path, parts: Sequence[Path]) -> None:
-    """Copy the packets of all parts into one file, without encoding again."""
+def _join(path: Path, parts: Sequence[Path], *, settings: dict[str, Any]) -> None:
+    """Copy the packets of all parts into one file, without encoding again. It says by which `settings` it was made."""
     library = av()
     with library.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as joined:
+        joined.metadata["comment"] = _mark(settings, sum(map(_frames, parts)))
         stream = None
         for part in parts:
             with library.open(part) as container:

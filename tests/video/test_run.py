@@ -298,6 +298,14 @@ def test_the_command_makes_a_video_of_a_video(semask: Run, video: Path, tmp_path
     assert finished.stdout == f"{video} -> out.mp4\n"
     assert "4 frames" in finished.stderr
     assert len(shown(tmp_path / "out.mp4")) == 4
+    made = (tmp_path / "out.mp4").read_bytes()
+    repeated = semask("predict", str(video), "-o", "out.mp4", "--frames", "3:7", *model)
+    assert repeated.stderr == "out.mp4 was done before; --fresh redoes it\n"
+    (tmp_path / "out.mp4").write_bytes(made[:-1000])
+    for arguments in ((), ("--fresh",), ("--opacity", "1")):
+        assert (
+            "4 frames" in semask("predict", str(video), "-o", "out.mp4", "--frames", "3:7", *arguments, *model).stderr
+        )
     semask("predict", str(video), "-o", "files", "--frames", "3:7:2", "--save", "index", *model)
     masks = ["000000003.index.png", "000000005.index.png"]
     assert sorted(os.listdir(tmp_path / "files")) == [".semask-journal", *masks]
