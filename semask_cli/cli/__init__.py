@@ -94,6 +94,7 @@ def main() -> int:
     """
     _prepare_streams()
     _quiet_libraries()
+    _share_cores()
     try:
         code = _run()
         if sys.stdout is not None:
@@ -152,6 +153,16 @@ def _quiet_libraries() -> None:
     ours, handler = logging.getLogger("semask_cli"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours.addHandler(handler)
+
+
+def _share_cores() -> None:
+    """Let the threads of libgomp sleep after a millisecond of waiting for each other, not after twenty.
+
+    Beside one other busy program on two cores, a pass of a network took eight times as long as on idle cores; so it
+    takes twice as long (docs/speed.md). libgomp reads this when torch loads it.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def _give_up_stdout() -> None:

@@ -68,6 +68,17 @@ def test_an_address_space_without_room_for_libraries_is_said_in_words(
     assert finished.stderr.count("\n") == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="torch is built with libgomp on Linux")
+@pytest.mark.parametrize(
+    ("chosen", "spins"),
+    [({}, "10000"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_that_wait_give_their_core_to_other_programs(semask: Run, chosen: dict[str, str], spins: str) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    finished = semask("doctor", env={**inherited, **chosen, "OMP_DISPLAY_ENV": "verbose"})
+    assert f"GOMP_SPINCOUNT = '{spins}'" in finished.stderr
+
+
 @pytest.mark.slow
 def test_a_file_name_cannot_speak_to_the_terminal(semask: Run, tmp_path: Path) -> None:
     good, bad = "\x1b[2Jgood.png", "bad\nerror: all is well\x1b]0;title\x07.png"
