@@ -105,9 +105,10 @@ def _input(where: str, row: Mapping[str, Any]) -> Input:
     path = row.get("path")
     if not path or not isinstance(path, str) or "\0" in path:
         raise UsageError(f"{where} has no path", "The columns are path and, optionally, id.")
+    source = place(path)
     if row.get("id") in (None, ""):
-        return Input(place(path), results_stem(Path(path.partition("://")[2] or path)))
+        return Input(source, results_stem(source if isinstance(source, Path) else Path(source.path)))
     stem = PurePosixPath(str(row["id"]))
     if stem.is_absolute() or ".." in stem.parts or not stem.name or "\0" in str(stem):
         raise UsageError(f"{where}: the id {row['id']!r} leads out of the output folder")
-    return Input(place(path), Path(stem))
+    return Input(source, Path(stem))

@@ -38,8 +38,14 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The last part of the URL."""
-        return self.url.rstrip("/").rpartition("/")[2]
+        """The last part of the URL, without a query."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def path(self) -> str:
+        """The URL without protocol, and of a web address without its query, as a signed one has it."""
+        protocol, _, path = self.url.partition("://")
+        return (path.partition("?")[0] if protocol in _WEB else path).rstrip("/")
 
     def __truediv__(self, part: str | Path) -> Address:
         return Address(f"{self.url.rstrip('/')}/{Path(part).as_posix()}")
@@ -132,16 +138,11 @@ def remove(target: Place) -> None:
     Raises:
         OutputError: it cannot be removed.
     """
-    if isinstance(target, Path):
-        with writing(target):
-            target.unlink(missing_ok=True)
-        return
-
-    def without(files: Any, path: str) -> None:
-        with suppress(FileNotFoundError):
-            files.rm_file(path)
-
-    _put(target, without)
+    with writing(str(target)), suppress(FileNotFoundError):
+        if isinstance(target, Path):
+            target.unlink()
+        else:
+            _get(target, lambda files, path: files.rm_file(path))
 
 
 def read(source: Address) -> bytes:

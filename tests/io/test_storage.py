@@ -14,6 +14,7 @@ from semask_cli.errors import ImageError, OutputError, UsageError
 from semask_cli.io import storage
 from semask_cli.io.images import read_image
 from semask_cli.io.inputs import find_inputs
+from semask_cli.io.manifest import read_manifest
 from semask_cli.io.storage import Address, files_in, image_source, place, read, state, write
 from tests.support import filled
 
@@ -73,6 +74,18 @@ def test_keys_with_steps_do_not_lead_out_of_the_folder_of_results(bucket: Addres
     for name in ("in/../../../one.png", "in/x/../two.png"):
         write(bucket / name, b"")
     assert sorted(entry.id for entry in find_inputs(["memory://bucket/in"])) == ["one", "x/two"]
+
+
+@pytest.mark.parametrize("query", ["", "?signature=a/b.c&expires=1"])
+def test_an_image_at_a_signed_address_is_one(tmp_path: Path, query: str) -> None:
+    url = f"https://host/photos/one.jpg{query}"
+    assert [(entry.id, entry.name) for entry in find_inputs([url])] == [("one", url)]
+    (tmp_path / "list.txt").write_text(url)
+    assert [(entry.id, entry.name) for entry in read_manifest(tmp_path / "list.txt")] == [("host/photos/one", url)]
+
+
+def test_a_question_mark_in_a_key_is_a_letter(bucket: Address) -> None:
+    assert [entry.id for entry in find_inputs([f"{bucket}/is it?.jpg"])] == ["is it?"]
 
 
 def test_a_web_server_that_sends_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
