@@ -21,6 +21,7 @@ from tests.support.forking import finished_fork
 
 if TYPE_CHECKING:
     from tests.support.host_kernels import HostKernels
+    from toy_street import Scene
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would every process that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -114,6 +115,14 @@ def browse(tmp_path: Path) -> Browse:
         return done.stdout
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def scenes() -> list[Scene]:
+    """Unseen in training."""
+    from toy_street import TEST_SEEDS, render
+
+    return [render(seed) for seed in TEST_SEEDS[:12]]
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,6 @@ def model(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def scenes() -> list[Scene]:
-    return [render(seed) for seed in TEST_SEEDS[:12]]
-
-
-@pytest.fixture(scope="module")
 def plain(model: str, scenes: list[Scene]) -> list[Labels]:
     """Labels at single scale in float32."""
     return predicted(load(model, device="cpu"), scenes)

@@ -25,8 +25,8 @@ from semask_cli.inference import cuda_graphs
 from semask_cli.inference.cuda_graphs import WARMUP_PASSES, CudaGraphs, _Reads
 from semask_cli.models import semantic_attention, window_attention, windows
 from semask_cli.models.network import Network
-from semask_cli.models.prediction import Prediction
 from semask_cli.models.windows import WindowBatch
+from tests.support.mask_figures import class_map
 from toy_street import TEST_SEEDS, render
 
 CPU = torch.device("cpu")
@@ -89,11 +89,6 @@ def network(name: str) -> Network:
     return semask_cli.load(name, device="cpu").network
 
 
-def maps(prediction: Prediction) -> Tensor:
-    height, width = prediction.size
-    return prediction.class_map(range(height), range(width)).maps
-
-
 @pytest.mark.parametrize("name", MODELS)
 @torch.inference_mode()
 def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, graphs: list[Graph]) -> None:
@@ -104,7 +99,7 @@ def test_replays_answer_for_new_pixels_and_leave_old_answers_alone(name: str, gr
     assert [graph.replays for graph in graphs] == [3]
     for pixels, answer in zip(images, answers, strict=True):
         for found, expected in zip(answer, plain.predict(pixels), strict=True):
-            torch.testing.assert_close(maps(found), maps(expected))
+            torch.testing.assert_close(class_map(found), class_map(expected))
 
 
 def test_threads_share_graphs(graphs: list[Graph], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +110,7 @@ def test_threads_share_graphs(graphs: list[Graph], monkeypatch: pytest.MonkeyPat
 
     def answer(pixels: Tensor) -> Tensor:
         with torch.inference_mode():
-            return maps(replayed.predict(pixels)[0])
+            return class_map(replayed.predict(pixels)[0])
 
     def replay(graph: Graph) -> None:
         time.sleep(0.02)  # the other threads' turn
@@ -129,7 +124,7 @@ def test_threads_share_graphs(graphs: list[Graph], monkeypatch: pytest.MonkeyPat
         found = list(threads.map(answer, images))
     assert [graph.replays for graph in graphs] == [7]
     with torch.inference_mode():
-        torch.testing.assert_close(found, [maps(plain.predict(pixels)[0]) for pixels in images])
+        torch.testing.assert_close(found, [class_map(plain.predict(pixels)[0]) for pixels in images])
 
 
 def heights(count: int) -> list[Tensor]:
@@ -163,7 +158,7 @@ def test_sizes_that_are_padded_to_one_share_a_graph(graphs: list[Graph]) -> None
         pixels = torch.randn(1, 3, height, width)
         [found], [expected] = replayed.predict(pixels), plain.predict(pixels)
         assert found.size == (height, width)
-        torch.testing.assert_close(maps(found), maps(expected))
+        torch.testing.assert_close(class_map(found), class_map(expected))
     assert [graph.replays for graph in graphs] == [len(sizes) - WARMUP_PASSES]
 
 
@@ -207,7 +202,7 @@ def test_a_pass_that_cannot_be_captured_is_run_as_ever(
     with caplog.at_level(logging.WARNING):
         for _ in range(WARMUP_PASSES + 3):
             [found] = replayed.predict(pixels)
-    assert torch.equal(maps(found), maps(plain.predict(pixels)[0]))
+    assert torch.equal(class_map(found), class_map(plain.predict(pixels)[0]))
     assert [record.getMessage() for record in caplog.records] == [
         "continuing without CUDA graphs: operation not permitted when stream is capturing"
     ]

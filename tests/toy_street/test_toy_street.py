@@ -39,11 +39,6 @@ print(digest.hexdigest())
 """
 
 
-@pytest.fixture(scope="module")
-def scenes() -> list[Scene]:
-    return [render(seed) for seed in TEST_SEEDS[:12]]
-
-
 def test_a_scene_is_an_image_with_labels(scenes: list[Scene]) -> None:
     allowed = np.array([*Label])
     for scene in scenes:
