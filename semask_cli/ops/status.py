@@ -13,7 +13,7 @@ from semask_cli.ops.cuda_sampling import plan_sampling
 from semask_cli.ops.layer_norm import norm_kernel
 from semask_cli.ops.nvrtc import Kernel
 from semask_cli.ops.storage import STORAGE
-from semask_cli.ops.window_attention import DTYPES, WINDOWS, window_kernel
+from semask_cli.ops.window_attention import WINDOWS, window_kernel
 
 PLAIN = {
     "ms_deform_attn": "embedding_bag over a table of all levels",
@@ -42,7 +42,7 @@ def network_kernels() -> dict[str, list[Kernel]]:
     return {
         "ms_deform_attn": [plan.kernel for plan in attentions if plan],
         "deform_conv2d": [plan.kernel for plan in columns if plan],
-        "window_attention": [window_kernel(dtype, window=side) for side in WINDOWS for dtype in DTYPES],
+        "window_attention": [window_kernel(dtype, window=side) for side in WINDOWS for dtype in STORAGE],
         "add_layer_norm": [norm_kernel(*types, channels=channels) for types, channels in norms],
         "resize_argmax": [resize("resize_argmax")],
         "resize_accumulate": [resize("resize_accumulate", SOFTMAX=softmax) for softmax in (0, 1)],

@@ -24,7 +24,6 @@ from semask_cli.ops.storage import MAX_GRID, STORAGE, dense
 REGION_MASK = -100.0  # added to the score of a pair from different regions; finite, as published
 HEAD = 32  # channels per head
 WINDOWS = (7, 12)
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # for others, torch's attention runs
 
 
 def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, shift: int) -> Tensor:
@@ -48,7 +47,7 @@ def window_attention(qkv: Tensor, padding: Tensor, table: Tensor, window: int, s
 
 def has_kernel(device: torch.device, dtype: torch.dtype, *, window: int, head: int) -> bool:
     """Whether a kernel supports `head` channels per head; it is compiled and loaded."""
-    if device.type != "cuda" or dtype not in DTYPES or window not in WINDOWS or head != HEAD:
+    if device.type != "cuda" or dtype not in STORAGE or window not in WINDOWS or head != HEAD:
         return False
     return launcher.available(window_kernel(dtype, window=window), device)
 
