@@ -1,17 +1,19 @@
-"""A folder of images, end to end: which share of the wall time is the network's.
+"""A folder of images, end to end: several of them at a time, as `semask predict` does, beside one at a time, in turns.
 
-    python -m benchmarks.cpu.folder --threads 2 --record benchmarks/records/folder.csv
+    GOMP_SPINCOUNT=10000 OPENBLAS_NUM_THREADS=1 python -m benchmarks.cpu.folder --record benchmarks/records/folder.csv
 
-Twenty JPEGs of 1500 x 1000 (rendered streets) are decoded, segmented and written as mask PNGs, by the API's
-`predict_each` with a thread that writes. Weights are random; a trained network is surer, and merging then takes less.
+JPEGs of 1500 x 1000 (rendered streets) are decoded, segmented and written as mask PNGs. With --busy beside a program
+that keeps a core busy. The variables are those that the command line sets.
 """
 
 from __future__ import annotations
 
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -21,42 +23,49 @@ import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
 from toy_street import TEST_SEEDS, render
 
-MODEL = "swin-t-fpn"
-IMAGES, WIDTH, HEIGHT = 20, 1500, 1000
+IMAGES, WIDTH, HEIGHT, TURNS = 20, 1500, 1000, 3
 
 
 def main() -> None:
     parser = record_parser(__doc__)
+    parser.add_argument("--model", default="swin-t-fpn")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--busy", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    segmenter = semask_cli.load(MODEL, device="cpu", random_weights=True)
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as writer:
-        folder = Path(name)
-        images = [folder / f"{seed}.jpg" for seed in TEST_SEEDS[:IMAGES]]
+    segmenter = semask_cli.load(arguments.model, device="cpu", random_weights=arguments.model.startswith("swin"))
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        images = [Path(name, f"{seed}.jpg") for seed in TEST_SEEDS[:IMAGES]]
         for image in images:
             scene = cv2.resize(render(int(image.stem)).image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
             cv2.imwrite(str(image), scene[..., ::-1])
-        segmenter.predict(images[0])  # warms up
-        spent: Counter[str] = Counter()
-        start = time.perf_counter()
-        for image, result in zip(images, segmenter.predict_each(images), strict=True):
-            assert isinstance(result, semask_cli.Segmentation)
-            writer.submit(result.save, image.with_suffix(".png"))
-            spent.update(result.info.milliseconds)
-        writer.shutdown()
-        wall = time.perf_counter() - start
+        if arguments.busy:
+            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(busy.kill)
+        for _ in range(1 + TURNS):  # the first warms up
+            for alone in seconds:
+                start = time.perf_counter()
+                list(segmenter.process(images, open_item=Path, finish=_write, alone=alone))
+                seconds[alone].append(time.perf_counter() - start)
+    several, alone = (statistics.median(times[1:]) for times in seconds.values())
     row = {
-        "model": MODEL,
+        "model": arguments.model,
         "images": IMAGES,
         "size": f"{WIDTH} x {HEIGHT}",
         "threads": arguments.threads,
-        "wall_seconds": f"{wall:.2f}",
-        **{f"{stage}_seconds": f"{milliseconds / 1000:.2f}" for stage, milliseconds in spent.items()},
-        "network_share_of_wall": f"{spent['network'] / 1000 / wall:.3f}",
+        "beside_a_busy_program": arguments.busy,
+        "several_at_a_time_seconds": f"{several:.2f}",
+        "one_at_a_time_seconds": f"{alone:.2f}",
+        "ratio": f"{several / alone:.2f}",
     }
     print(row)
     write_record(arguments.record, [row])
+
+
+def _write(image: Path, result: semask_cli.Segmentation | semask_cli.SemaskError) -> None:
+    assert isinstance(result, semask_cli.Segmentation)
+    result.save(image.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -156,11 +156,13 @@ def _quiet_libraries() -> None:
 
 
 def _share_cores() -> None:
-    """Let the threads of libgomp sleep after a millisecond of waiting for each other, not after twenty.
+    """Let threads of libraries that wait for each other sleep soon, where other programs and images want the cores.
 
-    Beside one other busy program on two cores, a pass of a network took eight times as long as on idle cores; so it
-    takes twice as long (docs/speed.md). libgomp reads this when torch loads it.
+    libgomp's spin for 20 ms, so for one: beside a busy program a pass of a network took eight times as long as alone,
+    now twice. OpenBLAS' spin too, after products that are too small for several threads (docs/speed.md). Both read
+    these when torch and numpy load them.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -62,7 +62,9 @@ def predict_images(
     _refuse_outputs(inputs, run, folder=folder, table=table, kinds=outputs.kinds, read=read)
     part = (Shard.parse(run.shard) if run.shard is not None else Shard()).part(world.rank, world.size)
     named = Inputs(names=tuple(inputs), manifest=run.manifest)
-    entries = (entry for entry in named.find(output=folder) if part.holds(entry.id))
+    found = named.find(output=folder)
+    few = list(islice(found, 2))
+    entries = (entry for entry in chain(few, found) if part.holds(entry.id))
     tasks = plan_outputs(entries, folder, () if run.format else outputs.kinds, read=read)
     if run.gallery:
         if "preview" in outputs.kinds:
@@ -73,12 +75,12 @@ def predict_images(
 
     def begin(settings: Mapping[str, Any]) -> Run:
         if run.as_json:
-            return Run(chain(first, tasks))
+            return Run(chain(first, tasks), alone=len(few) == 1)
         settings = {**settings, **outputs.settings} | ({"format": run.format} if run.format else {})
         journal = RunJournal(folder, settings, shard=part, fresh=run.fresh)
         journal.note_inputs(named)
         parts = Parts(folder, run.format, outputs.kinds, journal=journal) if run.format else None
-        return Run(chain(first, tasks), journal=journal, parts=parts)
+        return Run(chain(first, tasks), alone=len(few) == 1, journal=journal, parts=parts)
 
     results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
     with ExitStack() as stack:

@@ -35,12 +35,19 @@ class Outcome:
 class Run:
     """Selects the `tasks` that are not done, and writes their results, whichever process computes them.
 
-    With `parts` results are collected there, otherwise each image has its own files. `images` counts all tasks so far,
-    `done_before` those that the `journal` has.
+    With `parts` results are collected there, otherwise each image has its own files. `alone` says that there is one
+    image in all shards. `images` counts all tasks so far, `done_before` those that the `journal` has.
     """
 
-    def __init__(self, tasks: Iterable[Task], *, journal: RunJournal | None = None, parts: Parts | None = None) -> None:
-        self._tasks, self._journal, self.parts = tasks, journal, parts
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        *,
+        alone: bool = False,
+        journal: RunJournal | None = None,
+        parts: Parts | None = None,
+    ) -> None:
+        self._tasks, self.alone, self._journal, self.parts = tasks, alone, journal, parts
         self.images = self.done_before = 0
         self._states = SourceStates()
 
@@ -136,6 +143,7 @@ def segment_here(
         finish=finish,
         keep=replace(outputs.keep, confidence=True) if documents else outputs.keep,
         max_pixels=max_pixels,
+        alone=run.alone,
     )
     with closing(outcomes):
         yield from outcomes

@@ -7,7 +7,8 @@
     merge.py            class scores of one tile of the image, averaged over the views; their argmax
     segmenter.py        all of this: labels, uint8 (H, W), in a Segmentation
 
-    stream.py           many images through these steps concurrently; smoothing.py averages over frames of a video
+    stream.py           many images through these steps concurrently; cores.py divides a CPU's threads between them
+    smoothing.py        averages over frames of a video
     device.py           devices and precisions; memory.py: limits; transfers.py: copies to and from a GPU
     cuda_graphs.py, openvino.py     other ways to run a network
     stopwatch.py, versions.py       facts that are recorded with results

@@ -15,6 +15,7 @@ from semask_cli.datasets import ClassSet, classes
 from semask_cli.errors import SemaskError, UsageError
 from semask_cli.inference.batches import Batches
 from semask_cli.inference.config import LABELS_ALONE, Engine, InferenceConfig, Keep
+from semask_cli.inference.cores import Cores
 from semask_cli.inference.device import ChosenPrecision, torch_defaults
 from semask_cli.inference.merge import MEMORY, Merge, Merged, View
 from semask_cli.inference.sliding_window import SlidingWindow
@@ -127,10 +128,12 @@ class Segmenter:
         keep: Keep = LABELS_ALONE,
         max_pixels: int = MAX_PIXELS,
         smoothing: Smoothing | None = None,
+        alone: bool = False,
     ) -> Generator[Result, None, None]:
         """The result of `finish` for each item's segmentation or error, in order.
 
-        `open_item` and `finish`, for reading and writing, are called in threads while the network runs.
+        `open_item` and `finish`, for reading and writing, are called in threads while the network runs. On a CPU it
+        runs for several images at the same time; with `alone`, for one with all threads.
         """
 
         def prepare(item: Item, reserve: Reserve) -> PreparedImage:
@@ -138,15 +141,27 @@ class Segmenter:
             self._refuse_endless_scores(prepared.pixels, keep)
             return prepared
 
+        on_cpu = self.device.type == "cpu"
+        one_by_one = self.engine != "torch" or self.config.mode == "slide" or alone or smoothing
+        if on_cpu and not one_by_one and (threads := torch.get_num_threads()) > 1:
+            with Cores(threads) as cores:
+
+                def segment(item: Item, reserve: Reserve) -> Segmentation:
+                    prepared = prepare(item, reserve)
+                    with cores.lent(prepared.network_bytes):
+                        return self.predict_prepared([prepared], keep=keep)[0]
+
+                whole = Stages(prepare=segment, batch_key=id, predict=list[Segmentation], finish=finish)
+                yield from cores.until_closed(stream(items, whole, threads=threads))
+            return
         stages = Stages(
             prepare=prepare,
             batch_key=lambda prepared: tuple(view.shape for view in prepared.views),
             predict=lambda batch: self.predict_prepared(batch, keep=keep, smoothing=smoothing),
             finish=finish,
         )
-        threads = pool_threads(network_on_cpu=self.device.type == "cpu")
         batch_size = 1 if self.config.mode == "slide" else self._batches.size
-        return stream(items, stages, threads=threads, batch_size=batch_size)
+        yield from stream(items, stages, threads=pool_threads(network_on_cpu=on_cpu), batch_size=batch_size)
 
     def prepare(
         self, image: ImageSource, *, max_pixels: int = MAX_PIXELS, reserve: Reserve | None = None
