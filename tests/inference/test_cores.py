@@ -99,7 +99,8 @@ def test_networks_run_side_by_side_but_not_for_an_image_alone(monkeypatch: pytes
     monkeypatch.setattr(segmenter, "predict_prepared", met)
     for found, wanted in zip(segmenter.predict_each(images, keep=keep), expected, strict=True):
         assert isinstance(found, Segmentation)
-        assert found.scores is not None and wanted.scores is not None
+        assert found.scores is not None
+        assert wanted.scores is not None
         np.testing.assert_array_equal(found.scores, wanted.scores)
     assert used == [1] * 4
     assert torch.get_num_threads() == 2
