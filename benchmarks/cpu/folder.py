@@ -23,12 +23,13 @@ import semask_cli
 from benchmarks.cpu.record import record_parser, write_record
 from toy_street import TEST_SEEDS, render
 
+MODEL = "swin-t-fpn"
 IMAGES, WIDTH, HEIGHT, TURNS = 20, 1500, 1000, 3
 
 
 def main() -> None:
     parser = record_parser(__doc__)
-    parser.add_argument("--model", default="swin-t-fpn")
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--busy", action="store_true")
     arguments = parser.parse_args()
