@@ -134,7 +134,7 @@ def test_a_part_that_is_damaged_is_made_anew(
 
     whole = run()
     assert len(list(whole)) == FRAMES
-    expected = (tmp_path / "out.mp4").read_bytes()
+    expected = shown(tmp_path / "out.mp4")
     running = run()
     for _ in range(17):
         next(running)
@@ -142,7 +142,10 @@ def test_a_part_that_is_damaged_is_made_anew(
     second = sorted((tmp_path / "out.mp4.parts").glob("*.mp4"))[1]
     second.write_bytes(damage(second.read_bytes()))
     assert [done.index for done in run()] == list(range(5, FRAMES))
-    assert (tmp_path / "out.mp4").read_bytes() == expected
+    # x264's threads sometimes code the same frame in a few bytes more or less.
+    for (seconds, image), (wanted_seconds, wanted) in zip(shown(tmp_path / "out.mp4"), expected, strict=True):
+        assert seconds == wanted_seconds
+        np.testing.assert_array_equal(image, wanted)
 
 
 @pytest.mark.usefixtures("_short_parts")
