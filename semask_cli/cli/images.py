@@ -64,6 +64,7 @@ def predict_images(
     named = Inputs(names=tuple(inputs), manifest=run.manifest)
     found = named.find(output=folder)
     few = list(islice(found, 2))
+    alone = len(few) == 1  # of all shards, since a shard's results must not depend on their number
     entries = (entry for entry in chain(few, found) if part.holds(entry.id))
     tasks = plan_outputs(entries, folder, () if run.format else outputs.kinds, read=read)
     if run.gallery:
@@ -75,12 +76,12 @@ def predict_images(
 
     def begin(settings: Mapping[str, Any]) -> Run:
         if run.as_json:
-            return Run(chain(first, tasks), alone=len(few) == 1)
+            return Run(chain(first, tasks), alone=alone)
         settings = {**settings, **outputs.settings} | ({"format": run.format} if run.format else {})
         journal = RunJournal(folder, settings, shard=part, fresh=run.fresh)
         journal.note_inputs(named)
         parts = Parts(folder, run.format, outputs.kinds, journal=journal) if run.format else None
-        return Run(chain(first, tasks), alone=len(few) == 1, journal=journal, parts=parts)
+        return Run(chain(first, tasks), alone=alone, journal=journal, parts=parts)
 
     results = Console(soft_wrap=True, highlight=False, file=sys.stdout)
     with ExitStack() as stack:
